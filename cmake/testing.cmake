@@ -1,0 +1,43 @@
+# clattn_test(NAME LABEL COMMAND...): one CTest test with the environment that all tests share.
+#
+# Drivers and clattn keep what they compiled in one folder, which several builds may share: a warm
+# cache is much faster, and the sanitizers then see none of the driver's own compiler.
+set(CLATTN_TEST_CACHE ${PROJECT_BINARY_DIR}/cache CACHE PATH "Folder of the tests' binary caches")
+file(MAKE_DIRECTORY ${CLATTN_TEST_CACHE}/clattn ${CLATTN_TEST_CACHE}/pocl ${CLATTN_TEST_CACHE}/memory)
+
+set(test_environment
+  CLATTN_REQUIRE_DEVICE=1
+  CLATTN_CACHE_DIR=${CLATTN_TEST_CACHE}/clattn
+  POCL_CACHE_DIR=${CLATTN_TEST_CACHE}/pocl
+  CLATTN_DATA=${PROJECT_SOURCE_DIR}/examples/data
+  CLATTN_TEST_DATA=${PROJECT_SOURCE_DIR}/tests/data)
+if(CLATTN_CLI)
+  list(APPEND test_environment CLATTN_PROGRAM=$<TARGET_FILE:clattn_cli>)
+endif()
+if(CLATTN_SANITIZE MATCHES "address")
+  # A driver that compiles a kernel leaves some of its compiler's memory behind; telling it from ours
+  # takes the slow, complete stack traces.
+  list(APPEND test_environment ASAN_OPTIONS=fast_unwind_on_malloc=0
+       LSAN_OPTIONS=suppressions=${PROJECT_SOURCE_DIR}/tests/support/lsan.supp:print_suppressions=0)
+endif()
+
+function(clattn_test name label)
+  add_test(NAME ${name} COMMAND ${ARGN})
+  set_tests_properties(${name} PROPERTIES LABELS ${label} TIMEOUT 600
+                       ENVIRONMENT "${test_environment}")
+endfunction()
+
+# The same program under valgrind, for `ctest -C memory -L memory` only. The driver compiles for
+# another processor there, hence a cache of its own.
+function(clattn_memory_test name)
+  add_test(NAME memory/${name} CONFIGURATIONS memory
+    COMMAND valgrind -q --error-exitcode=9 --leak-check=full --errors-for-leak-kinds=definite
+            --suppressions=${PROJECT_SOURCE_DIR}/tests/support/valgrind.supp ${ARGN})
+  set(environment ${test_environment})
+  list(REMOVE_ITEM environment CLATTN_CACHE_DIR=${CLATTN_TEST_CACHE}/clattn
+       POCL_CACHE_DIR=${CLATTN_TEST_CACHE}/pocl)
+  list(APPEND environment CLATTN_CACHE_DIR=${CLATTN_TEST_CACHE}/memory
+       POCL_CACHE_DIR=${CLATTN_TEST_CACHE}/memory)
+  set_tests_properties(memory/${name} PROPERTIES LABELS memory TIMEOUT 1200
+                       ENVIRONMENT "${environment}")
+endfunction()

@@ -1,0 +1,128 @@
+/* attention.h: what to compute (a description), and on what (the arguments).
+ *
+ *   scores  = scale * score(query, key), or the given scores as they are
+ *   weights = normalizer(modify(scores))
+ *   output  = weights @ value
+ *
+ * modify, in this order: softcap; position bias (ALiBi), bias, additive mask; boolean masks (causal, window, lengths,
+ * mask); sink. A row in which every key is masked gives weights 0, output 0, lse -infinity (without a sink), never NaN.
+ * A masked key's value never reaches the output, even when it is NaN; a NaN in a visible one shows.
+ *
+ * Shapes: B batch, Hq query heads, Hkv key/value heads (Hq a multiple of Hkv), S query length, T key length, D head
+ * size of query and key, Dv of value.
+ *
+ *   tensor            rank 4, BHSD       rank 4, BSHD       rank 3 (one head)   rank 2
+ *   query             (B, Hq, S, D)      (B, S, Hq, D)      (B, S, D)           (S, D)
+ *   key               (B, Hkv, T, D)     (B, T, Hkv, D)     (B, T, D)           (T, D)
+ *   value             (B, Hkv, T, Dv)    (B, T, Hkv, Dv)    (B, T, Dv)          (T, Dv)
+ *   output            (B, Hq, S, Dv)     (B, S, Hq, Dv)     (B, S, Dv)          (S, Dv)
+ *   weights, scores   (B, Hq, S, T)      the same           (B, S, T)           (S, T)
+ *   lse               (B, Hq, S)         the same           (B, S)              (S)
+ */
+#ifndef CLATTN_ATTENTION_H
+#define CLATTN_ATTENTION_H
+
+#include <clattn/tensor.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef enum clattn_layout { CLATTN_BHSD = 0, CLATTN_BSHD } clattn_layout;
+
+/** How a query meets a key. */
+typedef enum clattn_score {
+    CLATTN_SCORE_SCALED_DOT = 0, /* q.k, with scale 1/sqrt(D) unless given (Vaswani et al., arXiv:1706.03762) */
+    CLATTN_SCORE_DOT,            /* q.k (Luong et al., arXiv:1508.04025) */
+    CLATTN_SCORE_GIVEN           /* the caller's scores, in place of query and key; scale does not apply */
+} clattn_score;
+
+/** From modified scores to weights. */
+typedef enum clattn_normalizer {
+    CLATTN_NORMALIZER_SOFTMAX = 0,
+    CLATTN_NORMALIZER_NONE /* the weights are the modified scores, masked = 0 */
+} clattn_normalizer;
+
+/** Where query i stands among the keys: at i + offset. It moves causal, window and ALiBi. */
+typedef enum clattn_alignment {
+    CLATTN_TOP_LEFT = 0, /* offset 0 (PyTorch) */
+    CLATTN_BOTTOM_RIGHT  /* offset T - S, with lengths that of the sequence (FlashAttention, ONNX) */
+} clattn_alignment;
+
+/** At which stage scores are given out. */
+typedef enum clattn_scores_stage {
+    CLATTN_SCORES_RAW = 0, /* before any modification, at masked keys too */
+    CLATTN_SCORES_CAPPED,  /* after softcap */
+    CLATTN_SCORES_MODIFIED /* after all, masked = -infinity */
+} clattn_scores_stage;
+
+typedef enum clattn_precision {
+    CLATTN_PRECISION_DEFAULT = 0, /* f16 and bf16 may round weights to the values' type where a matrix unit asks */
+    CLATTN_PRECISION_STRICT,      /* weights stay f32 until they have met the values */
+    CLATTN_PRECISION_FAST         /* also inputs rounded to 11 bits, native exponentials */
+} clattn_precision;
+
+/** clattn_attention_desc.flags: what takes part. A tensor that is given without its flag is refused, and vice versa. */
+enum {
+    CLATTN_CAUSAL = 1 << 0,     /* key j is visible to query i when j <= i + offset */
+    CLATTN_WINDOW = 1 << 1,     /* ... when i + offset - window_left <= j <= i + offset + window_right */
+    CLATTN_SCALE = 1 << 2,      /* `scale` counts */
+    CLATTN_MASK = 1 << 3,       /* args.mask: bool (true: may attend) or float (added) */
+    CLATTN_BIAS = 1 << 4,       /* args.bias: float (added) */
+    CLATTN_KV_LENGTHS = 1 << 5, /* args.kv_lengths: keys of each sequence */
+    CLATTN_ALIBI = 1 << 6,      /* args.alibi_slopes: -slope * |i + offset - j| is added */
+    CLATTN_SINKS = 1 << 7       /* args.sinks: one more logit in the softmax of a head, without a value */
+};
+
+/** clattn_attention_desc.outputs: what is wanted. */
+enum {
+    CLATTN_OUTPUT = 1 << 0,
+    CLATTN_WEIGHTS = 1 << 1,
+    CLATTN_SCORES = 1 << 2,
+    CLATTN_LSE = 1 << 3
+};
+
+/** What to compute. Zero asks for the default in brackets, so a caller names only what differs. */
+typedef struct clattn_attention_desc {
+    size_t struct_size;              /* sizeof(clattn_attention_desc): lets the struct grow */
+    clattn_dtype dtype;              /* [F32] of query, key, value, output, weights and scores */
+    clattn_layout layout;            /* [BHSD] of query, key, value and output of rank 4 */
+    clattn_score score;              /* [SCALED_DOT] */
+    clattn_normalizer normalizer;    /* [SOFTMAX] */
+    clattn_alignment alignment;      /* [TOP_LEFT] */
+    clattn_precision precision;      /* [DEFAULT] */
+    uint32_t flags;                  /* [0] CLATTN_CAUSAL | CLATTN_WINDOW | ... */
+    uint32_t outputs;                /* [CLATTN_OUTPUT] which tensors of the arguments are written */
+    clattn_scores_stage scores_stage; /* [RAW] with CLATTN_SCORES */
+    size_t query_heads;              /* [1] Hq */
+    size_t kv_heads;                 /* [Hq] Hkv: query head h reads key and value head h / (Hq / Hkv) */
+    size_t head_size;                /* D; required, but for given scores */
+    size_t value_size;               /* [D] Dv */
+    double scale;                    /* [1/sqrt(D) for SCALED_DOT, else 1] with CLATTN_SCALE; finite */
+    double softcap;                  /* [0: none] scores become softcap * tanh(score / softcap); not negative */
+    int64_t window_left;             /* with CLATTN_WINDOW; -1: no bound */
+    int64_t window_right;            /* with CLATTN_WINDOW; -1: no bound */
+    const char *variant;             /* [NULL: the first that accepts] the name of the variant to take */
+} clattn_attention_desc;
+
+/** On what. Tensors that do not take part stay all zero. Outputs must not overlap inputs or each other. */
+typedef struct clattn_attention_args {
+    size_t struct_size;         /* sizeof(clattn_attention_args) */
+    clattn_tensor query, key;   /* see the table above; absent with given scores */
+    clattn_tensor value;
+    clattn_tensor given_scores; /* with CLATTN_SCORE_GIVEN: (B, Hq, S, T) of the desc's dtype or f32 */
+    clattn_tensor mask;         /* bool, f32 or the desc's dtype; broadcasts to (B, Hq, S, T), (B, S, T) or (S, T) */
+    clattn_tensor bias;         /* f32 or the desc's dtype; broadcasts likewise */
+    clattn_tensor kv_lengths;   /* (B), i32 or i64, each 0 to T; device memory is clamped to that, not refused */
+    clattn_tensor alibi_slopes; /* (Hq), any float type, finite */
+    clattn_tensor sinks;        /* (Hq), any float type, finite */
+    clattn_tensor output;
+    clattn_tensor weights;
+    clattn_tensor scores;
+    clattn_tensor lse; /* f32 (f64 for f64): log-sum-exp of the modified scores, natural logarithm, sink included */
+} clattn_attention_args;
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,40 @@
+/* arguments.h: the structs that host and kernels share, passed by value. All fields are 64 bits wide, so that no
+ * compiler pads them differently. */
+#ifndef CLATTN_ARGUMENTS_H
+#define CLATTN_ARGUMENTS_H
+
+#ifdef __OPENCL_VERSION__
+typedef long clattn_int;
+#else
+#include <stdint.h>
+typedef int64_t clattn_int;
+#endif
+
+/* How a kernel finds element (b, h, row, column) of a tensor: offset and strides in elements. */
+typedef struct clattn_view {
+    clattn_int offset, batch, head, row, column;
+    clattn_int kind; /* KIND_ABSENT, or a clattn_dtype */
+} clattn_view;
+
+enum {
+    KIND_ABSENT = -1,
+    KIND_F32 = 0, /* from here on the values of clattn_dtype */
+    KIND_F64,
+    KIND_F16,
+    KIND_BF16,
+    KIND_BOOL,
+    KIND_I32,
+    KIND_I64
+};
+
+/* What is done to a score on its way to a weight; see modify.clh. */
+typedef struct clattn_modifications {
+    clattn_int S, T;                /* rows of the slice, keys */
+    clattn_int first_row, all_rows; /* query i of the slice is query i + first_row of all_rows */
+    clattn_int bottom_right;        /* positions count from the last key */
+    clattn_int causal;
+    clattn_int window_left, window_right; /* -1: no bound */
+    clattn_view mask, bias, kv_lengths, alibi_slopes, sinks;
+} clattn_modifications;
+
+#endif

@@ -1,0 +1,261 @@
+/* call_load.c: files to tensors, and what their shapes say of heads and sizes. */
+#include "call.h"
+
+#include "convert.h"
+#include "text.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+clattn_tensor *cli_input_of(clattn_attention_args *args, enum cli_input input)
+{
+    clattn_tensor *const tensors[CLI_INPUTS] = {
+        [CLI_QUERY] = &args->query,
+        [CLI_KEY] = &args->key,
+        [CLI_VALUE] = &args->value,
+        [CLI_GIVEN_SCORES] = &args->given_scores,
+        [CLI_MASK] = &args->mask,
+        [CLI_BIAS] = &args->bias,
+        [CLI_KV_LENGTHS] = &args->kv_lengths,
+        [CLI_ALIBI_SLOPES] = &args->alibi_slopes,
+        [CLI_SINKS] = &args->sinks,
+    };
+    return tensors[input];
+}
+
+clattn_tensor *cli_output_of(clattn_attention_args *args, enum cli_output output)
+{
+    clattn_tensor *const tensors[CLI_OUTPUTS] = {
+        [CLI_OUTPUT] = &args->output,
+        [CLI_WEIGHTS] = &args->weights,
+        [CLI_SCORES] = &args->scores,
+        [CLI_LSE] = &args->lse,
+    };
+    return tensors[output];
+}
+
+static const struct {
+    int allowed;
+    uint32_t flag; /* of clattn_attention_desc */
+} input_rules[CLI_INPUTS] = {
+    [CLI_QUERY] = {CLI_FLOATS, 0},
+    [CLI_KEY] = {CLI_FLOATS, 0},
+    [CLI_VALUE] = {CLI_FLOATS, 0},
+    [CLI_GIVEN_SCORES] = {CLI_FLOATS, 0},
+    [CLI_MASK] = {CLI_FLOATS | CLI_BOOLS, CLATTN_MASK},
+    [CLI_BIAS] = {CLI_FLOATS, CLATTN_BIAS},
+    [CLI_KV_LENGTHS] = {CLI_INTEGERS, CLATTN_KV_LENGTHS},
+    [CLI_ALIBI_SLOPES] = {CLI_FLOATS, CLATTN_ALIBI},
+    [CLI_SINKS] = {CLI_FLOATS, CLATTN_SINKS},
+};
+
+static int load_input(cli_call *call, const cli_options *options, enum cli_input input)
+{
+    npy_array array;
+    const char *name = cli_input_name(input);
+    const char *path = options->inputs[input];
+    int result = npy_read(&array, name, path);
+    if (result)
+        return result;
+    result = cli_tensor_from_npy(cli_input_of(&call->args, input), &array,
+                                 input_rules[input].allowed, name, path);
+    npy_free(&array);
+    call->desc.flags |= input_rules[input].flag;
+    return result;
+}
+
+/* splitmix64: the same numbers everywhere, in [-1, 1). */
+static double next_random(uint64_t *state)
+{
+    uint64_t z = *state += 0x9e3779b97f4a7c15u;
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
+    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
+    z ^= z >> 31;
+    return (double)(z >> 11) * 0x1p-52 - 1.0;
+}
+
+static int make_random(clattn_tensor *out, const cli_options *o, enum cli_input input,
+                       int64_t heads, int64_t rows, int64_t columns)
+{
+    const int64_t bhsd[4] = {o->shape[0], heads, rows, columns};
+    const int64_t bshd[4] = {o->shape[0], rows, heads, columns};
+    uint64_t state = (uint64_t)input + 1;
+    int result =
+        cli_tensor_new(out, o->dtype, 4, o->desc.layout == CLATTN_BSHD ? bshd : bhsd, "shape");
+    if (result)
+        return result;
+    size_t count = clattn_tensor_count(out);
+    for (size_t i = 0; i < count; i++)
+        clattn_element_store(o->dtype, out->host, i, next_random(&state));
+    return CLI_DONE;
+}
+
+static int make_inputs(cli_call *call, const cli_options *o)
+{
+    const int64_t *n = o->shape; /* B, Hq, Hkv, S, T, D, Dv */
+    int result = make_random(&call->args.query, o, CLI_QUERY, n[1], n[3], n[5]);
+    if (!result)
+        result = make_random(&call->args.key, o, CLI_KEY, n[2], n[4], n[5]);
+    if (!result)
+        result = make_random(&call->args.value, o, CLI_VALUE, n[2], n[4], n[6]);
+    return result;
+}
+
+/* --dtype converts the inputs; a mask or bias in float32 or bool is taken beside any type and
+ * stays. */
+static int convert_inputs(cli_call *call, const cli_options *o)
+{
+    for (int i = CLI_QUERY; i <= CLI_BIAS; i++) {
+        clattn_tensor *t = cli_input_of(&call->args, (enum cli_input)i);
+        int stays = i >= CLI_MASK && (t->dtype == CLATTN_F32 || t->dtype == CLATTN_BOOL);
+        if (t->rank == 0 || stays)
+            continue;
+        int result = cli_tensor_convert(t, o->dtype, cli_input_name((enum cli_input)i));
+        if (result)
+            return result;
+    }
+    return CLI_DONE;
+}
+
+/* Where heads and sequence stand in a tensor of rank 4. */
+static uint32_t head_axis(const clattn_attention_desc *desc)
+{
+    return desc->layout == CLATTN_BSHD ? 2 : 1;
+}
+
+/* Heads and last axis of an input; both must be there, as zero asks the library for a default. */
+static int measure(size_t *heads, size_t *size, const cli_call *call, enum cli_input input,
+                   uint32_t heads_at)
+{
+    const clattn_tensor *t = cli_input_of(&((cli_call *)call)->args, input);
+    char shape[NPY_SHAPE_TEXT];
+    npy_shape_text(shape, t->rank, t->shape);
+    if (t->rank < 2)
+        return cli_fail(CLI_BAD_INPUT, "--%s: shape %s; expected 2, 3 or 4 axes",
+                        cli_input_name(input), shape);
+    *heads = t->rank == 4 ? (size_t)t->shape[heads_at] : 1;
+    *size = (size_t)t->shape[t->rank - 1];
+    if (*heads == 0 || (*size == 0 && input != CLI_GIVEN_SCORES))
+        return cli_fail(CLI_BAD_INPUT,
+                        "--%s: shape %s; expected at least one head and one element per vector",
+                        cli_input_name(input), shape);
+    return CLI_DONE;
+}
+
+static int deduce(cli_call *call)
+{
+    clattn_attention_desc *d = &call->desc;
+    int given = d->score == CLATTN_SCORE_GIVEN;
+    size_t unused = 0;
+    int result = CLI_DONE;
+    d->dtype = given ? call->args.value.dtype : call->args.query.dtype;
+    if (given) {
+        CLI_TRY(measure(&d->query_heads, &unused, call, CLI_GIVEN_SCORES,
+                        1)); /* scores have one layout */
+    } else {
+        CLI_TRY(measure(&d->query_heads, &d->head_size, call, CLI_QUERY, head_axis(d)));
+        CLI_TRY(measure(&unused, &unused, call, CLI_KEY, head_axis(d)));
+    }
+    CLI_TRY(measure(&d->kv_heads, &d->value_size, call, CLI_VALUE, head_axis(d)));
+done:
+    return result;
+}
+
+void cli_call_sizes(const cli_call *call, int64_t sizes[7])
+{
+    const clattn_attention_desc *d = &call->desc;
+    int given = d->score == CLATTN_SCORE_GIVEN;
+    const clattn_tensor *q = given ? &call->args.given_scores : &call->args.query;
+    const clattn_tensor *v = &call->args.value;
+    int by_rows = d->layout == CLATTN_BSHD && !given;
+    sizes[0] = q->rank > 2 ? q->shape[0] : 1;
+    sizes[1] = (int64_t)d->query_heads;
+    sizes[2] = (int64_t)d->kv_heads;
+    sizes[3] = q->rank == 4 && by_rows ? q->shape[1] : q->shape[q->rank - 2];
+    sizes[4] = v->rank == 4 && d->layout == CLATTN_BSHD ? v->shape[1] : v->shape[v->rank - 2];
+    sizes[5] = (int64_t)d->head_size;
+    sizes[6] = (int64_t)d->value_size;
+}
+
+/* The outputs have the rank of query; the library refuses what does not fit together. */
+static int make_outputs(cli_call *call)
+{
+    const clattn_attention_desc *d = &call->desc;
+    clattn_tensor *first =
+        d->score == CLATTN_SCORE_GIVEN ? &call->args.given_scores : &call->args.query;
+    uint32_t rank = first->rank;
+    int64_t n[7];
+    cli_call_sizes(call, n);
+    const int64_t weights[4] = {n[0], n[1], n[3], n[4]};
+    const int64_t bhsd[4] = {n[0], n[1], n[3], n[6]};
+    const int64_t bshd[4] = {n[0], n[3], n[1], n[6]};
+    int result = CLI_DONE;
+    for (int i = 0; i < CLI_OUTPUTS; i++) {
+        enum cli_output output = (enum cli_output)i;
+        const int64_t *full = i != CLI_OUTPUT ? weights : d->layout == CLATTN_BSHD ? bshd : bhsd;
+        int64_t shape[4];
+        uint32_t axes = 0;
+        if (!(d->outputs & (1u << i)))
+            continue;
+        if (rank > 2)
+            shape[axes++] = full[0];
+        if (rank > 3)
+            shape[axes++] = full[1];
+        shape[axes++] = rank > 3 ? full[2] : n[3];
+        if (i != CLI_LSE)
+            shape[axes++] = full[3];
+        clattn_dtype dtype = i != CLI_LSE             ? d->dtype
+                             : d->dtype == CLATTN_F64 ? CLATTN_F64
+                                                      : CLATTN_F32;
+        result = cli_tensor_new(cli_output_of(&call->args, output), dtype, axes, shape,
+                                cli_output_name(output));
+        if (result)
+            break;
+    }
+    return result;
+}
+
+int cli_call_load(cli_call *call, const cli_options *options)
+{
+    int result = CLI_DONE;
+    memset(call, 0, sizeof *call);
+    call->desc = options->desc;
+    call->args.struct_size = sizeof call->args;
+    if (options->has_shape)
+        CLI_TRY(make_inputs(call, options));
+    for (int i = 0; i < CLI_INPUTS; i++) {
+        if (options->inputs[i])
+            CLI_TRY(load_input(call, options, (enum cli_input)i));
+    }
+    if (options->has_dtype)
+        CLI_TRY(convert_inputs(call, options));
+    CLI_TRY(deduce(call));
+    CLI_TRY(make_outputs(call));
+done:
+    if (result)
+        cli_call_free(call);
+    return result;
+}
+
+double cli_call_bytes(const cli_call *call)
+{
+    clattn_attention_args args = call->args;
+    double bytes = 0;
+    for (int i = 0; i < CLI_INPUTS + CLI_OUTPUTS; i++) {
+        const clattn_tensor *t = i < CLI_INPUTS
+                                     ? cli_input_of(&args, (enum cli_input)i)
+                                     : cli_output_of(&args, (enum cli_output)(i - CLI_INPUTS));
+        if (t->rank)
+            bytes += (double)clattn_tensor_count(t) * (double)clattn_dtype_size(t->dtype);
+    }
+    return bytes;
+}
+
+void cli_call_free(cli_call *call)
+{
+    for (int i = 0; i < CLI_INPUTS; i++)
+        free(cli_input_of(&call->args, (enum cli_input)i)->host);
+    for (int i = 0; i < CLI_OUTPUTS; i++)
+        free(cli_output_of(&call->args, (enum cli_output)i)->host);
+    memset(call, 0, sizeof *call);
+}

@@ -1,0 +1,86 @@
+/* cmd_run.c: `clattn run`. */
+#include "commands.h"
+#include "execute.h"
+#include "text.h"
+
+#include <stdio.h>
+
+const char cli_attention_help[] =
+    "What to compute (files are .npy; B batch, H heads, S queries, T keys, D and Dv vector sizes)\n"
+    "  --query Q --key K --value V   (B,Hq,S,D), (B,Hkv,T,D), (B,Hkv,T,Dv); 3-D without heads, 2-D "
+    "without batch\n"
+    "  --given-scores S              scores (B,Hq,S,T) in place of query and key\n"
+    "  --score NAME                  scaled-dot (default) or dot\n"
+    "  --normalizer NAME             softmax (default) or none\n"
+    "  --scale X                     factor of the scores; default 1/sqrt(D) for scaled-dot, else "
+    "1\n"
+    "  --softcap X                   scores become X*tanh(score/X); default 0, none\n"
+    "  --causal                      query i sees keys up to its own position\n"
+    "  --alignment WHERE             top-left (default): query i stands at i; bottom-right: at i + "
+    "T - S\n"
+    "  --window LEFT,RIGHT           query at p sees keys p-LEFT to p+RIGHT; -1 is no bound\n"
+    "  --mask M                      bool (true: may attend) or float (added); broadcasts to the "
+    "scores\n"
+    "  --bias B                      float, added to the scores\n"
+    "  --kv-lengths N                (B) integers: how many keys each sequence has\n"
+    "  --alibi-slopes A, --sinks A   (Hq) floats\n"
+    "  --layout LAYOUT               bhsd (default) or bshd, of 4-D query, key, value and output\n"
+    "  --dtype TYPE                  converts the inputs: f32, f16, bf16 or f64\n"
+    "  --precision WORD              default, strict or fast\n"
+    "What to give out\n"
+    "  --output O, --weights W, --scores S, --lse L\n"
+    "  --scores-stage STAGE          raw (default), capped or modified\n"
+    "Where\n"
+    "  --device SPEC                 index or part of a name (see 'clattn devices'), or reference\n"
+    "  --variant NAME                takes this variant and no other\n"
+    "  --explain                     why this variant, and why not the others\n"
+    "  --json                        the report as JSON on stdout\n";
+
+static const char help[] =
+    "usage: clattn run --query Q.npy --key K.npy --value V.npy --output O.npy [options]\n"
+    "\n"
+    "Computes attention on an OpenCL device: output = softmax(scale * query @ key^T + masks) @ "
+    "value.\n"
+    "\n"
+    "  A batch of sentences of different lengths, with their attention weights:\n"
+    "    clattn run --query q.npy --key k.npy --value v.npy --kv-lengths n.npy --output o.npy "
+    "--weights w.npy\n"
+    "  A language model's prompt, causal, four query heads per key head, in half precision:\n"
+    "    clattn run --query q.npy --key k.npy --value v.npy --causal --dtype f16 --output o.npy\n"
+    "  A context vector from weights that are already there:\n"
+    "    clattn run --given-scores weights.npy --normalizer none --value v.npy --output o.npy\n"
+    "  The first GPU by name, the report for a program:\n"
+    "    clattn run --query q.npy --key k.npy --value v.npy --output o.npy --device nvidia --json\n"
+    "\n";
+
+static int print_report(const cli_execution *execution, const cli_options *options)
+{
+    if (options->json) {
+        cJSON *root = cJSON_CreateObject();
+        cli_json_summary(root, &execution->summary, &execution->call);
+        cli_json_files(root, options, &execution->call);
+        return cli_json_print(root);
+    }
+    cli_print_summary(&execution->summary, &execution->call);
+    cli_print_files(options, &execution->call);
+    return CLI_DONE;
+}
+
+int cli_run(int argc, char **argv)
+{
+    cli_options options;
+    cli_execution execution = {0};
+    int result = CLI_DONE;
+    CLI_TRY(cli_options_parse(&options, CLI_RUN, argc, argv));
+    if (options.help) {
+        printf("%s%s", help, cli_attention_help);
+        goto done;
+    }
+    CLI_TRY(cli_execute(&execution, &options, CLI_RUN));
+    CLI_TRY(cli_execution_write(&execution, &options));
+    CLI_TRY(cli_files_commit(&execution.files));
+    CLI_TRY(print_report(&execution, &options));
+done:
+    cli_execution_free(&execution);
+    return result;
+}

@@ -1,0 +1,405 @@
+/* options.c: one table of options, one pass over argv, then the rules that concern several options
+ * at once. */
+#include "options.h"
+
+#include "text.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum kind {
+    INPUT,
+    OUTPUT,
+    CHOICE, /* a word of a list, stored as its number */
+    FLAG,
+    SCALE,
+    SOFTCAP,
+    WINDOW,
+    PARAM,
+    VARIANT,
+    DEVICE,
+    SAMPLE,
+    EXPECT,
+    SHAPE,
+    VARIANTS,
+    ROUNDS,
+    HELP
+};
+
+enum choice { SCORE, NORMALIZER, ALIGNMENT, LAYOUT, STAGE, PRECISION, DTYPE };
+enum flag { CAUSAL, JSON, EXPLAIN };
+
+typedef struct row {
+    const char *name;
+    int commands;
+    enum kind kind;
+    int slot; /* which input, output, choice or flag */
+} row;
+
+#define ALL (CLI_RUN | CLI_VERIFY | CLI_BENCH)
+
+static const row rows[] = {
+    {"query", ALL, INPUT, CLI_QUERY},
+    {"key", ALL, INPUT, CLI_KEY},
+    {"value", ALL, INPUT, CLI_VALUE},
+    {"given-scores", ALL, INPUT, CLI_GIVEN_SCORES},
+    {"mask", ALL, INPUT, CLI_MASK},
+    {"bias", ALL, INPUT, CLI_BIAS},
+    {"kv-lengths", ALL, INPUT, CLI_KV_LENGTHS},
+    {"alibi-slopes", ALL, INPUT, CLI_ALIBI_SLOPES},
+    {"sinks", ALL, INPUT, CLI_SINKS},
+    {"output", ALL, OUTPUT, CLI_OUTPUT},
+    {"weights", ALL, OUTPUT, CLI_WEIGHTS},
+    {"scores", ALL, OUTPUT, CLI_SCORES},
+    {"lse", ALL, OUTPUT, CLI_LSE},
+    {"score", ALL, CHOICE, SCORE},
+    {"normalizer", ALL, CHOICE, NORMALIZER},
+    {"alignment", ALL, CHOICE, ALIGNMENT},
+    {"layout", ALL, CHOICE, LAYOUT},
+    {"scores-stage", ALL, CHOICE, STAGE},
+    {"precision", ALL, CHOICE, PRECISION},
+    {"dtype", ALL, CHOICE, DTYPE},
+    {"scale", ALL, SCALE, 0},
+    {"softcap", ALL, SOFTCAP, 0},
+    {"window", ALL, WINDOW, 0},
+    {"param", ALL, PARAM, 0},
+    {"causal", ALL, FLAG, CAUSAL},
+    {"json", ALL, FLAG, JSON},
+    {"explain", ALL, FLAG, EXPLAIN},
+    {"device", ALL, DEVICE, 0},
+    {"variant", ALL, VARIANT, 0},
+    {"sample", CLI_VERIFY, SAMPLE, 0},
+    {"expect", CLI_VERIFY, EXPECT, 0},
+    {"shape", CLI_BENCH, SHAPE, 0},
+    {"variants", CLI_BENCH, VARIANTS, 0},
+    {"rounds", CLI_BENCH, ROUNDS, 0},
+    {"help", ALL, HELP, 0},
+};
+#define ROWS (sizeof rows / sizeof rows[0])
+
+/* The words of each choice, in the order of the enum they stand for. */
+static const char *const words[][5] = {
+    [SCORE] = {"scaled-dot", "dot"},
+    [NORMALIZER] = {"softmax", "none"},
+    [ALIGNMENT] = {"top-left", "bottom-right"},
+    [LAYOUT] = {"bhsd", "bshd"},
+    [STAGE] = {"raw", "capped", "modified"},
+    [PRECISION] = {"default", "strict", "fast"},
+    [DTYPE] = {"f32", "f64", "f16", "bf16"},
+};
+
+const char *cli_input_name(enum cli_input input)
+{
+    return rows[input].name; /* the table begins with the inputs, in their order */
+}
+
+const char *cli_output_name(enum cli_output output)
+{
+    return rows[CLI_INPUTS + output].name; /* and goes on with the outputs */
+}
+
+int cli_parse_integer(int64_t *out, const char *option, const char *text, int64_t low, int64_t high)
+{
+    char *end = NULL;
+    errno = 0;
+    long long value = strtoll(text, &end, 10);
+    int digits =
+        text[0] == '-' || (text[0] >= '0' && text[0] <= '9'); /* strtoll also skips blanks */
+    if (!digits || end == text || *end || errno || value < low || value > high) {
+        if (high == INT64_MAX)
+            return cli_fail(CLI_BAD_INPUT, "--%s: '%s'; expected an integer of at least %" PRId64,
+                            option, text, low);
+        return cli_fail(CLI_BAD_INPUT,
+                        "--%s: '%s'; expected an integer from %" PRId64 " to %" PRId64, option,
+                        text, low, high);
+    }
+    *out = value;
+    return CLI_DONE;
+}
+
+static int parse_number(double *out, const char *option, const char *text)
+{
+    char *end = NULL;
+    *out = strtod(text, &end);
+    if (end == text || *end)
+        return cli_fail(CLI_BAD_INPUT, "--%s: '%s'; expected a number", option, text);
+    return CLI_DONE;
+}
+
+/* `count` integers with commas between them. */
+static int parse_integers(int64_t *out, size_t count, const char *option, const char *meaning,
+                          const char *text, int64_t low)
+{
+    const char *at = text;
+    for (size_t i = 0; i < count; i++) {
+        char item[32];
+        size_t length = strcspn(at, ",");
+        int last = at[length] == '\0';
+        if (length >= sizeof item || last != (i + 1 == count))
+            return cli_fail(CLI_BAD_INPUT, "--%s: '%s'; expected %s, %zu integers", option, text,
+                            meaning, count);
+        memcpy(item, at, length);
+        item[length] = '\0';
+        int result = cli_parse_integer(&out[i], option, item, low, INT64_MAX);
+        if (result)
+            return result;
+        at += length + 1;
+    }
+    return CLI_DONE;
+}
+
+static int parse_choice(cli_options *o, const row *r, const char *text)
+{
+    const char *const *list = words[r->slot];
+    int value = 0;
+    while (list[value] && strcmp(list[value], text) != 0)
+        value++;
+    if (!list[value]) {
+        char all[128] = "";
+        for (int i = 0; list[i]; i++) {
+            strcat(all, i == 0 ? "" : list[i + 1] ? ", " : " or ");
+            strcat(all, list[i]);
+        }
+        return cli_fail(CLI_BAD_INPUT, "--%s: '%s' is not known; expected %s", r->name, text, all);
+    }
+    switch ((enum choice)r->slot) {
+    case SCORE:
+        o->desc.score = (clattn_score)value;
+        break;
+    case NORMALIZER:
+        o->desc.normalizer = (clattn_normalizer)value;
+        break;
+    case ALIGNMENT:
+        o->desc.alignment = (clattn_alignment)value;
+        break;
+    case LAYOUT:
+        o->desc.layout = (clattn_layout)value;
+        break;
+    case STAGE:
+        o->desc.scores_stage = (clattn_scores_stage)value;
+        break;
+    case PRECISION:
+        o->desc.precision = (clattn_precision)value;
+        break;
+    case DTYPE:
+        o->dtype = (clattn_dtype)value;
+        o->has_dtype = 1;
+        break;
+    }
+    return CLI_DONE;
+}
+
+/* NAME=FILE or NAME[INDEX]=FILE. */
+static int parse_expectation(cli_options *o, const char *text)
+{
+    const char *equals = strchr(text, '=');
+    size_t name_length = strcspn(text, "[=");
+    cli_expectation *e = &o->expectations[o->expectation_count];
+    if (o->expectation_count == CLI_MAX_EXPECTATIONS)
+        return cli_fail(CLI_BAD_INPUT, "--expect: given more than %d times", CLI_MAX_EXPECTATIONS);
+    if (!equals || !equals[1])
+        return cli_fail(CLI_BAD_INPUT,
+                        "--expect: '%s'; expected NAME=FILE.npy or NAME[INDEX]=FILE.npy", text);
+    int output = 0;
+    while (output < CLI_OUTPUTS &&
+           (strlen(cli_output_name((enum cli_output)output)) != name_length ||
+            strncmp(text, cli_output_name((enum cli_output)output), name_length)))
+        output++;
+    if (output == CLI_OUTPUTS)
+        return cli_fail(CLI_BAD_INPUT,
+                        "--expect: '%s'; expected output, weights, scores or lse before '='", text);
+    e->output = (enum cli_output)output;
+    e->index = -1;
+    e->file = equals + 1;
+    if (text[name_length] == '[') {
+        char index[24];
+        const char *first = text + name_length + 1;
+        size_t length = strcspn(first, "]");
+        if (length >= sizeof index || first[length] != ']' || first + length + 1 != equals)
+            return cli_fail(CLI_BAD_INPUT, "--expect: '%s'; expected NAME[INDEX]=FILE.npy", text);
+        memcpy(index, first, length);
+        index[length] = '\0';
+        int result = cli_parse_integer(&e->index, "expect", index, 0, INT64_MAX);
+        if (result)
+            return result;
+    }
+    o->desc.outputs |= 1u << output;
+    o->expectation_count++;
+    return CLI_DONE;
+}
+
+static int apply(cli_options *o, const row *r, const char *value)
+{
+    int64_t number = 0;
+    int64_t pair[2];
+    int result = CLI_DONE;
+    if (value && !value[0])
+        return cli_fail(CLI_BAD_INPUT, "--%s: '' is empty; expected a value", r->name);
+    switch (r->kind) {
+    case INPUT:
+        o->inputs[r->slot] = value;
+        break;
+    case OUTPUT:
+        o->outputs[r->slot] = value;
+        o->desc.outputs |= 1u << r->slot;
+        break;
+    case CHOICE:
+        return parse_choice(o, r, value);
+    case FLAG:
+        if (r->slot == CAUSAL)
+            o->desc.flags |= CLATTN_CAUSAL;
+        if (r->slot == JSON)
+            o->json = 1;
+        if (r->slot == EXPLAIN)
+            o->explain = 1;
+        break;
+    case SCALE:
+        o->desc.flags |= CLATTN_SCALE;
+        return parse_number(&o->desc.scale, r->name, value);
+    case SOFTCAP:
+        return parse_number(&o->desc.softcap, r->name, value);
+    case WINDOW:
+        result = parse_integers(pair, 2, r->name, "LEFT,RIGHT", value, -1);
+        if (result)
+            return result;
+        o->desc.flags |= CLATTN_WINDOW;
+        o->desc.window_left = pair[0];
+        o->desc.window_right = pair[1];
+        break;
+    case PARAM:
+        return cli_fail(CLI_BAD_INPUT,
+                        "--param: '%s'; the scores scaled-dot and dot take no parameters", value);
+    case VARIANT:
+        o->desc.variant = value;
+        break;
+    case DEVICE:
+        o->device = value;
+        break;
+    case SAMPLE:
+        result = cli_parse_integer(&number, r->name, value, 1, INT64_MAX);
+        o->sample = (size_t)number;
+        return result;
+    case EXPECT:
+        return parse_expectation(o, value);
+    case SHAPE:
+        o->has_shape = 1;
+        return parse_integers(o->shape, 7, r->name, "B,Hq,Hkv,S,T,D,Dv", value, 0);
+    case VARIANTS:
+        o->variants = value;
+        break;
+    case ROUNDS:
+        result = cli_parse_integer(&number, r->name, value, 1, 1000000);
+        o->rounds = (size_t)number;
+        return result;
+    case HELP:
+        o->help = 1;
+        break;
+    }
+    return CLI_DONE;
+}
+
+/* What an option needs beside it, or cannot stand beside. */
+static int check_together(const cli_options *o, const unsigned char *seen)
+{
+    int given = o->inputs[CLI_GIVEN_SCORES] != NULL;
+    if (o->has_shape) {
+        static const enum cli_input made[] = {CLI_QUERY, CLI_KEY, CLI_VALUE, CLI_GIVEN_SCORES};
+        for (size_t i = 0; i < sizeof made / sizeof made[0]; i++) {
+            if (o->inputs[made[i]])
+                return cli_fail(
+                    CLI_BAD_INPUT,
+                    "--%s: given with --shape, which makes random inputs; expected one of them",
+                    cli_input_name(made[i]));
+        }
+    } else if (given) {
+        if (o->inputs[CLI_QUERY] || o->inputs[CLI_KEY])
+            return cli_fail(
+                CLI_BAD_INPUT,
+                "--given-scores: takes the place of --query and --key, but --%s is given too",
+                o->inputs[CLI_QUERY] ? "query" : "key");
+    }
+    for (size_t i = 0; i < ROWS; i++) {
+        int about_scores =
+            rows[i].kind == SCALE || (rows[i].kind == CHOICE && rows[i].slot == SCORE);
+        if (given && seen[i] && about_scores)
+            return cli_fail(CLI_BAD_INPUT, "--%s: has no meaning with --given-scores",
+                            rows[i].name);
+    }
+    for (int i = CLI_QUERY; i <= CLI_VALUE && !o->has_shape; i++) {
+        if (!o->inputs[i] && !(given && i != CLI_VALUE))
+            return cli_fail(
+                CLI_BAD_INPUT,
+                "--%s: missing; expected a file (query, key and value, or given-scores and value)",
+                cli_input_name((enum cli_input)i));
+    }
+    if (o->desc.scores_stage != CLATTN_SCORES_RAW && !(o->desc.outputs & CLATTN_SCORES))
+        return cli_fail(CLI_BAD_INPUT, "--scores-stage: given without --scores, which it is about");
+    if (o->variants && o->desc.variant)
+        return cli_fail(CLI_BAD_INPUT, "--variant: given with --variants; expected one of them");
+    return CLI_DONE;
+}
+
+int cli_options_parse(cli_options *options, int command, int argc, char **argv)
+{
+    struct option table[ROWS + 1] = {{0}};
+    unsigned char seen[ROWS] = {0};
+    size_t count = 0;
+    int code = 0;
+    memset(options, 0, sizeof *options);
+    options->desc.struct_size = sizeof options->desc;
+    options->rounds = 10;
+    for (size_t i = 0; i < ROWS; i++) {
+        if (!(rows[i].commands & command))
+            continue;
+        table[count].name = rows[i].name;
+        table[count].has_arg =
+            rows[i].kind == FLAG || rows[i].kind == HELP ? no_argument : required_argument;
+        table[count].val = 1000 + (int)i;
+        count++;
+    }
+    opterr = 0;
+    optind = 0; /* restarts getopt from argv[1], in glibc and musl alike */
+    while ((code = getopt_long(argc, argv, "-:h", table, NULL)) != -1) {
+        const char *name =
+            code == ':' || (code == '?' && optopt >= 1000) ? rows[optopt - 1000].name : NULL;
+        if (code == 'h') {
+            options->help = 1;
+            continue;
+        }
+        if (code == 1)
+            return cli_fail(CLI_BAD_INPUT, "%s: unexpected argument '%s'; see 'clattn %s --help'",
+                            argv[0], optarg, argv[0]);
+        if (code == ':')
+            return cli_fail(CLI_BAD_INPUT, "--%s: nothing follows it; expected a value", name);
+        if (code == '?' && name)
+            return cli_fail(CLI_BAD_INPUT, "--%s: '%s'; expected no value", name, argv[optind - 1]);
+        if (code == '?')
+            return cli_fail(CLI_BAD_INPUT,
+                            "%s: unknown or ambiguous option '%s'; see 'clattn %s --help'", argv[0],
+                            argv[optind - 1], argv[0]);
+        const row *r = &rows[code - 1000];
+        if (seen[r - rows] && r->kind != EXPECT)
+            return cli_fail(CLI_BAD_INPUT, "--%s: given twice; expected once", r->name);
+        seen[r - rows] = 1;
+        int result = apply(options, r, optarg);
+        if (result)
+            return result;
+    }
+    if (optind < argc)
+        return cli_fail(CLI_BAD_INPUT, "%s: unexpected argument '%s'; see 'clattn %s --help'",
+                        argv[0], argv[optind], argv[0]);
+    if (options->help)
+        return CLI_DONE;
+    if (options->inputs[CLI_GIVEN_SCORES])
+        options->desc.score = CLATTN_SCORE_GIVEN;
+    if (command == CLI_RUN && !options->desc.outputs)
+        return cli_fail(
+            CLI_BAD_INPUT,
+            "--output: missing; expected a file for the result (or --weights, --scores, --lse)");
+    if (command == CLI_VERIFY || !options->desc.outputs)
+        options->desc.outputs |= CLATTN_OUTPUT;
+    return check_together(options, seen);
+}

@@ -1,0 +1,31 @@
+/* text.h: what the program says when it fails: one line on stderr, and an exit code. */
+#ifndef CLI_TEXT_H
+#define CLI_TEXT_H
+
+#include <clattn/status.h>
+
+/* Exit codes. Every function of src/cli that can fail returns one of them, CLI_DONE for success. */
+enum { CLI_DONE = 0, CLI_CHECK_FAILED = 1, CLI_BAD_INPUT = 2, CLI_SYSTEM = 3 };
+
+/* Jumps to `done` with the code of a call that failed; `result` holds it. */
+#define CLI_TRY(call)                                                                              \
+    do {                                                                                           \
+        result = (call);                                                                           \
+        if (result != CLI_DONE)                                                                    \
+            goto done;                                                                             \
+    } while (0)
+
+/* Keeps the sentence that cli_report_failure() prints (printf style) and gives `code` back. */
+int cli_fail(int code, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* The same for a call of the library: CLI_DONE for CLATTN_OK, else its sentence and the code that
+ * fits. */
+int cli_check(clattn_status status);
+
+/* The sentence of the last failure, always one line; "" before the first. */
+const char *cli_sentence(void);
+
+/* Prints "clattn: " and the sentence on stderr. */
+void cli_report_failure(void);
+
+#endif

@@ -1,0 +1,35 @@
+/* product.c: host side of product_lanes.cl. */
+#include "product.h"
+
+int64_t clattn__product_panel(const clattn_device *device, clattn_dtype dtype)
+{
+    return (int64_t)clattn__vector_width(device, dtype) * clattn__tuning_for(&device->info)->tile_vectors;
+}
+
+clattn_status clattn__product_create(clattn__kernel *kernel, clattn_device *device, clattn_dtype dtype)
+{
+    const clattn__tuning *tuning = clattn__tuning_for(&device->info);
+    char options[CLATTN__OPTIONS_MAX];
+    size_t used = clattn__common_options(options, device, dtype);
+    (void)snprintf(options + used, sizeof options - used, " -DMR=%d -DNV=%d -DROWS=%d -DDEPTH=%d", tuning->tile_rows,
+                   tuning->tile_vectors, tuning->item_rows, tuning->depth);
+    return clattn__kernel_create(kernel, device, "product_lanes", options);
+}
+
+clattn_status clattn__product_run(clattn__kernel *kernel, clattn_device *device, clattn__timeline *timeline,
+                                  clattn_dtype dtype, const clattn__call *call, const clattn__product *p)
+{
+    const clattn_int M = call->Hq / call->Hkv * call->S;
+    clattn__number alpha;
+    const clattn__arg args[] = {
+        CLATTN__ARG(p->a),      CLATTN__ARG(p->a_offset), CLATTN__ARG(p->lda),
+        CLATTN__ARG(p->b),      CLATTN__ARG(p->c),        CLATTN__ARG(p->c_view),
+        CLATTN__ARG(M),         CLATTN__ARG(p->N),        CLATTN__ARG(p->K),
+        CLATTN__ARG(call->S),   CLATTN__ARG(call->Hkv),   clattn__number_arg(&alpha, dtype, p->alpha),
+    };
+    const size_t global[3] = {(size_t)clattn__ceil_div(M, clattn__tuning_for(&device->info)->item_rows),
+                              (size_t)clattn__ceil_div(p->N, clattn__product_panel(device, dtype)),
+                              (size_t)(call->B * call->Hkv)};
+    const size_t local[3] = {1, 1, 1};
+    return clattn__launch(device, timeline, kernel, global, local, args, sizeof args / sizeof *args);
+}

@@ -1,0 +1,14 @@
+/* softmax_rows.h: host side of softmax_rows.cl. */
+#ifndef CLATTN_SOFTMAX_ROWS_H
+#define CLATTN_SOFTMAX_ROWS_H
+
+#include "op.h"
+
+clattn_status clattn__softmax_rows_create(clattn__kernel *kernel, clattn_device *device, clattn_dtype dtype);
+
+/* Turns the scores in `scores`, [B*Hkv][group*S][stride], into weights, and writes what else the call asks for. */
+clattn_status clattn__softmax_rows_run(clattn__kernel *kernel, clattn_device *device, clattn__timeline *timeline,
+                                       const clattn__problem *problem, const clattn__call *call, cl_mem scores,
+                                       int64_t stride);
+
+#endif

@@ -1,0 +1,185 @@
+/* staged.c: the variant `staged`: pack, scores, rows, weighted sum. It takes any problem on any device, and its products
+ * are made for CPU-like ones.
+ *
+ *   query ----------> (packed) --+
+ *   key ------------> panels ----+--> scores --> softmax_rows --> weights --+--> output --> hidden_values
+ *   value ----------> panels ----------------------------------------------+
+ */
+#include "hidden_values.h"
+#include "pack.h"
+#include "product.h"
+#include "softmax_rows.h"
+#include "try.h"
+#include "variant.h"
+
+#include <stdlib.h>
+
+typedef struct staged {
+    clattn__kernel pack, product, softmax_rows, hidden_values;
+    clattn__scratch query, key, value, flags, scores;
+    int64_t panel; /* columns of a panel of the product */
+} staged;
+
+static bool accepts(const clattn_device *device, const clattn__problem *problem, bool forced, char *reason, size_t size)
+{
+    (void)forced;
+    if (clattn__is_reference(device)) {
+        (void)snprintf(reason, size, "the reference device runs no kernels");
+        return false;
+    }
+    if (problem->desc.dtype == CLATTN_F64 && !device->info.fp64) {
+        (void)snprintf(reason, size, "the device has no doubles (cl_khr_fp64)");
+        return false;
+    }
+    return true;
+}
+
+static void release(void *state)
+{
+    staged *s = state;
+    if (!s) return;
+    clattn__kernel_release(&s->pack);
+    clattn__kernel_release(&s->product);
+    clattn__kernel_release(&s->softmax_rows);
+    clattn__kernel_release(&s->hidden_values);
+    clattn__scratch_release(&s->query);
+    clattn__scratch_release(&s->key);
+    clattn__scratch_release(&s->value);
+    clattn__scratch_release(&s->flags);
+    clattn__scratch_release(&s->scores);
+    free(s);
+}
+
+static clattn_status prepare(void **state, clattn_device *device, const clattn__problem *problem)
+{
+    clattn_status status = CLATTN_OK;
+    const clattn_dtype dtype = problem->desc.dtype;
+    staged *s = calloc(1, sizeof *s);
+    FAIL_IF(!s, CLATTN_E_MEMORY, "staged: no host memory for %zu bytes", sizeof *s);
+    *state = s;
+    s->panel = clattn__product_panel(device, dtype);
+    TRY(clattn__pack_create(&s->pack, device, dtype));
+    TRY(clattn__product_create(&s->product, device, dtype));
+    TRY(clattn__softmax_rows_create(&s->softmax_rows, device, dtype));
+    if (clattn__problem_hides_keys(problem)) TRY(clattn__hidden_values_create(&s->hidden_values, device, dtype));
+done:
+    return status;
+}
+
+static clattn__packing key_packing(const staged *s, const clattn__call *call)
+{
+    return (clattn__packing){CLATTN__LANES_ARE_ROWS, s->panel, call->D, clattn__round_up(call->T, s->panel)};
+}
+
+static clattn__packing value_packing(const staged *s, const clattn__call *call)
+{
+    return (clattn__packing){CLATTN__LANES_ARE_COLUMNS, s->panel, call->T, clattn__round_up(call->Dv, s->panel)};
+}
+
+/* Scores are what grows as a square; the packed tensors are about as large as the caller's. */
+static bool fits(const void *state, const clattn_device *device, const clattn__call *call)
+{
+    const staged *s = state;
+    const uint64_t size = sizeof(cl_double), limit = device->info.max_allocation;
+    const clattn__packing key = key_packing(s, call), value = value_packing(s, call);
+    const uint64_t scores = (uint64_t)(call->B * call->Hq * call->S * key.lanes_padded) * size;
+    const bool one_row = call->B * call->Hkv * call->S == 1;
+    return clattn__packed_count(&call->value, &value) * size <= limit &&
+           (uint64_t)(call->B * call->Hkv * key.lanes_padded * call->D) * size <= limit &&
+           (uint64_t)(call->B * call->Hq * call->S * call->D) * size <= limit && scores <= limit &&
+           (one_row || scores <= clattn__tuning_for(&device->info)->scratch);
+}
+
+/* True when the rows of all heads lie one behind the other in the type of the sums, as the product reads them. */
+static bool rows_are_ready(const clattn_tensor *query, clattn_dtype sums)
+{
+    int64_t row = query->strides[2];
+    return query->dtype == sums && (query->shape[3] == 1 || query->strides[3] == 1) &&
+           (query->shape[2] == 1 || row >= query->shape[3]) &&
+           (query->shape[1] == 1 || query->strides[1] == row * query->shape[2]) &&
+           (query->shape[0] == 1 || query->strides[0] == row * query->shape[2] * query->shape[1]);
+}
+
+static clattn_status make_scores(staged *s, clattn_device *device, const clattn__problem *problem,
+                                 const clattn__call *call, clattn__timeline *timeline, int64_t stride)
+{
+    clattn_status status = CLATTN_OK;
+    const clattn_dtype dtype = problem->desc.dtype, sums = dtype == CLATTN_F64 ? CLATTN_F64 : CLATTN_F32;
+    const size_t size = clattn__sum_size(dtype);
+    if (problem->desc.score == CLATTN_SCORE_GIVEN) {
+        const clattn__packing rows = {CLATTN__LANES_ARE_ROWS, 1, stride, call->S};
+        return clattn__pack_run(&s->pack, device, timeline, &call->given_scores, &rows, s->scores.memory, NULL);
+    }
+    const clattn__packing key = key_packing(s, call);
+    TRY(clattn__scratch_reserve(&s->key, device, clattn__packed_count(&call->key, &key) * size));
+    TRY(clattn__pack_run(&s->pack, device, timeline, &call->key, &key, s->key.memory, NULL));
+    clattn__product product = {.a = call->query.buffer,
+                               .a_offset = call->query.offset,
+                               .lda = call->query.strides[2],
+                               .b = s->key.memory,
+                               .c = s->scores.memory,
+                               .N = stride,
+                               .K = call->D,
+                               .alpha = problem->scale};
+    product.c_view = (clattn_view){.batch = call->Hq * call->S * stride,
+                                   .head = call->S * stride,
+                                   .row = stride,
+                                   .column = 1,
+                                   .kind = (clattn_int)sums};
+    if (!rows_are_ready(&call->query, sums)) {
+        const clattn__packing query = {CLATTN__LANES_ARE_ROWS, 1, call->D, call->S};
+        TRY(clattn__scratch_reserve(&s->query, device, clattn__packed_count(&call->query, &query) * size));
+        TRY(clattn__pack_run(&s->pack, device, timeline, &call->query, &query, s->query.memory, NULL));
+        product.a = s->query.memory;
+        product.a_offset = 0;
+        product.lda = call->D;
+    }
+    TRY(clattn__product_run(&s->product, device, timeline, dtype, call, &product));
+done:
+    return status;
+}
+
+static clattn_status make_output(staged *s, clattn_device *device, const clattn__problem *problem,
+                                 const clattn__call *call, clattn__timeline *timeline, int64_t stride)
+{
+    clattn_status status = CLATTN_OK;
+    const clattn_dtype dtype = problem->desc.dtype;
+    const clattn__packing value = value_packing(s, call);
+    const bool hides = clattn__problem_hides_keys(problem);
+    TRY(clattn__scratch_reserve(&s->value, device,
+                                clattn__packed_count(&call->value, &value) * clattn__sum_size(dtype)));
+    if (hides) TRY(clattn__scratch_reserve(&s->flags, device, clattn__packed_flags(&call->value, &value)));
+    TRY(clattn__pack_run(&s->pack, device, timeline, &call->value, &value, s->value.memory,
+                         hides ? s->flags.memory : NULL));
+    const clattn__product product = {.a = s->scores.memory,
+                                     .lda = stride,
+                                     .b = s->value.memory,
+                                     .c = call->output.buffer,
+                                     .c_view = clattn__view(&call->output),
+                                     .N = call->Dv,
+                                     .K = call->T,
+                                     .alpha = 1.0};
+    TRY(clattn__product_run(&s->product, device, timeline, dtype, call, &product));
+    if (hides)
+        TRY(clattn__hidden_values_run(&s->hidden_values, device, timeline, problem, call, s->scores.memory, stride,
+                                      s->flags.memory, s->panel));
+done:
+    return status;
+}
+
+static clattn_status run(void *state, clattn_device *device, const clattn__problem *problem, const clattn__call *call,
+                         clattn__timeline *timeline)
+{
+    staged *s = state;
+    clattn_status status = CLATTN_OK;
+    const int64_t stride = key_packing(s, call).lanes_padded;
+    const size_t scores = (size_t)(call->B * call->Hq * call->S * stride) * clattn__sum_size(problem->desc.dtype);
+    TRY(clattn__scratch_reserve(&s->scores, device, scores));
+    TRY(make_scores(s, device, problem, call, timeline, stride));
+    TRY(clattn__softmax_rows_run(&s->softmax_rows, device, timeline, problem, call, s->scores.memory, stride));
+    if (clattn__has(&call->output)) TRY(make_output(s, device, problem, call, timeline, stride));
+done:
+    return status;
+}
+
+const clattn__variant clattn__variant_staged = {"staged", accepts, prepare, release, fits, run};

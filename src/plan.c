@@ -1,0 +1,184 @@
+/* plan.c: a description made ready for a device, and its runs. */
+#include "bind.h"
+#include "device.h"
+#include "dispatch.h"
+#include "try.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct clattn_plan {
+    clattn_device *device;
+    clattn__problem problem;
+    const clattn__variant *variant;
+    void *state; /* the variant's own: kernels and scratch memory */
+    char *explain;
+    clattn__timeline timeline; /* of the last run, on a profiling queue */
+};
+
+clattn_status clattn_plan_create(clattn_plan **out, clattn_device *device, const clattn_attention_desc *desc)
+{
+    clattn_status status = CLATTN_OK;
+    clattn_plan *plan = NULL;
+    FAIL_IF(!out || !device || !desc, CLATTN_E_ARGUMENT,
+            "clattn_plan_create: out, device and desc are required, found NULL");
+    *out = NULL;
+    plan = calloc(1, sizeof *plan);
+    FAIL_IF(!plan, CLATTN_E_MEMORY, "plan: no host memory for %zu bytes", sizeof *plan);
+    plan->device = device;
+    TRY(clattn__problem_init(&plan->problem, desc));
+    TRY(clattn__dispatch(&plan->variant, &plan->explain, device, &plan->problem, desc->variant));
+    TRY(plan->variant->prepare(&plan->state, device, &plan->problem));
+    *out = plan;
+    plan = NULL; /* now the caller's */
+done:
+    clattn_plan_destroy(plan);
+    return status;
+}
+
+/* True when no tensor and no scratch memory of the call passes what one allocation may be. */
+static bool fits(const clattn_plan *plan, clattn__call *call)
+{
+    clattn_tensor *tensors[CLATTN__CALL_TENSORS];
+    (void)clattn__call_tensors(call, tensors, NULL);
+    for (size_t i = 0; i < CLATTN__CALL_TENSORS; i++)
+        if (tensors[i]->host && clattn__tensor_span(tensors[i]) > plan->device->info.max_allocation) return false;
+    return !plan->variant->fits || plan->variant->fits(plan->state, plan->device, call);
+}
+
+static clattn_status run_piece(clattn_plan *plan, const clattn__call *call)
+{
+    clattn_status status = CLATTN_OK;
+    clattn__call bound = *call;
+    clattn__binding binding = {.count = 0};
+    TRY(clattn__bind(&binding, plan->device, &bound));
+    TRY(plan->variant->run(plan->state, plan->device, &plan->problem, &bound, &plan->timeline));
+    TRY(clattn__fetch(&binding, plan->device));
+done:
+    /* Commands that are under way use memory of the caller, who may free it on seeing the failure. */
+    if (status != CLATTN_OK) (void)clFinish(plan->device->queue);
+    clattn__unbind(&binding);
+    return status;
+}
+
+static int64_t half_of(int64_t n)
+{
+    return (n + 1) / 2;
+}
+
+static int64_t least(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+/* Cuts the call into pieces that fit, along batch first, then key heads, then rows. */
+static clattn_status run_pieces(clattn_plan *plan, const clattn__call *call)
+{
+    clattn_status status = CLATTN_OK;
+    int64_t batches = call->B, heads = call->Hkv, rows = call->S;
+    if (call->B == 0 || call->S == 0) return CLATTN_OK;
+    for (;;) {
+        clattn__call piece = clattn__call_slice(call, 0, batches, 0, heads, 0, rows);
+        if (fits(plan, &piece)) break;
+        FAIL_IF(batches * heads * rows == 1, CLATTN_E_UNSUPPORTED,
+                "plan: one row of one head needs a buffer beyond the %llu bytes that %s allocates at a time",
+                (unsigned long long)plan->device->info.max_allocation, plan->device->info.name);
+        if (batches > 1)
+            batches = half_of(batches);
+        else if (heads > 1)
+            heads = half_of(heads);
+        else
+            rows = half_of(rows);
+    }
+    for (int64_t b = 0; b < call->B; b += batches)
+        for (int64_t h = 0; h < call->Hkv; h += heads)
+            for (int64_t i = 0; i < call->S; i += rows) {
+                clattn__call piece = clattn__call_slice(call, b, least(batches, call->B - b), h,
+                                                        least(heads, call->Hkv - h), i, least(rows, call->S - i));
+                TRY(run_piece(plan, &piece));
+            }
+done:
+    return status;
+}
+
+static clattn_status run(clattn_plan *plan, const clattn_attention_args *args, cl_uint wait_count,
+                         const cl_event *wait_list, cl_event *event)
+{
+    clattn_status status = CLATTN_OK;
+    clattn__call call;
+    clattn_device *device = plan->device;
+    TRY(clattn__call_init(&call, &plan->problem, args));
+    clattn__timeline_clear(&plan->timeline);
+    if (clattn__is_reference(device)) {
+        status = plan->variant->run(plan->state, device, &plan->problem, &call, &plan->timeline);
+        goto done;
+    }
+    if (wait_count)
+        TRY_CL("wait list: clEnqueueBarrierWithWaitList",
+               clEnqueueBarrierWithWaitList(device->queue, wait_count, wait_list, NULL));
+    TRY(clattn__order(device));
+    TRY(run_pieces(plan, &call));
+    if (event) TRY_CL("event: clEnqueueMarkerWithWaitList", clEnqueueMarkerWithWaitList(device->queue, 0, NULL, event));
+    TRY_CL("queue: clFlush", clFlush(device->queue));
+done:
+    return status;
+}
+
+clattn_status clattn_plan_run(clattn_plan *plan, const clattn_attention_args *args)
+{
+    if (!plan || !args)
+        return clattn__fail(CLATTN_E_ARGUMENT, 0, "clattn_plan_run: plan and args are required, found NULL");
+    return run(plan, args, 0, NULL, NULL);
+}
+
+clattn_status clattn_plan_run_cl(clattn_plan *plan, const clattn_attention_args *args, cl_uint wait_count,
+                                 const cl_event *wait_list, cl_event *event)
+{
+    clattn_status status = CLATTN_OK;
+    if (event) *event = NULL;
+    FAIL_IF(!plan || !args, CLATTN_E_ARGUMENT, "clattn_plan_run_cl: plan and args are required, found NULL");
+    FAIL_IF(wait_count && !wait_list, CLATTN_E_ARGUMENT,
+            "clattn_plan_run_cl: wait_list is NULL, expected %u events", wait_count);
+    FAIL_IF(clattn__is_reference(plan->device), CLATTN_E_ARGUMENT,
+            "clattn_plan_run_cl: the plan's device is the reference, expected an OpenCL device");
+    status = run(plan, args, wait_count, wait_list, event);
+done:
+    return status;
+}
+
+const char *clattn_plan_variant(const clattn_plan *plan)
+{
+    return plan ? plan->variant->name : "";
+}
+
+const char *clattn_plan_explain(const clattn_plan *plan)
+{
+    return plan ? plan->explain : "";
+}
+
+double clattn_plan_flops(const clattn_plan *plan, const clattn_attention_args *args)
+{
+    clattn__call call;
+    if (!plan || !args || clattn__call_init(&call, &plan->problem, args) != CLATTN_OK) return 0;
+    double sizes = (double)(plan->problem.desc.score == CLATTN_SCORE_GIVEN ? call.Dv : call.D + call.Dv);
+    return 2 * sizes * (double)call.B * (double)call.Hq * (double)call.S * (double)call.T;
+}
+
+clattn_status clattn_plan_timing(clattn_plan *plan, clattn_timing *timings, size_t capacity, size_t *count)
+{
+    clattn_status status = CLATTN_OK;
+    FAIL_IF(!plan || !count || (!timings && capacity), CLATTN_E_ARGUMENT,
+            "clattn_plan_timing: plan, timings and count are required, found NULL");
+    TRY(clattn__timeline_read(&plan->timeline, timings, capacity, count));
+done:
+    return status;
+}
+
+void clattn_plan_destroy(clattn_plan *plan)
+{
+    if (!plan) return;
+    if (plan->variant) plan->variant->release(plan->state);
+    clattn__timeline_clear(&plan->timeline);
+    free(plan->explain);
+    free(plan);
+}

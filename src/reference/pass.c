@@ -1,0 +1,222 @@
+/* pass.c: pass.inc on each real type, the memory of a pass, and the walk over rows. */
+#include "pass.h"
+
+#include "../dtype.h"
+#include "../try.h"
+
+#include <math.h>
+#include <stdlib.h>
+#ifdef _OPENMP
+#include <omp.h>
+#define OMP(directive) _Pragma(#directive)
+#else
+#define OMP(directive)
+#endif
+
+/* Sums of up to this many terms are straight loops. */
+#define STRAIGHT_RUN 16
+/* A weight below the unit roundoff of a double. */
+#define LEAST_WEIGHT 0x1p-53
+
+/* The keys that bounds leave visible to a query, and where it stands among them. */
+typedef struct key_range {
+    int64_t begin, end, position;
+} key_range;
+
+static double scalar(const clattn_tensor *from, int64_t at)
+{
+    return clattn_element_load(from->dtype, from->host, (size_t)at);
+}
+
+/* Bounds are compared before they are added up: a window may be as wide as an int64. */
+static key_range visible_keys(const clattn__problem *problem, const clattn__call *call, int64_t b, int64_t i)
+{
+    const clattn_attention_desc *desc = &problem->desc;
+    key_range range = {.begin = 0, .end = call->T, .position = i};
+    if (clattn__has(&call->kv_lengths)) {
+        int64_t length = clattn__integer_load(call->kv_lengths.dtype, call->kv_lengths.host,
+                                              (size_t)clattn__at(&call->kv_lengths, b, 0, 0, 0));
+        if (length < range.end) range.end = length < 0 ? 0 : length;
+    }
+    if (desc->alignment == CLATTN_BOTTOM_RIGHT) range.position += range.end - call->S;
+    if (desc->flags & CLATTN_CAUSAL && range.position + 1 < range.end) range.end = range.position + 1;
+    if (desc->flags & CLATTN_WINDOW) {
+        if (desc->window_left >= 0 && range.position > desc->window_left)
+            range.begin = range.position - desc->window_left;
+        if (desc->window_right >= 0 && desc->window_right < range.end - range.position - 1)
+            range.end = range.position + desc->window_right + 1;
+    }
+    return range;
+}
+
+#define REAL float
+#define R_(name) name##_in_float
+#define M_(name) name##f
+#include "pass.inc"
+#undef REAL
+#undef R_
+#undef M_
+
+#define REAL double
+#define R_(name) name##_in_double
+#define M_(name) name
+#include "pass.inc"
+#undef REAL
+#undef R_
+#undef M_
+
+#define REAL long double
+#define R_(name) name##_in_long_double
+#define M_(name) name##l
+#include "pass.inc"
+#undef REAL
+#undef R_
+#undef M_
+
+static size_t real_size(clattn__real real)
+{
+    return real == CLATTN__FLOAT ? sizeof(float) : real == CLATTN__DOUBLE ? sizeof(double) : sizeof(long double);
+}
+
+/* NULL also when the product leaves size_t; never NULL for no elements. */
+static void *make_array(int64_t rows, int64_t columns, size_t size)
+{
+    size_t count = (size_t)rows;
+    if (columns && count > SIZE_MAX / (size_t)columns) return NULL;
+    count *= (size_t)columns;
+    return calloc(count ? count : 1, size);
+}
+
+static bool make_row(clattn__row *row, const clattn__call *call, size_t size)
+{
+    int64_t halvings = 1; /* one to spare: the deepest call is handed a row that it does not touch */
+    for (int64_t keys = call->T; keys > STRAIGHT_RUN; keys -= keys / 2)
+        halvings++;
+    return (row->query = make_array(call->D, 1, size)) && (row->raw = make_array(call->T, 1, size)) &&
+           (row->capped = make_array(call->T, 1, size)) && (row->modified = make_array(call->T, 1, size)) &&
+           (row->added = make_array(call->T, 1, size)) && (row->weights = make_array(call->T, 1, size)) &&
+           (row->output = make_array(call->Dv, 1, size)) && (row->sums = make_array(halvings, call->Dv, size)) &&
+           (row->lse = make_array(1, 1, size)) && (row->visible = make_array(call->T, 1, 1));
+}
+
+clattn_status clattn__pass_init(clattn__pass *pass, clattn__real real, const clattn__problem *problem,
+                                const clattn__call *call, size_t threads)
+{
+    clattn_status status = CLATTN_OK;
+    const size_t size = real_size(real);
+    *pass = (clattn__pass){.real = real, .problem = problem, .call = call};
+    pass->keys = make_array(call->T, call->D, size);
+    pass->values = make_array(call->T, call->Dv, size);
+    pass->value_peaks = make_array(call->T, 1, sizeof *pass->value_peaks);
+    pass->rows = calloc(threads, sizeof *pass->rows);
+    FAIL_IF(!pass->keys || !pass->values || !pass->value_peaks || !pass->rows, CLATTN_E_MEMORY,
+            "reference: no host memory for a head of %lld keys", (long long)call->T);
+    while (pass->threads < threads)
+        FAIL_IF(!make_row(&pass->rows[pass->threads++], call, size), CLATTN_E_MEMORY,
+                "reference: no host memory for a row of %lld keys", (long long)call->T);
+done:
+    return status;
+}
+
+void clattn__pass_free(clattn__pass *pass)
+{
+    for (size_t t = 0; t < pass->threads; t++) {
+        clattn__row *row = &pass->rows[t];
+        void *arrays[] = {row->query,  row->raw,  row->capped, row->modified, row->added, row->weights,
+                          row->output, row->sums, row->lse,    row->visible};
+        for (size_t a = 0; a < sizeof arrays / sizeof *arrays; a++)
+            free(arrays[a]);
+    }
+    free(pass->rows);
+    free(pass->value_peaks);
+    free(pass->values);
+    free(pass->keys);
+    *pass = (clattn__pass){0};
+}
+
+void clattn__pass_load_head(clattn__pass *pass, int64_t b, int64_t g)
+{
+    switch (pass->real) {
+    case CLATTN__FLOAT: load_head_in_float(pass, b, g); break;
+    case CLATTN__DOUBLE: load_head_in_double(pass, b, g); break;
+    case CLATTN__LONG_DOUBLE: load_head_in_long_double(pass, b, g); break;
+    }
+}
+
+const clattn__row *clattn__pass_row(clattn__pass *pass, size_t thread, int64_t b, int64_t h, int64_t i)
+{
+    clattn__row *row = &pass->rows[thread];
+    switch (pass->real) {
+    case CLATTN__FLOAT: compute_row_in_float(pass, row, b, h, i); break;
+    case CLATTN__DOUBLE: compute_row_in_double(pass, row, b, h, i); break;
+    case CLATTN__LONG_DOUBLE: compute_row_in_long_double(pass, row, b, h, i); break;
+    }
+    return row;
+}
+
+long double clattn__pass_value(const clattn__pass *pass, const void *array, int64_t index)
+{
+    switch (pass->real) {
+    case CLATTN__FLOAT: return (long double)((const float *)array)[index];
+    case CLATTN__DOUBLE: return (long double)((const double *)array)[index];
+    case CLATTN__LONG_DOUBLE: break;
+    }
+    return ((const long double *)array)[index];
+}
+
+const void *clattn__pass_scores(const clattn__pass *pass, const clattn__row *row)
+{
+    switch (pass->problem->desc.scores_stage) {
+    case CLATTN_SCORES_RAW: return row->raw;
+    case CLATTN_SCORES_CAPPED: return row->capped;
+    case CLATTN_SCORES_MODIFIED: break;
+    }
+    return row->modified;
+}
+
+/* Row `sample` of `rows` spread evenly over `all`. */
+static int64_t row_of_sample(int64_t sample, int64_t rows, int64_t all)
+{
+    return sample * (all / rows) + sample * (all % rows) / rows;
+}
+
+void clattn__walk_rows(const clattn__walk *walk)
+{
+    const clattn__call *call = walk->call;
+    const int64_t all = call->B * call->Hq * call->S;
+    const int64_t head_rows = call->Hkv ? call->Hq / call->Hkv * call->S : 0; /* query heads share a head (arXiv:2305.13245) */
+    int64_t begin = 0, end;
+    for (; begin < walk->rows; begin = end) {
+        const int64_t head = row_of_sample(begin, walk->rows, all) / head_rows;
+        end = begin + 1;
+        while (end < walk->rows && row_of_sample(end, walk->rows, all) / head_rows == head)
+            end++;
+        walk->enter_head(walk->state, head / call->Hkv, head % call->Hkv);
+        OMP(omp parallel for schedule(dynamic, 4) num_threads(walk->threads) if (walk->threads > 1))
+        for (int64_t sample = begin; sample < end; sample++) {
+            const int64_t row = row_of_sample(sample, walk->rows, all);
+            size_t thread = 0;
+#ifdef _OPENMP
+            thread = (size_t)omp_get_thread_num();
+#endif
+            walk->visit_row(walk->state, thread, row / call->S / call->Hq, row / call->S % call->Hq, row % call->S);
+        }
+    }
+}
+
+size_t clattn__walk_threads(const clattn__call *call, int64_t rows)
+{
+    size_t threads = 1;
+#ifdef _OPENMP
+    /* A thread costs some ten microseconds to wake for each head; below this work it does not pay. */
+    const double worth = 1e5;
+    const int most = omp_get_max_threads();
+    if ((double)rows * (double)call->T * (double)(call->D + call->Dv) / (double)(call->B * call->Hkv) > worth && most > 1)
+        threads = (size_t)most;
+    if ((int64_t)threads > rows) threads = (size_t)rows;
+#else
+    (void)call;
+    (void)rows;
+#endif
+    return threads ? threads : 1;
+}

@@ -1,0 +1,311 @@
+#!/usr/bin/env python3
+"""Makes vectors.txt: small attention problems with their results, in float64, from NumPy alone.
+
+    python3 make_vectors.py > vectors.txt
+
+Written from the words of the public headers and not from the C reference, so that the two share no misreading. Where
+PyTorch is installed, every vector that its scaled_dot_product_attention or plain tensor operations can express is
+computed a second time with it; a disagreement ends the script.
+
+The file: `vector NAME`, then lines `set WORD VALUE...` (the description), then per tensor `tensor NAME DTYPE DIM...`
+and its elements in row-major order, 8 to a line; `end`. Tensors named like an output are expected results. Inputs are
+multiples of 1/32 below 8: every float type holds them exactly.
+"""
+
+import sys
+
+import numpy as np
+
+try:
+    import torch
+except ImportError:
+    torch = None
+
+OUTPUTS = ("output", "weights", "scores", "lse")
+
+
+def positions(case, b):
+    """Where each query of sequence b stands, as a column."""
+    keys = case["lengths"][b] if case["lengths"] is not None else case["T"]
+    offset = keys - case["S"] if case["alignment"] == "bottom-right" else 0
+    return np.arange(case["S"])[:, None] + offset
+
+
+def visible(case, b):
+    """(S, T), what causal, window and lengths leave."""
+    p, j = positions(case, b), np.arange(case["T"])[None, :]
+    seen = np.ones((case["S"], case["T"]), bool)
+    if case["causal"]:
+        seen &= j <= p
+    if case["window"]:
+        left, right = case["window"]
+        if left >= 0:
+            seen &= j >= p - left
+        if right >= 0:
+            seen &= j <= p + right
+    if case["lengths"] is not None:
+        seen &= j < case["lengths"][b]
+    return seen
+
+
+def expected(case, tensors):
+    B, Hq, Hkv, S, T, Dv = (case[k] for k in ("B", "Hq", "Hkv", "S", "T", "Dv"))
+    score_shape = (B, Hq, S, T)
+    full = lambda name: np.broadcast_to(tensors[name], score_shape)
+    value = np.repeat(tensors["value"], Hq // Hkv, axis=1)
+    if case["score"] == "given":
+        raw = tensors["given_scores"].astype(np.float64)
+    else:
+        key = np.repeat(tensors["key"], Hq // Hkv, axis=1)
+        scale = case["scale"]
+        if scale is None:
+            scale = 1 / np.sqrt(case["D"]) if case["score"] == "scaled-dot" else 1.0
+        raw = scale * np.einsum("bhsd,bhtd->bhst", tensors["query"], key)
+    capped = case["softcap"] * np.tanh(raw / case["softcap"]) if case["softcap"] else raw
+    modified, seen = capped.copy(), np.empty(score_shape, bool)
+    for b in range(B):
+        seen[b] = visible(case, b)
+        if "alibi_slopes" in tensors:
+            distance = np.abs(positions(case, b) - np.arange(T)[None, :])
+            modified[b] -= tensors["alibi_slopes"][:, None, None] * distance
+    for name in ("bias", "mask"):
+        if name not in tensors:
+            continue
+        if tensors[name].dtype == bool:
+            seen &= full(name)
+        else:
+            seen &= full(name) != -np.inf
+            modified = modified + full(name)
+    modified = np.where(seen, modified, -np.inf)
+
+    logits = modified
+    if "sinks" in tensors:
+        sinks = np.broadcast_to(tensors["sinks"][None, :, None, None], (B, Hq, S, 1))
+        logits = np.concatenate([modified, sinks], axis=-1)
+    top = logits.max(axis=-1, keepdims=True, initial=-np.inf)
+    with np.errstate(all="ignore"):
+        powers = np.where(top == -np.inf, 0.0, np.exp(logits - top))
+        total = powers.sum(axis=-1, keepdims=True)
+        lse = np.where(top == -np.inf, -np.inf, top + np.log(total))[..., 0]
+        weights = np.where(total > 0, powers / total, 0.0)[..., :T]
+        weights = np.where(np.isnan(total), np.nan, weights)
+    weights = np.where(seen, weights, 0.0)
+    if case["normalizer"] == "none":
+        weights = np.where(seen, modified, 0.0)
+    output = np.zeros((B, Hq, S, Dv))
+    for index in np.ndindex(B, Hq, S):
+        keys = seen[index]
+        if keys.any():
+            output[index] = weights[index][keys] @ value[index[:2]][keys]
+    stage = {"raw": raw, "capped": capped, "modified": modified}[case["stage"]]
+    return {"output": output, "weights": weights, "scores": stage, "lse": lse}, seen
+
+
+def check_with_torch(case, tensors, results, seen):
+    """The same by PyTorch's operations; returns False where it has no words for the case."""
+    if torch is None or case["score"] == "given" or case["normalizer"] == "none" or not case["T"]:
+        return False
+    t = {name: torch.from_numpy(np.ascontiguousarray(x)) for name, x in tensors.items()}
+    if not all(torch.isfinite(t[name]).all() for name in ("query", "key", "value")):
+        return False
+    scale = case["scale"]
+    if scale is None:
+        scale = None if case["score"] == "scaled-dot" else 1.0
+    bias = torch.zeros(results["weights"].shape, dtype=torch.float64)
+    if "alibi_slopes" in t:
+        for b in range(case["B"]):
+            distance = torch.from_numpy(np.abs(positions(case, b) - np.arange(case["T"])[None, :]))
+            bias[b] -= t["alibi_slopes"][:, None, None] * distance
+    for name in ("bias", "mask"):
+        if name in t and t[name].dtype != torch.bool:
+            bias = bias + t[name]
+    bias = bias.masked_fill(~torch.from_numpy(seen), -torch.inf)
+    rows = seen.any(axis=-1)
+    wanted = results["output"][rows]
+    if not case["softcap"] and "sinks" not in t:
+        if case["causal"] and case["alignment"] == "top-left" and not case["window"] and (bias[seen] == 0).all() \
+                and case["lengths"] is None and "mask" not in t and "bias" not in t:
+            got = torch.nn.functional.scaled_dot_product_attention(
+                t["query"], t["key"], t["value"], is_causal=True, scale=scale, enable_gqa=True)
+        else:
+            got = torch.nn.functional.scaled_dot_product_attention(
+                t["query"], t["key"], t["value"], attn_mask=bias, scale=scale, enable_gqa=True)
+    else:
+        group = case["Hq"] // case["Hkv"]
+        key, value = (t[n].repeat_interleave(group, dim=1) for n in ("key", "value"))
+        scores = t["query"] @ key.transpose(-1, -2) * (case["D"] ** -0.5 if scale is None else scale)
+        if case["softcap"]:
+            scores = torch.tanh(scores / case["softcap"]) * case["softcap"]
+        scores = scores + bias
+        if "sinks" in t:
+            column = t["sinks"].reshape(1, -1, 1, 1).expand(*scores.shape[:3], 1)
+            scores = torch.cat([scores, column], dim=-1)
+        got = torch.softmax(scores, dim=-1)[..., :case["T"]] @ value
+        lse = torch.logsumexp(scores, dim=-1).numpy()
+        if not np.allclose(lse, results["lse"], rtol=1e-13, atol=1e-13):
+            sys.exit(f"{case['name']}: PyTorch's lse differs")
+    if not np.allclose(got.numpy()[rows], wanted, rtol=1e-12, atol=1e-13):
+        sys.exit(f"{case['name']}: PyTorch differs by {np.abs(got.numpy()[rows] - wanted).max()}")
+    return True
+
+
+def make_tensors(case, rng):
+    grid = lambda *shape: np.clip(np.rint(rng.standard_normal(shape) * 32), -255, 255) / 32
+    B, Hq, Hkv, S, T, D, Dv = (case[k] for k in ("B", "Hq", "Hkv", "S", "T", "D", "Dv"))
+    tensors = {}
+    if case["score"] == "given":
+        tensors["given_scores"] = grid(B, Hq, S, T)
+    else:
+        tensors["query"], tensors["key"] = grid(B, Hq, S, D), grid(B, Hkv, T, D)
+    tensors["value"] = grid(B, Hkv, T, Dv)
+    if case["mask"]:
+        kind, shape = case["mask"]
+        shape = tuple({"B": B, "H": Hq, "S": S, "T": T, "1": 1}[x] for x in shape)
+        if kind == "bool":
+            tensors["mask"] = rng.random(shape) < 0.7
+        else:
+            tensors["mask"] = np.where(rng.random(shape) < 0.7, grid(*shape), -np.inf)
+    if case["bias"]:
+        shape = tuple({"B": B, "H": Hq, "S": S, "T": T, "1": 1}[x] for x in case["bias"])
+        tensors["bias"] = grid(*shape)
+    if case["alibi"]:
+        tensors["alibi_slopes"] = 2.0 ** -np.arange(1, Hq + 1)
+    if case["sinks"]:
+        tensors["sinks"] = grid(Hq)
+    return tensors
+
+
+def number(x):
+    return "%d" % x if isinstance(x, (bool, np.bool_)) else "%.17g" % x
+
+
+def write_tensor(out, name, dtype, array):
+    out.append(f"tensor {name} {dtype} " + " ".join(map(str, array.shape)))
+    flat = [number(x) for x in array.ravel()]
+    out += [" ".join(flat[k:k + 8]) for k in range(0, len(flat), 8)]
+
+
+def in_callers_shape(case, name, array):
+    """From the four dimensions of the formulas to the ones the caller passes."""
+    if name in ("lengths", "alibi_slopes", "sinks"):
+        return array
+    if case["rank"] == 4:
+        return array.swapaxes(1, 2) if case["layout"] == "bshd" and name in ("query", "key", "value", "output") else array
+    if name in ("mask", "bias") and array.ndim < 3:
+        return array
+    array = array.reshape(array.shape[:1] + array.shape[2:])
+    return array if case["rank"] == 3 else array[0]
+
+
+def write_case(out, case, tensors, results):
+    out.append(f"vector {case['name']}")
+    for word in ("score", "normalizer", "alignment", "layout", "stage", "Hq", "Hkv", "D", "Dv", "softcap"):
+        out.append(f"set {word} {case[word]}")
+    if case["scale"] is not None:
+        out.append(f"set scale {number(case['scale'])}")
+    if case["causal"]:
+        out.append("set causal")
+    if case["window"]:
+        out.append("set window %d %d" % case["window"])
+    for name, array in tensors.items():
+        dtype = "bool" if array.dtype == bool else "float"
+        write_tensor(out, name, dtype, in_callers_shape(case, name, array))
+    if case["lengths"] is not None:
+        write_tensor(out, "kv_lengths", "int", np.array(case["lengths"]))
+    for name in OUTPUTS:
+        write_tensor(out, name, "float", in_callers_shape(case, name, results[name]))
+    out.append("end")
+
+
+DEFAULTS = dict(B=2, Hq=2, Hkv=2, S=3, T=5, D=4, Dv=4, score="scaled-dot", normalizer="softmax", alignment="top-left",
+                layout="bhsd", rank=4, stage="raw", scale=None, softcap=0, causal=False, window=None, lengths=None,
+                mask=None, bias=None, alibi=False, sinks=False, poison=None)
+
+
+def cases():
+    def case(name, **changes):
+        unknown = set(changes) - set(DEFAULTS)
+        assert not unknown, unknown
+        return dict(DEFAULTS, **changes, name=name)
+
+    # Both alignments x window x ALiBi x lengths x the rest, each of these in turn.
+    extras = [dict(), dict(Hkv=1, sinks=True), dict(softcap=2, Hq=4, Hkv=2), dict(sinks=True, softcap=1.5, Hkv=1)]
+    turn = 0
+    for alignment in ("top-left", "bottom-right"):
+        for window in (None, (1, 1), (2, -1), (0, 0)):
+            for alibi in (False, True):
+                for lengths in (None, (5, 2)):
+                    extra = extras[turn % len(extras)]
+                    turn += 1 if (alibi, lengths) != (True, (5, 2)) else 2
+                    words = [alignment] + (["window", *map(str, window)] if window else []) + ["alibi"] * alibi
+                    words += ["lengths"] * (lengths is not None) + [f"{k}-{v}" for k, v in extra.items()]
+                    yield case("-".join(words).lower(), alignment=alignment, window=window, alibi=alibi,
+                               lengths=lengths, **extra)
+    for alignment in ("top-left", "bottom-right"):
+        for S, T in ((3, 5), (5, 3), (4, 4), (1, 5)):
+            yield case(f"causal-{alignment}-{S}x{T}", causal=True, alignment=alignment, S=S, T=T, stage="modified")
+        yield case(f"causal-{alignment}-lengths", causal=True, alignment=alignment, lengths=(3, 0), stage="modified")
+        yield case(f"causal-{alignment}-window-gqa", causal=True, alignment=alignment, window=(1, 3), Hq=4, Hkv=2, S=4)
+        yield case(f"causal-{alignment}-sinks-alibi", causal=True, alignment=alignment, sinks=True, alibi=True, S=6, T=4)
+    for kind in ("bool", "float"):
+        for shape in ("BHST", "11ST", "B11T", "BH1T", "1HS1", "ST", "1T"):
+            yield case(f"mask-{kind}-{shape.lower()}", mask=(kind, shape), stage="modified")
+    for shape in ("BHST", "1HST", "B111", "HST"):
+        yield case(f"bias-{shape.lower()}", bias=shape, stage="modified")
+    yield case("bias-mask-causal-softcap", bias="1HST", mask=("bool", "B11T"), causal=True, softcap=3, stage="modified")
+    yield case("bias-float-mask-lengths-sinks", bias="BHST", mask=("float", "11ST"), lengths=(4, 1), sinks=True,
+               alignment="bottom-right")
+    for layout in ("bhsd", "bshd"):
+        yield case(f"layout-{layout}-gqa", layout=layout, Hq=4, Hkv=2, S=4, Dv=3)
+        yield case(f"layout-{layout}-lengths-causal", layout=layout, lengths=(5, 3), causal=True, Dv=7)
+    yield case("rank-3", rank=3, Hq=1, Hkv=1)
+    yield case("rank-3-mask", rank=3, Hq=1, Hkv=1, mask=("bool", "B1ST"), Dv=2)
+    yield case("rank-2", rank=2, B=1, Hq=1, Hkv=1)
+    yield case("rank-2-causal", rank=2, B=1, Hq=1, Hkv=1, causal=True, S=4, T=6, alignment="bottom-right")
+    for stage in ("raw", "capped", "modified"):
+        yield case(f"stage-{stage}", stage=stage, softcap=1, bias="11ST", causal=True)
+    for score in ("scaled-dot", "dot", "given"):
+        yield case(f"none-{score}", score=score, normalizer="none", causal=True, bias="1HST", stage="modified")
+    yield case("none-all-masked", normalizer="none", lengths=(0, 0))
+    yield case("given-softmax", score="given", softcap=2, sinks=True)
+    yield case("given-gqa", score="given", Hq=4, Hkv=1, alibi=True, alignment="bottom-right")
+    yield case("dot", score="dot")
+    yield case("scale-given", scale=0.3, score="dot")
+    yield case("scale-negative", scale=-1.25)
+    yield case("scale-zero", scale=0.0)
+    yield case("one-key", T=1, causal=True)
+    yield case("one-of-all", B=1, Hq=1, Hkv=1, S=1, T=1, D=1, Dv=1)
+    yield case("values-wider", D=3, Dv=9)
+    yield case("values-narrower", D=9, Dv=1)
+    yield case("many-keys", B=1, Hq=1, Hkv=1, S=2, T=70, D=3, Dv=2)
+    yield case("all-masked", lengths=(0, 5))
+    yield case("all-masked-sinks", lengths=(0, 0), sinks=True, causal=True)
+    yield case("no-keys", T=0)
+    yield case("no-keys-sinks", T=0, sinks=True)
+    yield case("nan-behind-length", lengths=(3, 2), poison=("value", np.nan, "end"), stage="modified")
+    yield case("inf-behind-causal", causal=True, S=4, poison=("value", np.inf, "end"), stage="modified")
+    yield case("nan-key-behind-length", lengths=(3, 2), poison=("key", np.nan, "end"), stage="modified")
+    yield case("nan-visible", causal=True, S=5, poison=("value", np.nan, "middle"), stage="modified")
+    yield case("nan-score-visible", causal=True, S=5, poison=("key", np.nan, "middle"), stage="modified")
+
+
+def main():
+    rng = np.random.default_rng(20240607)
+    out, seen_names, crossed = [], set(), 0
+    for case in cases():
+        assert case["name"] not in seen_names, case["name"]
+        seen_names.add(case["name"])
+        tensors = make_tensors(case, rng)
+        if case["poison"]:
+            name, what, where = case["poison"]
+            tensors[name][:, :, -1 if where == "end" else 2] = what
+        results, seen = expected(case, tensors)
+        crossed += check_with_torch(case, tensors, results, seen)
+        write_case(out, case, tensors, results)
+    print("\n".join(out))
+    by = f"{crossed} of them also by PyTorch {torch.__version__}" if torch else "PyTorch is not installed"
+    print(f"{len(seen_names)} vectors; {by}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,90 @@
+#!/usr/bin/env bash
+# sweep.sh warm|cold|lost: fails each OpenCL call of `clattn run` once.
+#
+#   warm  every call of every function, the programs' binaries cached
+#   cold  every call that has to do with programs, with an empty cache: they are built
+#   lost  every function's first, middle and last call, and all calls of all functions after it
+#
+# Each run must end by itself, release everything, and either fail with status 3, one line and no
+# output file, or succeed with complete and right outputs. It may succeed where a call was needed for
+# the cache only, or where no device was left and the reference took over with a warning.
+here=$(dirname "${BASH_SOURCE[0]}")
+. "$here/common.sh"
+
+code_of() {
+    case $1 in
+    clGetPlatformIDs | clCreateCommandQueue | clSetKernelArg | clCreateProgramWithSource) echo -6 ;;
+    clCreateContext) echo -2 ;;
+    clCreateBuffer | clCreateSubBuffer) echo -4 ;;
+    clCreateProgramWithBinary) echo -42 ;;
+    clBuildProgram) echo -11 ;;
+    clCreateKernel) echo -46 ;;
+    clEnqueueMapBuffer) echo -12 ;;
+    clWaitForEvents) echo -14 ;;
+    *) echo -5 ;;
+    esac
+}
+
+# What may follow the failure of a function besides status 3.
+may_continue() {
+    case $1 in
+    clGetPlatformIDs | clGetPlatformInfo | clGetDeviceIDs | clGetDeviceInfo) [ "$2" = warning ] ;;
+    clCreateProgramWithBinary | clGetProgramInfo) [ "$2" = silence ] ;;
+    clBuildProgram) [ "$2" = silence ] && [ "$3" != cold ] ;; # of a binary; a source follows
+    clFinish) [ "$2" = silence ] ;; # the one of closing the device
+    *) false ;;
+    esac
+}
+
+# one_fault MODE FUNCTION N: a single run; prints what is wrong with it.
+one_fault() {
+    local mode=$1 name=$2 n=$3 folder=$work/$2.$3 status kind
+    [ "$mode" = warm ] || export CLATTN_CACHE_DIR=$folder/cache
+    [ "$mode" != lost ] || export CLATTN_FAULT_STICKY=1
+    mkdir "$folder"
+    CLATTN_FAULT_FAIL=$name:$n:$(code_of "$name") run_batch "$folder"
+    status=$?
+    if [ $status = 3 ] && one_line "$folder/stderr" 'clattn: ' && no_outputs "$folder"; then
+        kind=failure
+    elif [ $status = 0 ] && [ ! -s "$folder/stderr" ] && same_outputs "$folder" "$work/clean"; then
+        kind=silence
+    elif [ $status = 0 ] && one_line "$folder/stderr" 'clattn: warning: ' &&
+        same_outputs "$folder" "$work/reference"; then
+        kind=warning
+    else
+        kind=bad
+    fi
+    if [ $kind = failure ] || may_continue "$name" "$kind" "$mode"; then
+        rm -r "$folder"
+    else
+        complain "$folder" "$name, call $n" "$status"
+        return 1
+    fi
+}
+
+if [ "${1-}" = --one ]; then
+    one_fault "${@:2}"
+    exit
+fi
+mode=$1
+make_work
+export CLATTN_CACHE_DIR=$work/cache
+run_batch "$work/reference" --device reference || { complain "$work/reference" reference $?; exit 1; }
+run_batch "$work/clean" || { complain "$work/clean" "run that fills the cache" $?; exit 1; }
+[ "$mode" = warm ] || CLATTN_CACHE_DIR=$work/cold
+CLATTN_FAULT_COUNT=$work/counts run_batch "$work/counted" || { complain "$work/counted" count $?; exit 1; }
+
+while read -r name count; do
+    case $mode:$name in
+    warm:*) seq 1 "$count" ;;
+    cold:*Program* | cold:*Kernel*) seq 1 "$count" ;;
+    lost:*) printf '%d\n' 1 $(((count + 1) / 2)) "$count" | sort -nu ;;
+    esac | sed "s/^/$mode $name /"
+done <"$work/counts" >"$work/faults"
+
+cat "$work/counts"
+xargs -P "$(nproc)" -L 1 bash "$0" --one <"$work/faults" >"$work/complaints"
+status=$?
+cat "$work/complaints"
+echo "$(wc -l <"$work/faults") runs, $(grep -c '^FAILED' "$work/complaints") failed"
+[ $status = 0 ] && [ -s "$work/faults" ]

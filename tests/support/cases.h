@@ -1,0 +1,68 @@
+/* cases.h: the one table of problems that tests run and the benchmark times. A case names what differs from the
+ * smallest plain one; case_make() turns it into a call on host tensors, from a fixed seed. */
+#ifndef TESTS_SUPPORT_CASES_H
+#define TESTS_SUPPORT_CASES_H
+
+#include "host_call.h"
+
+typedef enum case_mask {
+    MASK_FULL = 0, /* bool (B, Hq, S, T), three of four visible */
+    MASK_KEYS,     /* bool (B, 1, 1, T) */
+    MASK_ROWS,     /* bool (S, T) */
+    MASK_NONE_VISIBLE, /* bool (B, 1, S, 1), every second row of queries sees nothing */
+    MASK_FLOAT_FULL,   /* of the case's dtype, one of four -infinity */
+    MASK_FLOAT_KEYS,
+    MASK_FLOAT_LOWEST, /* f32 (B, 1, 1, T), hidden keys hold the lowest finite float of the case's dtype */
+} case_mask;
+
+typedef enum case_bias { BIAS_FULL = 0, BIAS_HEADS /* (1, Hq, 1, T) */ } case_bias;
+
+typedef enum case_lengths {
+    LENGTHS_RAGGED = 0, /* from 0 keys, for the first sequence of several, to all but one */
+    LENGTHS_ALL,
+    LENGTHS_NONE, /* every sequence is empty */
+    LENGTHS_RAGGED_I64
+} case_lengths;
+
+typedef enum case_fill {
+    FILL_NORMAL = 0,
+    FILL_HUGE,            /* scores around 1e4 */
+    FILL_EXTREME,         /* given scores of +-3e38 */
+    FILL_CONSTANT,        /* all elements equal */
+    FILL_DENORMAL,        /* every second element is below the smallest normal number of its type */
+    FILL_NAN_LAST,        /* last key and value of each head are NaN */
+    FILL_INF_LAST,        /* last value is +infinity */
+    FILL_MINUS_INF_SCORES /* given scores, one of three -infinity, all of every fourth row */
+} case_fill;
+
+typedef struct clattn_case {
+    const char *name;
+    clattn_dtype dtype;
+    int64_t B, Hq, Hkv, S, T, D, Dv; /* 0: B 1, Hq 1, Hkv Hq, S 5, T S, D 8, Dv D */
+    uint32_t rank;                   /* 0: 4 */
+    clattn_layout layout;
+    clattn_score score;
+    clattn_normalizer normalizer;
+    clattn_alignment alignment;
+    clattn_precision precision;
+    clattn_scores_stage stage;
+    uint32_t flags, outputs; /* outputs 0: all four */
+    double scale, softcap;
+    int64_t window_left, window_right;
+    case_mask mask;
+    case_bias bias;
+    case_lengths lengths;
+    case_fill fill;
+    host_strides strides;
+} clattn_case;
+
+/* The cases that hurt: odd sizes, odd memory, odd numbers. */
+const clattn_case *cases_that_hurt(size_t *count);
+
+/* Every pair of modifications that can meet, one small case for each. */
+const clattn_case *cases_of_pairs(size_t *count);
+
+/* `out` is freed with host_call_free(); its outputs are still NaN. */
+void case_make(host_call *out, const clattn_case *from);
+
+#endif

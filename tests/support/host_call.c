@@ -1,0 +1,74 @@
+#include "host_call.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+clattn_tensor host_call_tensor(host_call *call, clattn_dtype dtype, uint32_t rank, const int64_t *shape,
+                               host_strides strides)
+{
+    clattn_tensor tensor = {.dtype = dtype, .rank = rank};
+    const int64_t padding = strides == STRIDES_PADDED ? 3 : 0;
+    size_t room = 1;
+    int64_t step = 1;
+    for (uint32_t axis = 0; axis < rank; axis++)
+        tensor.shape[axis] = shape[axis];
+    for (uint32_t n = 0; n < rank; n++) {
+        uint32_t axis = rank - 1 - n;
+        if (strides == STRIDES_TRANSPOSED && n < 2 && rank > 1) axis = rank - 2 + n;
+        tensor.strides[axis] = step;
+        step *= shape[axis];
+        if (n == 0) step += padding;
+    }
+    tensor.offset = strides == STRIDES_PADDED ? 7 : 0;
+    room += (size_t)(step + tensor.offset);
+    tensor.host = calloc(room, clattn_dtype_size(dtype));
+    if (!tensor.host || call->owned_count == sizeof call->owned / sizeof *call->owned) {
+        fprintf(stderr, "host_call: no memory for a tensor of %zu elements\n", room);
+        exit(1);
+    }
+    call->owned[call->owned_count++] = tensor.host;
+    if (dtype != CLATTN_BOOL && dtype != CLATTN_I32 && dtype != CLATTN_I64)
+        for (size_t i = 0; i < room; i++)
+            clattn_element_store(dtype, tensor.host, i, (double)NAN);
+    for (size_t i = 0; i < clattn_tensor_count(&tensor); i++)
+        host_tensor_set(&tensor, i, 0.0);
+    return tensor;
+}
+
+void host_call_free(host_call *call)
+{
+    while (call->owned_count)
+        free(call->owned[--call->owned_count]);
+}
+
+size_t host_tensor_at(const clattn_tensor *tensor, size_t index)
+{
+    int64_t at = tensor->offset, rest = (int64_t)index;
+    for (uint32_t n = 0; n < tensor->rank; n++) {
+        const uint32_t axis = tensor->rank - 1 - n;
+        at += rest % tensor->shape[axis] * tensor->strides[axis];
+        rest /= tensor->shape[axis];
+    }
+    return (size_t)at;
+}
+
+double host_tensor_get(const clattn_tensor *tensor, size_t index)
+{
+    return clattn_element_load(tensor->dtype, tensor->host, host_tensor_at(tensor, index));
+}
+
+void host_tensor_set(const clattn_tensor *tensor, size_t index, double value)
+{
+    clattn_element_store(tensor->dtype, tensor->host, host_tensor_at(tensor, index), value);
+}
+
+const clattn_tensor *host_call_output(const host_call *call, size_t index, const char **name)
+{
+    static const char *const names[] = {"output", "weights", "scores", "lse"};
+    const clattn_tensor *const tensors[] = {&call->args.output, &call->args.weights, &call->args.scores,
+                                            &call->args.lse};
+    if (index >= sizeof names / sizeof *names) return NULL;
+    *name = names[index];
+    return tensors[index];
+}

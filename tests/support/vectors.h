@@ -1,0 +1,39 @@
+/* vectors.h: reads tests/data/vectors.txt, whose format tests/data/make_vectors.py describes. */
+#ifndef TESTS_SUPPORT_VECTORS_H
+#define TESTS_SUPPORT_VECTORS_H
+
+#include "host_call.h"
+
+typedef struct vector_tensor {
+    char name[32];
+    clattn_dtype dtype; /* F64, BOOL or I32: a float type, a mask or lengths */
+    uint32_t rank;
+    int64_t shape[CLATTN_MAX_RANK];
+    size_t count;
+    double *values; /* row-major */
+} vector_tensor;
+
+typedef struct vector {
+    char name[128];
+    clattn_attention_desc desc; /* without dtype */
+    vector_tensor tensors[12];
+    size_t tensor_count;
+} vector;
+
+typedef struct vectors {
+    vector *list;
+    size_t count;
+} vectors;
+
+/* Reads vectors.txt of the folder that the environment variable CLATTN_TEST_DATA names. Ends the program with a
+ * sentence when it cannot. */
+void vectors_read(vectors *out);
+void vectors_free(vectors *all);
+
+/* The tensor of that name, or NULL. */
+const vector_tensor *vector_find(const vector *from, const char *name);
+
+/* Makes the call of a vector on `dtype`, with all four outputs wanted and still zero. */
+void vector_make_call(host_call *out, const vector *from, clattn_dtype dtype);
+
+#endif

@@ -7,7 +7,8 @@
  *           c: view (batch: heads / Hkv, head: ..., row, column), rows m = r * S + i of a key head g are row i of its
  *           query head r
  * Units     strides in elements
- * Launch    global {ceil(M / ROWS), ceil(N / NB), G}, local {1, 1, 1}; a work-item makes ROWS x NB of C
+ * Launch    global {ceil(M / ROWS), ceil(panels / item_panels), G}, local {1, 1, 1}; a work-item makes ROWS rows of C by
+ *           item_panels panels, one panel after the other, so that its rows of A stay in the cache
  * Memory    ROWS * NB sums in private memory when K > DEPTH
  * Edges     sums run over DEPTH terms in registers, and those partial sums are added up: the error grows with
  *           DEPTH + K / DEPTH, not with K. Rows past M repeat the last one and are not stored. K = 0 gives zeros.
@@ -45,16 +46,13 @@ static inline void tile(vec sums[MR][NV], global const ACC *const rows[MR], glob
     }
 }
 
-kernel __attribute__((reqd_work_group_size(1, 1, 1))) void
-product_lanes(global const ACC *a, clattn_int a_offset, clattn_int lda, global const ACC *b, global void *c, clattn_view view,
-              clattn_int M, clattn_int N, clattn_int K, clattn_int S, clattn_int heads, ACC alpha)
+/* `count` rows of C from row `row` of head `head` on, the columns of one panel. */
+static inline void panel_of_rows(global const ACC *a, clattn_int lda, global const ACC *b, clattn_int K, global void *c,
+                                 clattn_view view, clattn_int b_index, clattn_int head, clattn_int row, clattn_int S,
+                                 clattn_int count, clattn_int column, clattn_int N, ACC alpha)
 {
-    const clattn_int first = (clattn_int)get_global_id(0) * ROWS, panel = get_global_id(1), g = get_global_id(2);
-    const clattn_int group = M / max(S, (clattn_int)1), count = min((clattn_int)ROWS, M - first);
     ACC partial[ROWS * NB];
-    a += a_offset + (g * M + first) * lda;
-    b += (g * (clattn_int)get_global_size(1) + panel) * K * NB;
-
+    const bool whole = view.kind == KIND_OF_SUMS && view.column == 1 && column + NB <= N;
     clattn_int begin = 0;
     do {
         const clattn_int depth = min((clattn_int)DEPTH, K - begin);
@@ -65,25 +63,52 @@ product_lanes(global const ACC *a, clattn_int a_offset, clattn_int lda, global c
 #pragma unroll
             for (int i = 0; i < MR; i++) rows[i] = a + min(m + i, count - 1) * lda + begin;
             tile(sums, rows, b + begin * NB, depth);
+            if (begin > 0)
 #pragma unroll
-            for (int i = 0; i < MR; i++)
+                for (int i = 0; i < MR; i++)
+#pragma unroll
+                    for (int v = 0; v < NV; v++) sums[i][v] += LOAD_VEC(partial + (m + i) * NB + v * VW);
+            if (!last) {
+#pragma unroll
+                for (int i = 0; i < MR; i++)
+#pragma unroll
+                    for (int v = 0; v < NV; v++) STORE_VEC(sums[i][v], partial + (m + i) * NB + v * VW);
+                continue;
+            }
+#pragma unroll
+            for (int i = 0; i < MR; i++) {
+                if (m + i >= count) break;
+                const clattn_int at = row_of(view, b_index, head, row) + column * view.column;
 #pragma unroll
                 for (int v = 0; v < NV; v++) {
-                    private ACC *sofar = partial + (m + i) * NB + v * VW;
-                    if (begin > 0) sums[i][v] += LOAD_VEC(sofar);
-                    if (!last) STORE_VEC(sums[i][v], sofar);
+                    const vec value = (vec)(alpha)*sums[i][v];
+                    if (whole)
+                        STORE_VEC(value, (global ACC *)c + at + v * VW);
+                    else
+                        store_lanes(c, view.kind, at + v * VW * view.column, view.column, value,
+                                    (int)clamp(N - column - v * VW, (clattn_int)0, (clattn_int)VW));
                 }
-            for (int i = 0; last && i < MR && m + i < count; i++) {
-                const clattn_int row = first + m + i;
-                const clattn_int at = row_of(view, g / heads, g % heads * group + row / S, row % S);
-#pragma unroll
-                for (int v = 0; v < NV; v++) {
-                    const clattn_int column = panel * NB + v * VW;
-                    store_lanes(c, view.kind, at + column * view.column, view.column, (vec)(alpha)*sums[i][v],
-                                (int)clamp(N - column, (clattn_int)0, (clattn_int)VW));
+                if (++row == S) {
+                    row = 0;
+                    head++;
                 }
             }
         }
         begin += DEPTH;
     } while (begin < K);
+}
+
+kernel __attribute__((reqd_work_group_size(1, 1, 1))) void
+product_lanes(global const ACC *a, clattn_int a_offset, clattn_int lda, global const ACC *b, global void *c,
+              clattn_view view, clattn_int M, clattn_int N, clattn_int K, clattn_int S, clattn_int heads, ACC alpha,
+              clattn_int item_panels)
+{
+    const clattn_int first = (clattn_int)get_global_id(0) * ROWS, g = get_global_id(2);
+    const clattn_int panels = (N + NB - 1) / NB, begin = (clattn_int)get_global_id(1) * item_panels;
+    const clattn_int count = min((clattn_int)ROWS, M - first);
+    a += a_offset + (g * M + first) * lda;
+    b += g * panels * K * NB;
+    for (clattn_int panel = begin; panel < min(begin + item_panels, panels); panel++)
+        panel_of_rows(a, lda, b + panel * K * NB, K, c, view, g / heads, g % heads * (M / S) + first / S, first % S, S,
+                      count, panel * NB, N, alpha);
 }

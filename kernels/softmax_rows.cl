@@ -63,9 +63,17 @@ softmax_rows(global ACC *s, clattn_int stride, clattn_modifications m, ACC softc
     vec top = (vec)(-INFINITY);
     s += (g * M + r) * stride;
 
+    /* Most vectors of most problems are wholly visible and stay as they are: only their maximum is of interest. */
+    const bool untouched = softcap == 0 && q.slope == 0 && m.mask.kind == KIND_ABSENT && m.bias.kind == KIND_ABSENT &&
+                           scores_view.kind == KIND_ABSENT;
     for (clattn_int j = start; j < m.T; j += WG * VW) {
+        const vec raw = LOAD_VEC(s + j);
+        if (untouched && j >= q.begin && j + VW <= q.end) {
+            top = larger(top, raw);
+            continue;
+        }
         const int count = (int)min(m.T - j, (clattn_int)VW);
-        const vec raw = LOAD_VEC(s + j), capped = cap_score(raw, softcap);
+        const vec capped = cap_score(raw, softcap);
         vec added = (vec)(0);
         ivec hidden = lanes < (ivec)((INT)clamp(q.begin - j, (clattn_int)0, (clattn_int)VW)) ||
                       lanes >= (ivec)((INT)clamp(q.end - j, (clattn_int)0, (clattn_int)VW));
@@ -83,15 +91,11 @@ softmax_rows(global ACC *s, clattn_int stride, clattn_modifications m, ACC softc
             hidden = hidden || at == (vec)(-INFINITY);
             added += at;
         }
-        vec x = capped;
-        if (q.slope != 0 || m.mask.kind != KIND_ABSENT || m.bias.kind != KIND_ABSENT) {
-            ACC distances[VW];
-            for (int l = 0; l < VW; l++) distances[l] = (ACC)(q.position - j - l);
-            x = shift_score(capped, q.slope, LOAD_VEC(distances), added);
-        }
-        x = hide_score(x, hidden);
+        ACC distances[VW];
+        for (int l = 0; l < VW; l++) distances[l] = (ACC)(q.position - j - l);
+        const vec x = hide_score(shift_score(capped, q.slope, LOAD_VEC(distances), added), hidden);
         STORE_VEC(x, s + j);
-        top = fmax(top, x);
+        top = larger(top, x);
         if (scores_view.kind != KIND_ABSENT)
             store_lanes(scores, scores_view.kind, scores_row + j * scores_view.column, scores_view.column,
                         stage == STAGE_RAW ? raw : (stage == STAGE_CAPPED ? capped : x), count);

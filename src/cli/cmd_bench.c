@@ -99,7 +99,7 @@ static const char *share_text(char text[16], double share)
     if (share < 0)
         snprintf(text, 16, "?");
     else
-        snprintf(text, 16, "%.0f %%", 100 * share);
+        snprintf(text, 16, share < 0.1 ? "%.1f %%" : "%.0f %%", 100 * share);
     return text;
 }
 

@@ -71,6 +71,15 @@ done:
     return result;
 }
 
+/* The reason alone, of a sentence that may name the variant before it: "...: staged: it needs
+ * doubles". */
+static const char *reason_of(const char *variant)
+{
+    const char *named = strstr(cli_sentence(), variant);
+    size_t length = strlen(variant);
+    return named && strncmp(named + length, ": ", 2) == 0 ? named + length + 2 : cli_sentence();
+}
+
 static int add_entry(cli_contest *contest, cli_stand *stand, const char *variant,
                      const cli_call *call, size_t rounds)
 {
@@ -93,7 +102,7 @@ static int add_entry(cli_contest *contest, cli_stand *stand, const char *variant
     snprintf(entry->variant, sizeof entry->variant, "%s", variant ? variant : "");
     if (status != CLATTN_E_UNSUPPORTED || !variant)
         return result;
-    entry->refusal = strdup(cli_sentence());
+    entry->refusal = strdup(reason_of(variant));
     return entry->refusal ? CLI_DONE : cli_fail(CLI_SYSTEM, "bench: no memory");
 }
 

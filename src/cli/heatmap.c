@@ -28,10 +28,11 @@ typedef struct colour {
     double r, g, b;
 } colour;
 
-/* The map "mako" of seaborn (M. Waskom, BSD licence) at six even steps, light to dark: even steps
- * of value look even to all kinds of colour vision, and in grey print. */
+/* The map "mako" of seaborn (M. Waskom, BSD licence) at six even steps, light to dark, its light
+ * end lifted towards the paper. Even steps of value look even to all kinds of colour vision, and in
+ * grey print. */
 static const colour anchors[] = {
-    {0.871, 0.961, 0.898}, {0.376, 0.808, 0.675}, {0.204, 0.592, 0.663},
+    {0.945, 0.980, 0.957}, {0.376, 0.808, 0.675}, {0.204, 0.592, 0.663},
     {0.224, 0.365, 0.612}, {0.220, 0.165, 0.329}, {0.043, 0.016, 0.020},
 };
 #define ANCHORS (sizeof anchors / sizeof anchors[0])

@@ -18,6 +18,7 @@ typedef struct staged {
     clattn__kernel pack, product, softmax_rows, hidden_values;
     clattn__scratch query, key, value, flags, scores;
     int64_t panel; /* columns of a panel of the product */
+    size_t sum_size; /* bytes of the type in which sums are kept */
 } staged;
 
 static bool accepts(const clattn_device *device, const clattn__problem *problem, bool forced, char *reason, size_t size)
@@ -57,6 +58,7 @@ static clattn_status prepare(void **state, clattn_device *device, const clattn__
     staged *s = calloc(1, sizeof *s);
     FAIL_IF(!s, CLATTN_E_MEMORY, "staged: no host memory for %zu bytes", sizeof *s);
     *state = s;
+    s->sum_size = clattn__sum_size(dtype);
     s->panel = clattn__product_panel(device, dtype);
     TRY(clattn__pack_create(&s->pack, device, dtype));
     TRY(clattn__product_create(&s->product, device, dtype));
@@ -80,7 +82,7 @@ static clattn__packing value_packing(const staged *s, const clattn__call *call)
 static bool fits(const void *state, const clattn_device *device, const clattn__call *call)
 {
     const staged *s = state;
-    const uint64_t size = sizeof(cl_double), limit = device->info.max_allocation;
+    const uint64_t size = s->sum_size, limit = device->info.max_allocation;
     const clattn__packing key = key_packing(s, call), value = value_packing(s, call);
     const uint64_t scores = (uint64_t)(call->B * call->Hq * call->S * key.lanes_padded) * size;
     const bool one_row = call->B * call->Hkv * call->S == 1;

@@ -15,6 +15,7 @@
 typedef struct staged {
     clattn__kernel pack, unpack, softmax_rows, hidden_values;
     clattn__scratch query, key, value, flags, scores, output;
+    size_t sum_size; /* bytes of the type in which sums are kept */
 } staged;
 
 static bool accepts(const clattn_device *device, const clattn__problem *problem, bool forced, char *reason, size_t size)
@@ -59,6 +60,7 @@ static clattn_status prepare(void **state, clattn_device *device, const clattn__
     staged *s = calloc(1, sizeof *s);
     FAIL_IF(!s, CLATTN_E_MEMORY, "staged-clblast: no host memory for %zu bytes", sizeof *s);
     *state = s;
+    s->sum_size = clattn__sum_size(dtype);
     TRY(clattn__pack_create(&s->pack, device, dtype));
     TRY(clattn__unpack_create(&s->unpack, device, dtype));
     TRY(clattn__softmax_rows_create(&s->softmax_rows, device, dtype));
@@ -75,8 +77,8 @@ static int64_t row_stride(const clattn_device *device, const clattn__call *call)
 
 static bool fits(const void *state, const clattn_device *device, const clattn__call *call)
 {
-    (void)state;
-    const uint64_t size = sizeof(cl_double), limit = device->info.max_allocation;
+    const staged *s = state;
+    const uint64_t size = s->sum_size, limit = device->info.max_allocation;
     const uint64_t scores = (uint64_t)(call->B * call->Hq * call->S * row_stride(device, call)) * size;
     const bool one_row = call->B * call->Hkv * call->S == 1;
     return (uint64_t)(call->B * call->Hkv * call->T * (call->D > call->Dv ? call->D : call->Dv)) * size <= limit &&

@@ -1,0 +1,104 @@
+/* program.h: runs the program as a user does, in a folder of its own with small input files.
+ *
+ * The files: q.npy (2, 3, 4), k.npy (2, 5, 4), v.npy (2, 5, 6), n.npy (2) int32 lengths 5 and 2, m.npy (3, 5) bool; the
+ * same values in other forms; and things that are wrong in one way each. */
+#ifndef TESTS_CLI_PROGRAM_H
+#define TESTS_CLI_PROGRAM_H
+
+#include "npy.h"
+#include "text.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+static char folder[64];
+static char standard_output[1 << 16], standard_error[1 << 16];
+
+static inline void read_back(char *text, size_t capacity, const char *path)
+{
+    FILE *file = fopen(path, "rb");
+    assert_non_null(file);
+    text[fread(text, 1, capacity - 1, file)] = '\0';
+    assert_int_equal(0, fclose(file));
+}
+
+/* Runs `before` "$CLATTN_PROGRAM" `arguments` by the shell, in the folder; gives the exit code, keeps what was said. */
+static inline int run_program(const char *before, const char *arguments)
+{
+    char command[2048];
+    /* A driver's first program in a process may say a word of its own on stderr; ours must be one line. */
+    snprintf(command, sizeof command, "%s \"$CLATTN_PROGRAM\" %s >stdout.txt 2>stderr.txt", before,
+             arguments);
+    int status = system(command);
+    read_back(standard_output, sizeof standard_output, "stdout.txt");
+    read_back(standard_error, sizeof standard_error, "stderr.txt");
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+static inline void write_array(const char *name, char kind, size_t size, uint32_t rank,
+                               const int64_t *shape, const void *data)
+{
+    char header[NPY_HEADER_MAX];
+    size_t bytes = size;
+    FILE *file = fopen(name, "wb");
+    assert_non_null(file);
+    for (uint32_t i = 0; i < rank; i++)
+        bytes *= (size_t)shape[i];
+    size_t length = npy_header(header, kind, size, rank, shape);
+    assert_int_equal(length, fwrite(header, 1, length, file));
+    assert_int_equal(bytes, fwrite(data, 1, bytes, file));
+    assert_int_equal(0, fclose(file));
+}
+
+static inline void write_text(const char *name, const char *text)
+{
+    FILE *file = fopen(name, "wb");
+    assert_non_null(file);
+    assert_true(fputs(text, file) >= 0);
+    assert_int_equal(0, fclose(file));
+}
+
+/* Goes into a new folder and leaves its name in `folder`. */
+static inline int enter_folder(void **state)
+{
+    (void)state;
+    strcpy(folder, "/tmp/clattn-cli-XXXXXX");
+    if (!mkdtemp(folder) || chdir(folder) != 0)
+        return -1;
+    float q[24], k[40], v[60];
+    for (int i = 0; i < 60; i++) {
+        if (i < 24)
+            q[i] = (float)(i % 7) - 3;
+        if (i < 40)
+            k[i] = 0.25f * (float)(i % 5) - 0.5f;
+        v[i] = 0.125f * (float)i;
+    }
+    write_array("q.npy", 'f', 4, 3, (int64_t[]){2, 3, 4}, q);
+    write_array("k.npy", 'f', 4, 3, (int64_t[]){2, 5, 4}, k);
+    write_array("v.npy", 'f', 4, 3, (int64_t[]){2, 5, 6}, v);
+    write_array("n.npy", 'i', 4, 1, (int64_t[]){2}, (int32_t[]){5, 2});
+    write_array("m.npy", 'b', 1, 2, (int64_t[]){3, 5}, "\1\1\1\0\0\1\1\1\1\0\1\1\1\1\1");
+    return 0;
+}
+
+static inline int leave_folder(void **state)
+{
+    (void)state;
+    char command[128];
+    if (chdir("/") != 0)
+        return -1;
+    snprintf(command, sizeof command, "rm -rf %s", folder);
+    return system(command);
+}
+
+#endif

@@ -1,0 +1,202 @@
+/* Every error of the command line: the right exit code, one line on stderr that names what is wrong, nothing on stdout,
+ * and no file that was not there before. */
+#include "program.h"
+
+#include <dirent.h>
+
+#define QKV "--query q.npy --key k.npy --value v.npy "
+#define RUN "run " QKV "--output o.npy "
+
+static const struct wrong {
+    int code;
+    const char *arguments, *words; /* both words of "a|b" must be in the line */
+    const char *before;            /* what the shell does first; NULL: nothing */
+} errors[] = {
+    {2, "", "command", NULL},
+    {2, "fly", "'fly'|devices", NULL},
+    {2, "run", "--output", NULL},
+    {2, "run --output o.npy", "--query|missing", NULL},
+    {2, "run " QKV, "--output|missing", NULL},
+    {2, RUN "--frobnicate", "--frobnicate|--help", NULL},
+    {2, RUN "-x", "-x", NULL},
+    {2, RUN "surplus", "'surplus'", NULL},
+    {2, RUN "-- surplus", "'surplus'", NULL},
+    {2, RUN "--scale", "--scale|value", NULL},
+    {2, RUN "--device ''", "--device|empty", NULL},
+    {2, RUN "--causal=3", "--causal|no value", NULL},
+    {2, RUN "--query q.npy", "--query|twice", NULL},
+    {2, RUN "--scale fast", "--scale|number", NULL},
+    {2, RUN "--scale nan", "scale|finite", NULL},
+    {2, RUN "--softcap -1", "softcap|-1", NULL},
+    {2, RUN "--score additive", "'additive'|scaled-dot or dot", NULL},
+    {2, RUN "--normalizer sparsemax", "'sparsemax'|softmax or none", NULL},
+    {2, RUN "--alignment centre", "--alignment|top-left or bottom-right", NULL},
+    {2, RUN "--layout sbhd", "--layout|bhsd or bshd", NULL},
+    {2, RUN "--dtype int8", "--dtype|bf16", NULL},
+    {2, RUN "--precision slow", "--precision|strict", NULL},
+    {2, RUN "--scores s.npy --scores-stage late", "--scores-stage|modified", NULL},
+    {2, RUN "--scores-stage capped", "--scores-stage|--scores", NULL},
+    {2, RUN "--param weight=q.npy", "--param|no parameters", NULL},
+    {2, RUN "--window 3", "--window|LEFT,RIGHT", NULL},
+    {2, RUN "--window 3,4,5", "--window|LEFT,RIGHT", NULL},
+    {2, RUN "--window -2,0", "--window|-2", NULL},
+    {2, RUN "--window 1,x", "--window|'x'", NULL},
+    {2, RUN "--variant magic", "magic|staged", NULL},
+    {2, RUN "--device nosuchdevice", "nosuchdevice", NULL},
+    {2, RUN "--device 99", "99", NULL},
+    {2, RUN, "nosuchdevice", "CLATTN_DEVICE=nosuchdevice"},
+    {2, RUN "--sample 3", "--sample", NULL},
+    {2, "run --query none.npy --key k.npy --value v.npy --output o.npy", "none.npy|No such file", NULL},
+    {2, "run --query words.txt --key k.npy --value v.npy --output o.npy", "--query|words.txt|.npy", NULL},
+    {2, "run --query cut.npy --key k.npy --value v.npy --output o.npy", "--query|cut.npy|480", NULL},
+    {2, "run --query n.npy --key k.npy --value v.npy --output o.npy", "--query|int32|float32", NULL},
+    {2, "run --query q.npy --key k.npy --value q.npy --output o.npy", "value|3|5", NULL},
+    {2, "run --query v.npy --key k.npy --value v.npy --output o.npy", "key|4|6", NULL},
+    {2, "run --query one.npy --key k.npy --value v.npy --output o.npy", "--query|(2,)|2, 3 or 4", NULL},
+    {2, "run --query empty.npy --key empty.npy --value v.npy --output o.npy", "--query|(2, 3, 0)", NULL},
+    {2, "run --query q64.npy --key k.npy --value v.npy --output o.npy", "key|f32|f64", NULL},
+    {2, RUN "--mask n.npy", "--mask|int32|bool", NULL},
+    {2, RUN "--mask q.npy", "mask|(2, 3, 4)", NULL},
+    {2, RUN "--bias m.npy", "--bias|bool", NULL},
+    {2, RUN "--kv-lengths one.npy", "--kv-lengths|float32|integers", NULL},
+    {2, RUN "--kv-lengths long.npy", "kv_lengths|6|5", NULL},
+    {2, RUN "--kv-lengths three.npy", "kv_lengths|3|2", NULL},
+    {2, RUN "--alibi-slopes n.npy", "--alibi-slopes|int32", NULL},
+    {2, RUN "--sinks one.npy", "sinks|2|1", NULL},
+    {2, "run --given-scores q.npy --key k.npy --value v.npy --output o.npy", "--given-scores|--key", NULL},
+    {2, "run --given-scores s.npy --value v.npy --output o.npy --scale 2", "--scale|--given-scores", NULL},
+    {2, "run " QKV "--output q.npy", "--output|q.npy|--query", NULL},
+    {2, "run " QKV "--output ./q.npy", "--output|--query", NULL},
+    {2, "run " QKV "--output link.npy", "--output|--query", NULL},
+    {2, "run " QKV "--output hard.npy", "--output|--query", NULL},
+    {2, RUN "--weights ./o.npy", "--weights|--output", NULL},
+    {3, "run " QKV "--output nowhere/o.npy", "--output|nowhere", NULL},
+    {3, "run " QKV "--output /tmp", "--output|/tmp|folder", NULL},
+    {3, "run " QKV "--output /dev/full", "--output|/dev/full|space", NULL},
+    {3, RUN "--weights /dev/full", "--weights|/dev/full|space", NULL},
+    {3, RUN, "--output|o.npy|large", "ulimit -f 0; CLATTN_CACHE_DIR=/nowhere"},
+    {3, RUN, "device", "OCL_ICD_VENDORS=/nowhere OCL_ICD_FILENAMES= CLATTN_REQUIRE_DEVICE=1"},
+    {2, RUN "--device gpu", "gpu", "OCL_ICD_VENDORS=/nowhere OCL_ICD_FILENAMES= CLATTN_REQUIRE_DEVICE="},
+    {3, "verify " QKV, "device", "OCL_ICD_VENDORS=/nowhere OCL_ICD_FILENAMES= CLATTN_REQUIRE_DEVICE="},
+    {2, "verify " QKV "--device reference", "reference|proves nothing", NULL},
+    {2, "verify " QKV "--sample 0", "--sample", NULL},
+    {2, "verify " QKV "--expect nonsense", "--expect|NAME=FILE", NULL},
+    {2, "verify " QKV "--expect context=v.npy", "--expect|lse", NULL},
+    {2, "verify " QKV "--expect 'output[x]=v.npy'", "--expect|'x'", NULL},
+    {2, "verify " QKV "--expect 'output[0=v.npy'", "--expect|INDEX", NULL},
+    {2, "verify " QKV "--expect 'output[9]=v.npy'", "--expect|output[9]|2", NULL},
+    {2, "verify " QKV "--expect output=q.npy", "--expect|(2, 3, 4)|(2, 3, 6)", NULL},
+    {2, "verify " QKV "--weights w.npy --expect output=w.npy", "--weights|--expect", "cp q.npy w.npy;"},
+    {2, "bench", "--query|missing", NULL},
+    {2, "bench --shape 1,2,3", "--shape|7", NULL},
+    {2, "bench --shape 1,1,1,4,4,-8,8", "--shape|'-8'", NULL},
+    {2, "bench --shape 1,1,1,4,4,0,8", "shape", NULL},
+    {2, "bench --shape 1,3,2,4,4,8,8", "3|2", NULL},
+    {2, "bench --shape 1,1,1,4,4,8,8 --query q.npy", "--query|--shape", NULL},
+    {2, "bench --shape 1,1,1,4,4,8,8 --rounds 0", "--rounds", NULL},
+    {2, "bench --shape 1,1,1,4,4,8,8 --variants a,,b", "--variants|a", NULL},
+    {2, "bench --shape 1,1,1,4,4,8,8 --variants reference", "nothing to time", NULL},
+    {2, "bench --shape 1,1,1,4,4,8,8 --device 0,nosuchdevice", "nosuchdevice", NULL},
+    {2, "bench --shape 1,1,1,4,4,8,8 --variants all --variant staged", "--variant|--variants", NULL},
+    {2, "devices --all", "--all|--json", NULL},
+    {2, "devices everything", "'everything'", NULL},
+    {2, "plot", "--weights|missing", NULL},
+    {2, "plot --weights k.npy", "--output|missing", NULL},
+    {2, "plot --weights k.npy --output p.jpg", "--output|.png or .svg", NULL},
+    {2, "plot --weights one.npy --output p.png", "--weights|(2,)", NULL},
+    {2, "plot --weights k.npy --output p.png --batch 2", "--batch|2", NULL},
+    {2, "plot --weights k.npy --output p.png --head 1", "--head|1", NULL},
+    {2, "plot --weights k.npy --output p.png --batch x", "--batch|'x'", NULL},
+    {2, "plot --weights k.npy --output p.png --query-labels none.txt", "--query-labels|none.txt", NULL},
+    {2, "plot --weights k.npy --output p.png --key-labels words.txt", "--key-labels|words.txt|5|4", NULL},
+    {2, "plot --weights k.npy --output p.png --key-labels blank.txt", "--key-labels|blank.txt|no word", NULL},
+    {2, "plot --weights k.npy --output p.png --batch 1 --key-labels words.txt", "--key-labels|entry 1", NULL},
+    {2, "plot --weights k.npy --output p.png --key-labels k.npy", "--key-labels|k.npy|text", NULL},
+    {2, "plot --weights p.png --output p.png", "p.png", "cp k.npy p.png;"},
+    {3, "plot --weights k.npy --output nowhere/p.png", "--output|nowhere", NULL},
+    {3, "devices --json", "report|space", "exec_to_full=1"},
+};
+
+static int prepare(void **state)
+{
+    if (enter_folder(state) != 0)
+        return -1;
+    static const double zeros[24] = {0};
+    write_array("q64.npy", 'f', 8, 3, (int64_t[]){2, 3, 4}, zeros);
+    write_array("one.npy", 'f', 4, 1, (int64_t[]){2}, zeros);
+    write_array("s.npy", 'f', 4, 3, (int64_t[]){2, 3, 5}, (float[30]){0});
+    write_array("empty.npy", 'f', 4, 3, (int64_t[]){2, 3, 0}, zeros);
+    write_array("long.npy", 'i', 8, 1, (int64_t[]){2}, (int64_t[]){6, 1});
+    write_array("three.npy", 'i', 8, 1, (int64_t[]){3}, (int64_t[]){1, 1, 1});
+    write_text("words.txt", "the animal was too tired\n");
+    write_text("blank.txt", " \n\n");
+    return system("head -c 150 q.npy >cut.npy; ln -s q.npy link.npy; ln q.npy hard.npy") == 0 ? 0 : -1;
+}
+
+/* Names, sizes and times of all files but those of this test, in one number that no change leaves as it was. */
+static int count_files(void)
+{
+    int count = 0;
+    DIR *open = opendir(".");
+    assert_non_null(open);
+    for (const struct dirent *entry = readdir(open); entry; entry = readdir(open))
+        count += strncmp(entry->d_name, "std", 3) != 0;
+    closedir(open);
+    return count;
+}
+
+static void assert_words(const char *words, const char *line)
+{
+    char list[128];
+    snprintf(list, sizeof list, "%s", words);
+    for (char *word = strtok(list, "|"); word; word = strtok(NULL, "|")) {
+        if (!strstr(line, word))
+            fail_msg("'%s' is not in: %s", word, line);
+    }
+}
+
+static void refuses(void **state)
+{
+    const struct wrong *w = *state;
+    const char *before = w->before ? w->before : "";
+    char arguments[512];
+    int files = 0;
+    (void)unlink("w.npy");
+    (void)unlink("p.png");
+    if (strncmp(before, "cp ", 3) == 0) {
+        assert_int_equal(0, system(before));
+        before = "";
+    }
+    if (strcmp(before, "exec_to_full=1") == 0) {
+        assert_true(snprintf(arguments, sizeof arguments, "%s >/dev/full 2>stderr.txt #", w->arguments) > 0);
+    } else {
+        assert_true(snprintf(arguments, sizeof arguments, "%s", w->arguments) > 0);
+    }
+    files = count_files();
+    int code = run_program(before, arguments);
+    if (strcmp(before, "exec_to_full=1") == 0)
+        read_back(standard_error, sizeof standard_error, "stderr.txt");
+    if (code != w->code)
+        fail_msg("exit code %d, expected %d: %s", code, w->code, standard_error);
+    assert_int_equal(0, strncmp(standard_error, "clattn: ", 8));
+    const char *end = strchr(standard_error, '\n');
+    assert_non_null(end);
+    if (end[1])
+        fail_msg("more than one line: %s", standard_error);
+    assert_words(w->words, standard_error);
+    assert_string_equal("", standard_output);
+    assert_int_equal(files, count_files());
+}
+
+#define COUNT (sizeof errors / sizeof errors[0])
+
+int main(void)
+{
+    static struct CMUnitTest tests[COUNT];
+    for (size_t i = 0; i < COUNT; i++) {
+        tests[i].name = errors[i].arguments;
+        tests[i].test_func = refuses;
+        tests[i].initial_state = (void *)&errors[i];
+    }
+    return _cmocka_run_group_tests("command line errors", tests, COUNT, prepare, leave_folder);
+}

@@ -1,5 +1,5 @@
-/* arguments.h: the structs that host and kernels share, passed by value. All fields are 64 bits wide, so that no
- * compiler pads them differently. */
+/* arguments.h: the structs that host and kernels share, passed by value. All fields are 64 bits
+ * wide, so that no compiler pads them differently. */
 #ifndef CLATTN_ARGUMENTS_H
 #define CLATTN_ARGUMENTS_H
 

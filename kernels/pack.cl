@@ -1,14 +1,13 @@
 /* pack.cl: brings a tensor of any type and strides into dense panels of sums' type
  *
- * Formula   packed[g][lane / W][depth][lane % W] = tensor(g, lane, depth); 0 past the last lane or depth
- *           W = 1 and lanes = rows makes a plain row-major copy
- * Shapes    tensor: G heads g = b*H + h of lanes x depths; packed: [G][panels][depth_padded][W]
- * Units     strides in elements
- * Launch    global {panels, ceil(depth_padded / DEPTHS), G}, local {1, 1, 1}; a work-item packs W lanes x DEPTHS depths
- * Memory    reads and writes each element once
- * Edges     with `clean`, what is not finite becomes 0 and flags[g][panel][depth block] tells that there was some: the
- *           product that follows then stays finite, and hidden_values.cl puts back what may be seen
- * See       src/ops/pack.c, tests/kernels/test_pack.c
+ * Formula   packed[g][lane / W][depth][lane % W] = tensor(g, lane, depth); 0 past the last lane or
+ * depth W = 1 and lanes = rows makes a plain row-major copy Shapes    tensor: G heads g = b*H + h
+ * of lanes x depths; packed: [G][panels][depth_padded][W] Units     strides in elements Launch
+ * global {panels, ceil(depth_padded / DEPTHS), G}, local {1, 1, 1}; a work-item packs W lanes x
+ * DEPTHS depths Memory    reads and writes each element once Edges     with `clean`, what is not
+ * finite becomes 0 and flags[g][panel][depth block] tells that there was some: the product that
+ * follows then stays finite, and hidden_values.cl puts back what may be seen See src/ops/pack.c,
+ * tests/kernels/test_pack.c
  *
  * -D        meaning                        values   set by
  * DEPTHS    depths of one work-item        64       src/ops/pack.h
@@ -18,9 +17,10 @@
 #error "pack.cl: DEPTHS must be given"
 #endif
 
-kernel void pack(global const void *tensor, clattn_view view, global ACC *packed, global uchar *flags, clattn_int heads,
-                 clattn_int lanes, clattn_int depths, clattn_int depths_padded, clattn_int lane_stride,
-                 clattn_int depth_stride, int W, int clean)
+kernel void pack(global const void *tensor, clattn_view view, global ACC *packed,
+                 global uchar *flags, clattn_int heads, clattn_int lanes, clattn_int depths,
+                 clattn_int depths_padded, clattn_int lane_stride, clattn_int depth_stride, int W,
+                 int clean)
 {
     const clattn_int panel = get_global_id(0), block = get_global_id(1), g = get_global_id(2);
     const clattn_int panels = get_global_size(0), blocks = get_global_size(1);
@@ -34,12 +34,14 @@ kernel void pack(global const void *tensor, clattn_view view, global ACC *packed
             const clattn_int lane = panel * W + l;
             ACC value = 0;
             if (lane < lanes && depth < depths)
-                value = load_element(tensor, view.kind, source + lane * lane_stride + depth * depth_stride);
+                value = load_element(tensor, view.kind,
+                                     source + lane * lane_stride + depth * depth_stride);
             if (clean && !isfinite(value)) {
                 value = 0;
                 found = true;
             }
             target[depth * W + l] = value;
         }
-    if (clean) flags[(g * panels + panel) * blocks + block] = found;
+    if (clean)
+        flags[(g * panels + panel) * blocks + block] = found;
 }

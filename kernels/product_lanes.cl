@@ -1,18 +1,17 @@
 /* product_lanes.cl: C = alpha * A B for many heads, in the form that CPU-like devices want
  *
  * Formula   c[g][m][n] = alpha * sum_k a[g][m][k] * b[g][k][n]
- * Source    Goto and van de Geijn, "Anatomy of high-performance matrix multiplication", ACM TOMS 34(3), 2008: panels of
- *           B, register tiles of C; each element of A is broadcast and multiplied by vectors of B
- * Shapes    a: [G][M][lda] from a_offset on; b: panels of pack.cl, [G][ceil(N / NB)][K][NB], NB = NV * VW;
- *           c: view (batch: heads / Hkv, head: ..., row, column), rows m = r * S + i of a key head g are row i of its
- *           query head r
- * Units     strides in elements
- * Launch    global {ceil(M / ROWS), ceil(panels / item_panels), G}, local {1, 1, 1}; a work-item makes ROWS rows of C by
- *           item_panels panels, one panel after the other, so that its rows of A stay in the cache
+ * Source    Goto and van de Geijn, "Anatomy of high-performance matrix multiplication", ACM TOMS
+ * 34(3), 2008: panels of B, register tiles of C; each element of A is broadcast and multiplied by
+ * vectors of B Shapes    a: [G][M][lda] from a_offset on; b: panels of pack.cl, [G][ceil(N /
+ * NB)][K][NB], NB = NV * VW; c: view (batch: heads / Hkv, head: ..., row, column), rows m = r * S +
+ * i of a key head g are row i of its query head r Units     strides in elements Launch    global
+ * {ceil(M / ROWS), ceil(panels / item_panels), G}, local {1, 1, 1}; a work-item makes ROWS rows of
+ * C by item_panels panels, one panel after the other, so that its rows of A stay in the cache
  * Memory    ROWS * NB sums in private memory when K > DEPTH
- * Edges     sums run over DEPTH terms in registers, and those partial sums are added up: the error grows with
- *           DEPTH + K / DEPTH, not with K. Rows past M repeat the last one and are not stored. K = 0 gives zeros.
- * See       src/ops/product.c, tests/kernels/test_product.c
+ * Edges     sums run over DEPTH terms in registers, and those partial sums are added up: the error
+ * grows with DEPTH + K / DEPTH, not with K. Rows past M repeat the last one and are not stored. K =
+ * 0 gives zeros. See       src/ops/product.c, tests/kernels/test_product.c
  *
  * -D        meaning                                   values        set by
  * MR        rows of a register tile                   1 to 8        tuning table
@@ -27,29 +26,34 @@
 #define NB (NV * VW)
 
 /* One register tile: rows at `rows[i]`, terms [0, depth). */
-static inline void tile(vec sums[MR][NV], global const ACC *const rows[MR], global const ACC *b, clattn_int depth)
+static inline void tile(vec sums[MR][NV], global const ACC *const rows[MR], global const ACC *b,
+                        clattn_int depth)
 {
 #pragma unroll
     for (int i = 0; i < MR; i++)
 #pragma unroll
-        for (int v = 0; v < NV; v++) sums[i][v] = 0;
+        for (int v = 0; v < NV; v++)
+            sums[i][v] = 0;
     for (clattn_int k = 0; k < depth; k++) {
         vec columns[NV];
 #pragma unroll
-        for (int v = 0; v < NV; v++) columns[v] = LOAD_VEC(b + k * NB + v * VW);
+        for (int v = 0; v < NV; v++)
+            columns[v] = LOAD_VEC(b + k * NB + v * VW);
 #pragma unroll
         for (int i = 0; i < MR; i++) {
             const vec a = (vec)(rows[i][k]);
 #pragma unroll
-            for (int v = 0; v < NV; v++) sums[i][v] = fma(a, columns[v], sums[i][v]);
+            for (int v = 0; v < NV; v++)
+                sums[i][v] = fma(a, columns[v], sums[i][v]);
         }
     }
 }
 
 /* `count` rows of C from row `row` of head `head` on, the columns of one panel. */
-static inline void panel_of_rows(global const ACC *a, clattn_int lda, global const ACC *b, clattn_int K, global void *c,
-                                 clattn_view view, clattn_int b_index, clattn_int head, clattn_int row, clattn_int S,
-                                 clattn_int count, clattn_int column, clattn_int N, ACC alpha)
+static inline void panel_of_rows(global const ACC *a, clattn_int lda, global const ACC *b,
+                                 clattn_int K, global void *c, clattn_view view, clattn_int b_index,
+                                 clattn_int head, clattn_int row, clattn_int S, clattn_int count,
+                                 clattn_int column, clattn_int N, ACC alpha)
 {
     ACC partial[ROWS * NB];
     const bool whole = view.kind == KIND_OF_SUMS && view.column == 1 && column + NB <= N;
@@ -61,23 +65,27 @@ static inline void panel_of_rows(global const ACC *a, clattn_int lda, global con
             vec sums[MR][NV];
             global const ACC *rows[MR];
 #pragma unroll
-            for (int i = 0; i < MR; i++) rows[i] = a + min(m + i, count - 1) * lda + begin;
+            for (int i = 0; i < MR; i++)
+                rows[i] = a + min(m + i, count - 1) * lda + begin;
             tile(sums, rows, b + begin * NB, depth);
             if (begin > 0)
 #pragma unroll
                 for (int i = 0; i < MR; i++)
 #pragma unroll
-                    for (int v = 0; v < NV; v++) sums[i][v] += LOAD_VEC(partial + (m + i) * NB + v * VW);
+                    for (int v = 0; v < NV; v++)
+                        sums[i][v] += LOAD_VEC(partial + (m + i) * NB + v * VW);
             if (!last) {
 #pragma unroll
                 for (int i = 0; i < MR; i++)
 #pragma unroll
-                    for (int v = 0; v < NV; v++) STORE_VEC(sums[i][v], partial + (m + i) * NB + v * VW);
+                    for (int v = 0; v < NV; v++)
+                        STORE_VEC(sums[i][v], partial + (m + i) * NB + v * VW);
                 continue;
             }
 #pragma unroll
             for (int i = 0; i < MR; i++) {
-                if (m + i >= count) break;
+                if (m + i >= count)
+                    break;
                 const clattn_int at = row_of(view, b_index, head, row) + column * view.column;
 #pragma unroll
                 for (int v = 0; v < NV; v++) {
@@ -99,9 +107,9 @@ static inline void panel_of_rows(global const ACC *a, clattn_int lda, global con
 }
 
 kernel __attribute__((reqd_work_group_size(1, 1, 1))) void
-product_lanes(global const ACC *a, clattn_int a_offset, clattn_int lda, global const ACC *b, global void *c,
-              clattn_view view, clattn_int M, clattn_int N, clattn_int K, clattn_int S, clattn_int heads, ACC alpha,
-              clattn_int item_panels)
+product_lanes(global const ACC *a, clattn_int a_offset, clattn_int lda, global const ACC *b,
+              global void *c, clattn_view view, clattn_int M, clattn_int N, clattn_int K,
+              clattn_int S, clattn_int heads, ACC alpha, clattn_int item_panels)
 {
     const clattn_int first = (clattn_int)get_global_id(0) * ROWS, g = get_global_id(2);
     const clattn_int panels = (N + NB - 1) / NB, begin = (clattn_int)get_global_id(1) * item_panels;
@@ -109,6 +117,6 @@ product_lanes(global const ACC *a, clattn_int a_offset, clattn_int lda, global c
     a += a_offset + (g * M + first) * lda;
     b += g * panels * K * NB;
     for (clattn_int panel = begin; panel < min(begin + item_panels, panels); panel++)
-        panel_of_rows(a, lda, b + panel * K * NB, K, c, view, g / heads, g % heads * (M / S) + first / S, first % S, S,
-                      count, panel * NB, N, alpha);
+        panel_of_rows(a, lda, b + panel * K * NB, K, c, view, g / heads,
+                      g % heads * (M / S) + first / S, first % S, S, count, panel * NB, N, alpha);
 }

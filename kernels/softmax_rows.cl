@@ -1,16 +1,16 @@
 /* softmax_rows.cl: scores to weights, one row per work-group
  *
- * Formula   x[j] = modify(s[j]);  m = max_j x[j];  w[j] = exp(x[j] - m) / (sum_j exp(x[j] - m) + exp(sink - m))
- *           lse = m + log(that sum); without normalizing, w[j] = x[j], 0 where hidden
- * Source    Milakov and Gimelshein, arXiv:1805.02867, "safe softmax"; sinks: Xiao et al., arXiv:2309.17453
- * Shapes    s: [G][M][stride], M = group * S rows of key head g = b*Hkv + h; row r * S + i is row i of its query head r;
- *           stride: T rounded up to a multiple of VW. Weights replace the scores there; scores, weights, lse are views.
- * Units     strides in elements; scores in natural-log units
- * Launch    global {WG, M, G}, local {WG, 1, 1}; work-item l takes vectors l, l + WG, ... of the row
- * Memory    WG values of ACC in local memory; reads and writes s three times, which a CPU's cache or a GPU's holds
- * Edges     a row in which all is hidden gives zeros and lse -infinity (or the sink); NaN at a hidden key has no effect;
- *           all of s up to `stride` is written, with zeros past T
- * See       src/ops/softmax_rows.c, src/reference, tests/kernels/test_softmax_rows.c
+ * Formula   x[j] = modify(s[j]);  m = max_j x[j];  w[j] = exp(x[j] - m) / (sum_j exp(x[j] - m) +
+ * exp(sink - m)) lse = m + log(that sum); without normalizing, w[j] = x[j], 0 where hidden Source
+ * Milakov and Gimelshein, arXiv:1805.02867, "safe softmax"; sinks: Xiao et al., arXiv:2309.17453
+ * Shapes    s: [G][M][stride], M = group * S rows of key head g = b*Hkv + h; row r * S + i is row i
+ * of its query head r; stride: T rounded up to a multiple of VW. Weights replace the scores there;
+ * scores, weights, lse are views. Units     strides in elements; scores in natural-log units Launch
+ * global {WG, M, G}, local {WG, 1, 1}; work-item l takes vectors l, l + WG, ... of the row Memory
+ * WG values of ACC in local memory; reads and writes s three times, which a CPU's cache or a GPU's
+ * holds Edges     a row in which all is hidden gives zeros and lse -infinity (or the sink); NaN at
+ * a hidden key has no effect; all of s up to `stride` is written, with zeros past T See
+ * src/ops/softmax_rows.c, src/reference, tests/kernels/test_softmax_rows.c
  *
  * -D        meaning                     values           set by
  * WG        work-items for one row      2^k, 1 to 256    tuning table
@@ -36,7 +36,8 @@ static inline ACC group_reduce(ACC value, local ACC *scratch, int sum)
     for (int half_size = WG / 2; half_size > 0; half_size /= 2) {
         barrier(CLK_LOCAL_MEM_FENCE);
         if (l < half_size)
-            scratch[l] = sum ? scratch[l] + scratch[l + half_size] : fmax(scratch[l], scratch[l + half_size]);
+            scratch[l] = sum ? scratch[l] + scratch[l + half_size]
+                             : fmax(scratch[l], scratch[l + half_size]);
     }
     barrier(CLK_LOCAL_MEM_FENCE);
     value = scratch[0];
@@ -45,27 +46,32 @@ static inline ACC group_reduce(ACC value, local ACC *scratch, int sum)
 }
 
 kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void
-softmax_rows(global ACC *s, clattn_int stride, clattn_modifications m, ACC softcap, clattn_int heads, int normalize,
-             int stage, global const void *mask, global const void *bias, global const void *kv_lengths,
-             global const void *alibi_slopes, global const void *sinks, global void *scores, clattn_view scores_view,
-             global void *weights, clattn_view weights_view, global void *lse, clattn_view lse_view)
+softmax_rows(global ACC *s, clattn_int stride, clattn_modifications m, ACC softcap,
+             clattn_int heads, int normalize, int stage, global const void *mask,
+             global const void *bias, global const void *kv_lengths,
+             global const void *alibi_slopes, global const void *sinks, global void *scores,
+             clattn_view scores_view, global void *weights, clattn_view weights_view,
+             global void *lse, clattn_view lse_view)
 {
     local ACC scratch[WG];
     const clattn_int r = get_global_id(1), g = get_global_id(2), M = get_global_size(1);
     const clattn_int b = g / heads, h = g % heads * (M / m.S) + r / m.S, i = r % m.S;
     const query_place q = place_query(m, kv_lengths, alibi_slopes, b, h, i);
     const clattn_int mask_row = row_of(m.mask, b, h, i), bias_row = row_of(m.bias, b, h, i);
-    const clattn_int scores_row = row_of(scores_view, b, h, i), weights_row = row_of(weights_view, b, h, i);
+    const clattn_int scores_row = row_of(scores_view, b, h, i),
+                     weights_row = row_of(weights_view, b, h, i);
     const bool has_sink = m.sinks.kind != KIND_ABSENT;
-    const ACC sink = has_sink ? load_element(sinks, m.sinks.kind, row_of(m.sinks, 0, h, 0)) : (ACC)-INFINITY;
+    const ACC sink =
+        has_sink ? load_element(sinks, m.sinks.kind, row_of(m.sinks, 0, h, 0)) : (ACC)-INFINITY;
     const ivec lanes = lane_numbers();
     const clattn_int start = (clattn_int)get_local_id(0) * VW;
     vec top = (vec)(-INFINITY);
     s += (g * M + r) * stride;
 
-    /* Most vectors of most problems are wholly visible and stay as they are: only their maximum is of interest. */
-    const bool untouched = softcap == 0 && q.slope == 0 && m.mask.kind == KIND_ABSENT && m.bias.kind == KIND_ABSENT &&
-                           scores_view.kind == KIND_ABSENT;
+    /* Most vectors of most problems are wholly visible and stay as they are: only their maximum is
+     * of interest. */
+    const bool untouched = softcap == 0 && q.slope == 0 && m.mask.kind == KIND_ABSENT &&
+                           m.bias.kind == KIND_ABSENT && scores_view.kind == KIND_ABSENT;
     for (clattn_int j = start; j < m.T; j += WG * VW) {
         const vec raw = LOAD_VEC(s + j);
         if (untouched && j >= q.begin && j + VW <= q.end) {
@@ -78,7 +84,8 @@ softmax_rows(global ACC *s, clattn_int stride, clattn_modifications m, ACC softc
         ivec hidden = lanes < (ivec)((INT)clamp(q.begin - j, (clattn_int)0, (clattn_int)VW)) ||
                       lanes >= (ivec)((INT)clamp(q.end - j, (clattn_int)0, (clattn_int)VW));
         if (m.mask.kind != KIND_ABSENT) {
-            const vec at = load_lanes(mask, m.mask.kind, mask_row + j * m.mask.column, m.mask.column, count);
+            const vec at =
+                load_lanes(mask, m.mask.kind, mask_row + j * m.mask.column, m.mask.column, count);
             if (m.mask.kind == KIND_BOOL) {
                 hidden = hidden || at == (vec)(0);
             } else {
@@ -87,21 +94,25 @@ softmax_rows(global ACC *s, clattn_int stride, clattn_modifications m, ACC softc
             }
         }
         if (m.bias.kind != KIND_ABSENT) {
-            const vec at = load_lanes(bias, m.bias.kind, bias_row + j * m.bias.column, m.bias.column, count);
+            const vec at =
+                load_lanes(bias, m.bias.kind, bias_row + j * m.bias.column, m.bias.column, count);
             hidden = hidden || at == (vec)(-INFINITY);
             added += at;
         }
         ACC distances[VW];
-        for (int l = 0; l < VW; l++) distances[l] = (ACC)(q.position - j - l);
+        for (int l = 0; l < VW; l++)
+            distances[l] = (ACC)(q.position - j - l);
         const vec x = hide_score(shift_score(capped, q.slope, LOAD_VEC(distances), added), hidden);
         STORE_VEC(x, s + j);
         top = larger(top, x);
         if (scores_view.kind != KIND_ABSENT)
-            store_lanes(scores, scores_view.kind, scores_row + j * scores_view.column, scores_view.column,
+            store_lanes(scores, scores_view.kind, scores_row + j * scores_view.column,
+                        scores_view.column,
                         stage == STAGE_RAW ? raw : (stage == STAGE_CAPPED ? capped : x), count);
     }
 
-    /* Where all is hidden, -infinity less itself would be NaN; any finite shift gives the zeros that are due. */
+    /* Where all is hidden, -infinity less itself would be NaN; any finite shift gives the zeros
+     * that are due. */
     const ACC most = fmax(group_reduce(max_lanes(top), scratch, 0), sink);
     const ACC shift = most == -INFINITY ? (ACC)0 : most;
     vec total = (vec)(0);
@@ -115,7 +126,8 @@ softmax_rows(global ACC *s, clattn_int stride, clattn_modifications m, ACC softc
         total += part;
     }
     ACC sum = group_reduce(sum_lanes(total), scratch, 1);
-    if (has_sink) sum += exp(sink - shift);
+    if (has_sink)
+        sum += exp(sink - shift);
     if (lse_view.kind != KIND_ABSENT && get_local_id(0) == 0)
         store_element(lse, lse_view.kind, row_of(lse_view, b, h, i), shift + log(sum));
 
@@ -124,7 +136,7 @@ softmax_rows(global ACC *s, clattn_int stride, clattn_modifications m, ACC softc
         const vec w = j < m.T ? LOAD_VEC(s + j) * factor : (vec)(0);
         STORE_VEC(w, s + j);
         if (weights_view.kind != KIND_ABSENT && j < m.T)
-            store_lanes(weights, weights_view.kind, weights_row + j * weights_view.column, weights_view.column, w,
-                        (int)min(m.T - j, (clattn_int)VW));
+            store_lanes(weights, weights_view.kind, weights_row + j * weights_view.column,
+                        weights_view.column, w, (int)min(m.T - j, (clattn_int)VW));
     }
 }

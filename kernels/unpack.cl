@@ -1,14 +1,14 @@
 /* unpack.cl: brings a dense row-major result of sums' type to a tensor of any type and strides
  *
- * Formula   tensor(b, h, i, d) = packed[g][r][d], row r * S + i of key head g being row i of its query head r
- * Shapes    packed: [G][M][columns], M = group * S; tensor: view
- * Launch    global {columns, M, G}, local chosen by the driver
- * Memory    reads and writes each element once
- * See       src/ops/unpack.c, tests/kernels/test_pack.c
+ * Formula   tensor(b, h, i, d) = packed[g][r][d], row r * S + i of key head g being row i of its
+ * query head r Shapes    packed: [G][M][columns], M = group * S; tensor: view Launch    global
+ * {columns, M, G}, local chosen by the driver Memory    reads and writes each element once See
+ * src/ops/unpack.c, tests/kernels/test_pack.c
  */
 #include "common.clh"
 
-kernel void unpack(global const ACC *packed, clattn_int S, clattn_int heads, global void *tensor, clattn_view view)
+kernel void unpack(global const ACC *packed, clattn_int S, clattn_int heads, global void *tensor,
+                   clattn_view view)
 {
     const clattn_int d = get_global_id(0), r = get_global_id(1), g = get_global_id(2);
     const clattn_int columns = get_global_size(0), M = get_global_size(1);

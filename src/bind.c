@@ -10,15 +10,17 @@
 size_t clattn__call_tensors(clattn__call *call, clattn_tensor *tensors[CLATTN__CALL_TENSORS],
                             const char *names[CLATTN__CALL_TENSORS])
 {
-    clattn_tensor *all[] = {&call->query,      &call->key,          &call->value, &call->given_scores, &call->mask,   &call->bias,
-                            &call->kv_lengths, &call->alibi_slopes, &call->sinks, &call->output,       &call->weights, &call->scores,
+    clattn_tensor *all[] = {&call->query, &call->key,    &call->value,      &call->given_scores,
+                            &call->mask,  &call->bias,   &call->kv_lengths, &call->alibi_slopes,
+                            &call->sinks, &call->output, &call->weights,    &call->scores,
                             &call->lse};
-    static const char *const all_names[] = {"query",      "key",          "value", "given_scores", "mask",   "bias",
-                                            "kv_lengths", "alibi_slopes", "sinks", "output",       "weights", "scores",
-                                            "lse"};
+    static const char *const all_names[] = {
+        "query",        "key",   "value",  "given_scores", "mask",   "bias", "kv_lengths",
+        "alibi_slopes", "sinks", "output", "weights",      "scores", "lse"};
     _Static_assert(sizeof all / sizeof *all == CLATTN__CALL_TENSORS, "a tensor is missing");
     memcpy(tensors, all, sizeof all);
-    if (names) memcpy(names, all_names, sizeof all_names);
+    if (names)
+        memcpy(names, all_names, sizeof all_names);
     return 9;
 }
 
@@ -35,7 +37,8 @@ static void extent(const clattn_tensor *tensor, int64_t *low, int64_t *high)
 size_t clattn__tensor_span(const clattn_tensor *tensor)
 {
     int64_t low, high;
-    if (!clattn__has(tensor) || clattn_tensor_count(tensor) == 0) return 0;
+    if (!clattn__has(tensor) || clattn_tensor_count(tensor) == 0)
+        return 0;
     extent(tensor, &low, &high);
     return (size_t)(high - low + 1) * clattn_dtype_size(tensor->dtype);
 }
@@ -49,9 +52,11 @@ static clattn_status check_buffer(const clattn_tensor *tensor, const char *name)
     TRY_CL("tensor: clGetMemObjectInfo",
            clGetMemObjectInfo(tensor->buffer, CL_MEM_SIZE, sizeof bytes, &bytes, NULL));
     extent(tensor, &low, &high);
-    FAIL_IF(tensor->offset + low < 0 || (tensor->offset + high + 1) * size > (int64_t)bytes, CLATTN_E_ARGUMENT,
+    FAIL_IF(tensor->offset + low < 0 || (tensor->offset + high + 1) * size > (int64_t)bytes,
+            CLATTN_E_ARGUMENT,
             "%s: bytes %lld to %lld, expected a place within its buffer of %zu bytes", name,
-            (long long)((tensor->offset + low) * size), (long long)((tensor->offset + high + 1) * size), bytes);
+            (long long)((tensor->offset + low) * size),
+            (long long)((tensor->offset + high + 1) * size), bytes);
 done:
     return status;
 }
@@ -77,11 +82,13 @@ static clattn_status bind_host(clattn__bound *bound, clattn_device *device)
     tensor->host = NULL;
     tensor->offset = -low;
     if (device->info.unified_memory) {
-        bound->memory = clCreateBuffer(device->context, flags | CL_MEM_USE_HOST_PTR, bound->bytes, first, &error);
+        bound->memory = clCreateBuffer(device->context, flags | CL_MEM_USE_HOST_PTR, bound->bytes,
+                                       first, &error);
         TRY_CL("tensor: clCreateBuffer", error);
     } else {
         if (bound->written && bound->bytes != count * size) {
-            /* The gaps of an output are not ours to write: it is made without them, and put in place afterwards. */
+            /* The gaps of an output are not ours to write: it is made without them, and put in
+             * place afterwards. */
             make_row_major(tensor);
             bound->dense = true;
             bound->bytes = count * size;
@@ -89,8 +96,9 @@ static clattn_status bind_host(clattn__bound *bound, clattn_device *device)
         bound->memory = clCreateBuffer(device->context, flags, bound->bytes, NULL, &error);
         TRY_CL("tensor: clCreateBuffer", error);
         if (!bound->written)
-            TRY_CL("tensor: clEnqueueWriteBuffer", clEnqueueWriteBuffer(device->queue, bound->memory, CL_FALSE, 0,
-                                                                        bound->bytes, first, 0, NULL, NULL));
+            TRY_CL("tensor: clEnqueueWriteBuffer",
+                   clEnqueueWriteBuffer(device->queue, bound->memory, CL_FALSE, 0, bound->bytes,
+                                        first, 0, NULL, NULL));
     }
     tensor->buffer = bound->memory;
 done:
@@ -106,9 +114,11 @@ clattn_status clattn__bind(clattn__binding *binding, clattn_device *device, clat
     binding->count = 0;
     for (size_t i = 0; i < CLATTN__CALL_TENSORS; i++) {
         clattn_tensor *tensor = tensors[i];
-        if (!clattn__has(tensor) || clattn_tensor_count(tensor) == 0) continue;
+        if (!clattn__has(tensor) || clattn_tensor_count(tensor) == 0)
+            continue;
         FAIL_IF(tensor->dtype == CLATTN_F64 && !device->info.fp64, CLATTN_E_UNSUPPORTED,
-                "%s: dtype f64, expected another one: %s has no doubles", names[i], device->info.name);
+                "%s: dtype f64, expected another one: %s has no doubles", names[i],
+                device->info.name);
         if (tensor->buffer) {
             TRY(check_buffer(tensor, names[i]));
         } else {
@@ -130,7 +140,8 @@ static void scatter(const clattn_tensor *to, const char *from)
         for (int64_t b = 0; b < to->shape[1]; b++)
             for (int64_t c = 0; c < to->shape[2]; c++)
                 for (int64_t d = 0; d < to->shape[3]; d++, from += size)
-                    memcpy((char *)to->host + clattn__at(to, a, b, c, d) * (int64_t)size, from, size);
+                    memcpy((char *)to->host + clattn__at(to, a, b, c, d) * (int64_t)size, from,
+                           size);
 }
 
 static clattn_status fetch_one(const clattn__bound *bound, clattn_device *device)
@@ -139,9 +150,10 @@ static clattn_status fetch_one(const clattn__bound *bound, clattn_device *device
     cl_int error = CL_SUCCESS;
     char *staged = NULL;
     if (device->info.unified_memory) {
-        /* Mapping is what makes the result visible in the host's memory; it copies nothing there. */
-        void *mapped =
-            clEnqueueMapBuffer(device->queue, bound->memory, CL_FALSE, CL_MAP_READ, 0, bound->bytes, 0, NULL, NULL, &error);
+        /* Mapping is what makes the result visible in the host's memory; it copies nothing there.
+         */
+        void *mapped = clEnqueueMapBuffer(device->queue, bound->memory, CL_FALSE, CL_MAP_READ, 0,
+                                          bound->bytes, 0, NULL, NULL, &error);
         TRY_CL("tensor: clEnqueueMapBuffer", error);
         TRY(clattn__order(device));
         TRY_CL("tensor: clEnqueueUnmapMemObject",
@@ -151,13 +163,15 @@ static clattn_status fetch_one(const clattn__bound *bound, clattn_device *device
         extent(&bound->host, &low, &high);
         char *first = (char *)bound->host.host +
                       (bound->host.offset + low) * (int64_t)clattn_dtype_size(bound->host.dtype);
-        TRY_CL("tensor: clEnqueueReadBuffer", clEnqueueReadBuffer(device->queue, bound->memory, CL_FALSE, 0,
-                                                                  bound->bytes, first, 0, NULL, NULL));
+        TRY_CL("tensor: clEnqueueReadBuffer",
+               clEnqueueReadBuffer(device->queue, bound->memory, CL_FALSE, 0, bound->bytes, first,
+                                   0, NULL, NULL));
     } else {
         staged = malloc(bound->bytes);
         FAIL_IF(!staged, CLATTN_E_MEMORY, "tensor: no host memory for %zu bytes", bound->bytes);
-        TRY_CL("tensor: clEnqueueReadBuffer", clEnqueueReadBuffer(device->queue, bound->memory, CL_TRUE, 0, bound->bytes,
-                                                                  staged, 0, NULL, NULL));
+        TRY_CL("tensor: clEnqueueReadBuffer",
+               clEnqueueReadBuffer(device->queue, bound->memory, CL_TRUE, 0, bound->bytes, staged,
+                                   0, NULL, NULL));
         scatter(&bound->host, staged);
     }
 done:
@@ -169,7 +183,8 @@ clattn_status clattn__fetch(clattn__binding *binding, clattn_device *device)
 {
     clattn_status status = CLATTN_OK;
     for (size_t i = 0; i < binding->count; i++) {
-        if (binding->items[i].written) TRY(fetch_one(&binding->items[i], device));
+        if (binding->items[i].written)
+            TRY(fetch_one(&binding->items[i], device));
     }
     TRY(clattn__order(device));
 done:
@@ -179,6 +194,7 @@ done:
 void clattn__unbind(clattn__binding *binding)
 {
     for (size_t i = 0; i < binding->count; i++)
-        if (binding->items[i].memory) (void)clReleaseMemObject(binding->items[i].memory);
+        if (binding->items[i].memory)
+            (void)clReleaseMemObject(binding->items[i].memory);
     binding->count = 0;
 }

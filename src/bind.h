@@ -11,10 +11,10 @@
 typedef struct clattn__bound {
     clattn_tensor *tensor; /* of the bound call */
     clattn_tensor host;    /* what it was before */
-    cl_mem memory;         /* made for this run; NULL when the tensor lies in device memory anyway */
-    size_t bytes;          /* of `memory` */
-    bool written;          /* it is an output */
-    bool dense;            /* `memory` is a row-major copy, not an image of the host's memory */
+    cl_mem memory; /* made for this run; NULL when the tensor lies in device memory anyway */
+    size_t bytes;  /* of `memory` */
+    bool written;  /* it is an output */
+    bool dense;    /* `memory` is a row-major copy, not an image of the host's memory */
 } clattn__bound;
 
 typedef struct clattn__binding {
@@ -23,21 +23,25 @@ typedef struct clattn__binding {
 } clattn__binding;
 
 /**
- * Makes all tensors of `call` ones with a buffer. Host memory is used in place where host and device share memory, and
- * copied otherwise. Empty tensors stay as they are. Call clattn__unbind() after a failure too.
+ * Makes all tensors of `call` ones with a buffer. Host memory is used in place where host and
+ * device share memory, and copied otherwise. Empty tensors stay as they are. Call clattn__unbind()
+ * after a failure too.
  */
 clattn_status clattn__bind(clattn__binding *binding, clattn_device *device, clattn__call *call);
 
-/* Enqueues what brings the outputs back to host memory; see clattn_plan_run() for when that is done. */
+/* Enqueues what brings the outputs back to host memory; see clattn_plan_run() for when that is
+ * done. */
 clattn_status clattn__fetch(clattn__binding *binding, clattn_device *device);
 
 /* Releases what clattn__bind() made; OpenCL keeps it until the enqueued commands are done. */
 void clattn__unbind(clattn__binding *binding);
 
-/* Bytes from a tensor's first element to its last, whichever way its strides point; 0 for an empty one. */
+/* Bytes from a tensor's first element to its last, whichever way its strides point; 0 for an empty
+ * one. */
 size_t clattn__tensor_span(const clattn_tensor *tensor);
 
-/* The tensors of a call in the order inputs, outputs; `names` may be NULL. Returns how many are inputs. */
+/* The tensors of a call in the order inputs, outputs; `names` may be NULL. Returns how many are
+ * inputs. */
 size_t clattn__call_tensors(clattn__call *call, clattn_tensor *tensors[CLATTN__CALL_TENSORS],
                             const char *names[CLATTN__CALL_TENSORS]);
 

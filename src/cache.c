@@ -25,7 +25,7 @@
 #define FORMAT 1u
 #define BODY_MAX ((size_t)1 << 30)
 #define TEMPORARY ".tmp"
-#define TEMPORARY_SECONDS (24 * 60 * 60)
+#define TEMPORARY_SECONDS ((time_t)24 * 60 * 60)
 #define NAME_SIZE 128
 
 /* Its bytes are compared as a whole, so it has no padding. The byte order is the machine's: a file

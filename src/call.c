@@ -11,44 +11,55 @@
 /* A size that no tensor has told yet. */
 #define ANY (-1)
 
-/* Which axes of (B, H, rows, columns) a tensor's own dimensions are, by the rank of query and value. */
-static const int axes_bhsd[4] = {0, 1, 2, 3}, axes_bshd[4] = {0, 2, 1, 3}, axes_one_head[3] = {0, 2, 3},
-                 axes_matrix[2] = {2, 3};
+/* Which axes of (B, H, rows, columns) a tensor's own dimensions are, by the rank of query and
+ * value. */
+static const int axes_bhsd[4] = {0, 1, 2, 3}, axes_bshd[4] = {0, 2, 1, 3},
+                 axes_one_head[4] = {0, 2, 3}, axes_matrix[4] = {2, 3};
 
 typedef struct rule {
     const char *name;
-    const int *axes;       /* of the tensor's dimensions */
-    uint32_t rank;         /* that it must have; the largest that it may have when it broadcasts */
-    int64_t shape[4];      /* expected, canonical; ANY where it is free */
+    const int *axes;        /* of the tensor's dimensions */
+    uint32_t rank;          /* that it must have; the largest that it may have when it broadcasts */
+    int64_t shape[4];       /* expected, canonical; ANY where it is free */
     const char *letters[4]; /* what the axes are called in a sentence */
     bool broadcast, written;
     clattn_dtype dtypes[3]; /* that it may have, repeated to fill */
 } rule;
 
-static void print_shape(char *text, size_t size, const int64_t *shape, const rule *expected, uint32_t rank)
+/* "(2, 8, 7, 64)" */
+static void print_found(char *text, size_t size, const clattn_tensor *tensor)
 {
     size_t used = 0;
-    for (uint32_t i = 0; i < rank && used < size; i++) {
-        int64_t length = shape ? shape[i] : expected->shape[expected->axes[i]];
-        const char *letter = shape ? NULL : expected->letters[expected->axes[i]];
-        int more;
-        if (letter && length == ANY)
-            more = snprintf(text + used, size - used, "%s%s", i ? ", " : "(", letter);
-        else
-            more = snprintf(text + used, size - used, "%s%s%s%lld", i ? ", " : "(", letter ? letter : "",
-                            letter ? "=" : "", (long long)length);
-        used += (size_t)more;
+    for (uint32_t i = 0; i < tensor->rank && used < size; i++)
+        used += (size_t)snprintf(text + used, size - used, "%s%lld", i ? ", " : "(",
+                                 (long long)tensor->shape[i]);
+    if (used < size)
+        (void)snprintf(text + used, size - used, ")");
+}
+
+/* "(B=2, Hkv=8, T, D=64)": a letter alone where the length is free. */
+static void print_expected(char *text, size_t size, const rule *expected)
+{
+    size_t used = 0;
+    for (uint32_t i = 0; i < expected->rank && used < size; i++) {
+        const int axis = expected->axes[i];
+        used += (size_t)snprintf(text + used, size - used, "%s%s", i ? ", " : "(",
+                                 expected->letters[axis]);
+        if (expected->shape[axis] != ANY && used < size)
+            used += (size_t)snprintf(text + used, size - used, "=%lld",
+                                     (long long)expected->shape[axis]);
     }
-    if (used < size) (void)snprintf(text + used, size - used, ")");
+    if (used < size)
+        (void)snprintf(text + used, size - used, ")");
 }
 
 static clattn_status wrong_shape(const clattn_tensor *tensor, const rule *expected)
 {
     char found[128], wanted[160];
-    print_shape(found, sizeof found, tensor->shape, NULL, tensor->rank);
-    print_shape(wanted, sizeof wanted, NULL, expected, expected->rank);
-    return clattn__fail(CLATTN_E_ARGUMENT, 0, "%s: shape %s, expected %s%s", expected->name, found,
-                        expected->broadcast ? "what broadcasts to " : "", wanted);
+    print_found(found, sizeof found, tensor);
+    print_expected(wanted, sizeof wanted, expected);
+    return FAIL(CLATTN_E_ARGUMENT, 0, "%s: shape %s, expected %s%s", expected->name, found,
+                expected->broadcast ? "what broadcasts to " : "", wanted);
 }
 
 static clattn_status check_memory(const clattn_tensor *tensor, const char *name)
@@ -57,22 +68,24 @@ static clattn_status check_memory(const clattn_tensor *tensor, const char *name)
     int64_t count = 1;
     bool empty = false;
     for (uint32_t i = 0; i < tensor->rank; i++) {
-        FAIL_IF(tensor->shape[i] < 0, CLATTN_E_ARGUMENT, "%s: dimension %u is %lld, expected a number from 0", name, i,
+        FAIL_IF(tensor->shape[i] < 0, CLATTN_E_ARGUMENT,
+                "%s: dimension %u is %lld, expected a number from 0", name, i,
                 (long long)tensor->shape[i]);
         empty = empty || tensor->shape[i] == 0;
     }
     for (uint32_t i = 0; i < tensor->rank && !empty; i++)
-        FAIL_IF(__builtin_mul_overflow(count, tensor->shape[i], &count) || count > INT64_MAX / 8, CLATTN_E_ARGUMENT,
-                "%s: its shape has more elements than memory can hold", name);
+        FAIL_IF(__builtin_mul_overflow(count, tensor->shape[i], &count) || count > INT64_MAX / 8,
+                CLATTN_E_ARGUMENT, "%s: its shape has more elements than memory can hold", name);
     FAIL_IF(!empty && !tensor->host && !tensor->buffer, CLATTN_E_ARGUMENT,
             "%s: neither host nor buffer is set, expected one of them", name);
-    FAIL_IF(tensor->host && tensor->buffer, CLATTN_E_ARGUMENT, "%s: host and buffer are both set, expected one of them",
-            name);
+    FAIL_IF(tensor->host && tensor->buffer, CLATTN_E_ARGUMENT,
+            "%s: host and buffer are both set, expected one of them", name);
 done:
     return status;
 }
 
-/* True when two indices may name one element: no axis may step into the extent of the finer ones. */
+/* True when two indices may name one element: no axis may step into the extent of the finer ones.
+ */
 static bool overlaps_itself(const clattn_tensor *tensor)
 {
     bool used[CLATTN_MAX_RANK] = {false};
@@ -80,11 +93,14 @@ static bool overlaps_itself(const clattn_tensor *tensor)
     for (uint32_t n = 0; n < tensor->rank; n++) {
         uint32_t finest = CLATTN_MAX_RANK;
         for (uint32_t i = 0; i < tensor->rank; i++)
-            if (!used[i] && (finest == CLATTN_MAX_RANK || llabs(tensor->strides[i]) < llabs(tensor->strides[finest])))
+            if (!used[i] && (finest == CLATTN_MAX_RANK ||
+                             llabs(tensor->strides[i]) < llabs(tensor->strides[finest])))
                 finest = i;
         used[finest] = true;
-        if (tensor->shape[finest] <= 1) continue;
-        if (llabs(tensor->strides[finest]) < extent) return true;
+        if (tensor->shape[finest] <= 1)
+            continue;
+        if (llabs(tensor->strides[finest]) < extent)
+            return true;
         extent += llabs(tensor->strides[finest]) * (tensor->shape[finest] - 1);
     }
     return false;
@@ -96,15 +112,17 @@ static clattn_status view(clattn_tensor *out, const clattn_tensor *tensor, rule 
     clattn_status status = CLATTN_OK;
     const int *axes = expected->axes;
     memset(out, 0, sizeof *out);
-    FAIL_IF(tensor->rank > CLATTN_MAX_RANK, CLATTN_E_ARGUMENT, "%s: rank %u, expected at most %d", expected->name,
-            tensor->rank, CLATTN_MAX_RANK);
-    FAIL_IF(tensor->dtype != expected->dtypes[0] && tensor->dtype != expected->dtypes[1] &&
-                tensor->dtype != expected->dtypes[2],
-            CLATTN_E_ARGUMENT, "%s: dtype %s, expected %s%s%s%s%s", expected->name, clattn_dtype_name(tensor->dtype),
-            clattn_dtype_name(expected->dtypes[0]), expected->dtypes[1] == expected->dtypes[0] ? "" : " or ",
-            expected->dtypes[1] == expected->dtypes[0] ? "" : clattn_dtype_name(expected->dtypes[1]),
-            expected->dtypes[2] == expected->dtypes[1] ? "" : " or ",
-            expected->dtypes[2] == expected->dtypes[1] ? "" : clattn_dtype_name(expected->dtypes[2]));
+    FAIL_IF(tensor->rank > CLATTN_MAX_RANK, CLATTN_E_ARGUMENT, "%s: rank %u, expected at most %d",
+            expected->name, tensor->rank, CLATTN_MAX_RANK);
+    FAIL_IF(
+        tensor->dtype != expected->dtypes[0] && tensor->dtype != expected->dtypes[1] &&
+            tensor->dtype != expected->dtypes[2],
+        CLATTN_E_ARGUMENT, "%s: dtype %s, expected %s%s%s%s%s", expected->name,
+        clattn_dtype_name(tensor->dtype), clattn_dtype_name(expected->dtypes[0]),
+        expected->dtypes[1] == expected->dtypes[0] ? "" : " or ",
+        expected->dtypes[1] == expected->dtypes[0] ? "" : clattn_dtype_name(expected->dtypes[1]),
+        expected->dtypes[2] == expected->dtypes[1] ? "" : " or ",
+        expected->dtypes[2] == expected->dtypes[1] ? "" : clattn_dtype_name(expected->dtypes[2]));
     TRY(check_memory(tensor, expected->name));
     if (tensor->rank > expected->rank || (!expected->broadcast && tensor->rank != expected->rank)) {
         status = wrong_shape(tensor, expected);
@@ -119,7 +137,8 @@ static clattn_status view(clattn_tensor *out, const clattn_tensor *tensor, rule 
     }
     for (uint32_t i = 0; i < tensor->rank; i++) {
         int64_t *length = &out->shape[axes[i]];
-        if (*length == ANY) *length = expected->shape[axes[i]] = tensor->shape[i];
+        if (*length == ANY)
+            *length = expected->shape[axes[i]] = tensor->shape[i];
         if (tensor->shape[i] == *length) {
             out->strides[axes[i]] = *length == 1 ? 0 : tensor->strides[i];
         } else if (!expected->broadcast || tensor->shape[i] != 1) {
@@ -127,32 +146,36 @@ static clattn_status view(clattn_tensor *out, const clattn_tensor *tensor, rule 
             goto done;
         }
     }
-    FAIL_IF(expected->written && clattn_tensor_count(tensor) > 0 && overlaps_itself(tensor), CLATTN_E_ARGUMENT,
+    FAIL_IF(expected->written && clattn_tensor_count(tensor) > 0 && overlaps_itself(tensor),
+            CLATTN_E_ARGUMENT,
             "%s: its strides let elements overlap, expected an own place for each", expected->name);
 done:
     return status;
 }
 
-static clattn_status presence(const clattn_tensor *tensor, bool wanted, const char *name, const char *reason)
+static clattn_status presence(const clattn_tensor *tensor, bool wanted, const char *name,
+                              const char *reason)
 {
     clattn_status status = CLATTN_OK;
-    FAIL_IF(wanted && !clattn__has(tensor), CLATTN_E_ARGUMENT, "%s: missing, but the description asks for it (%s)", name,
-            reason);
-    FAIL_IF(!wanted && clattn__has(tensor), CLATTN_E_ARGUMENT, "%s: given, but the description does not ask for it (%s)",
-            name, reason);
+    FAIL_IF(wanted && !clattn__has(tensor), CLATTN_E_ARGUMENT,
+            "%s: missing, but the description asks for it (%s)", name, reason);
+    FAIL_IF(!wanted && clattn__has(tensor), CLATTN_E_ARGUMENT,
+            "%s: given, but the description does not ask for it (%s)", name, reason);
 done:
     return status;
 }
 
-/* The host values of lengths, slopes and sinks are checked here; a device's are clamped by the kernels. */
+/* The host values of lengths, slopes and sinks are checked here; a device's are clamped by the
+ * kernels. */
 static clattn_status check_lengths(const clattn_tensor *lengths, int64_t T)
 {
     clattn_status status = CLATTN_OK;
     for (int64_t b = 0; lengths->host && b < lengths->shape[0]; b++) {
-        int64_t length =
-            clattn__integer_load(lengths->dtype, lengths->host, (size_t)clattn__at(lengths, b, 0, 0, 0));
-        FAIL_IF(length < 0 || length > T, CLATTN_E_ARGUMENT, "kv_lengths: element %lld is %lld, expected 0 to %lld (T)",
-                (long long)b, (long long)length, (long long)T);
+        int64_t length = clattn__integer_load(lengths->dtype, lengths->host,
+                                              (size_t)clattn__at(lengths, b, 0, 0, 0));
+        FAIL_IF(length < 0 || length > T, CLATTN_E_ARGUMENT,
+                "kv_lengths: element %lld is %lld, expected 0 to %lld (T)", (long long)b,
+                (long long)length, (long long)T);
     }
 done:
     return status;
@@ -162,9 +185,10 @@ static clattn_status check_finite(const clattn_tensor *tensor, const char *name)
 {
     clattn_status status = CLATTN_OK;
     for (int64_t h = 0; tensor->host && h < tensor->shape[1]; h++) {
-        double value = clattn_element_load(tensor->dtype, tensor->host, (size_t)clattn__at(tensor, 0, h, 0, 0));
-        FAIL_IF(!isfinite(value), CLATTN_E_ARGUMENT, "%s: element %lld is %g, expected a finite number", name,
-                (long long)h, value);
+        double value = clattn_element_load(tensor->dtype, tensor->host,
+                                           (size_t)clattn__at(tensor, 0, h, 0, 0));
+        FAIL_IF(!isfinite(value), CLATTN_E_ARGUMENT,
+                "%s: element %lld is %g, expected a finite number", name, (long long)h, value);
     }
 done:
     return status;
@@ -173,23 +197,26 @@ done:
 static clattn_status check_aliases(const clattn_attention_args *args)
 {
     clattn_status status = CLATTN_OK;
-    const clattn_tensor *const tensors[] = {&args->output, &args->weights,      &args->scores, &args->lse,
-                                            &args->query,  &args->key,          &args->value,  &args->given_scores,
-                                            &args->mask,   &args->bias,         &args->kv_lengths,
-                                            &args->alibi_slopes, &args->sinks};
-    static const char *const names[] = {"output", "weights",      "scores",     "lse",          "query",
-                                        "key",    "value",        "given_scores", "mask",       "bias",
-                                        "kv_lengths", "alibi_slopes", "sinks"};
+    const clattn_tensor *const tensors[] = {
+        &args->output,     &args->weights,      &args->scores,       &args->lse,  &args->query,
+        &args->key,        &args->value,        &args->given_scores, &args->mask, &args->bias,
+        &args->kv_lengths, &args->alibi_slopes, &args->sinks};
+    static const char *const names[] = {
+        "output",       "weights", "scores", "lse",        "query",        "key",  "value",
+        "given_scores", "mask",    "bias",   "kv_lengths", "alibi_slopes", "sinks"};
     for (size_t out = 0; out < 4; out++) {
         const clattn_tensor *a = tensors[out];
-        if (!clattn__has(a) || clattn_tensor_count(a) == 0) continue;
+        if (!clattn__has(a) || clattn_tensor_count(a) == 0)
+            continue;
         for (size_t other = out + 1; other < sizeof names / sizeof *names; other++) {
             const clattn_tensor *b = tensors[other];
-            if (!clattn__has(b) || clattn_tensor_count(b) == 0) continue;
+            if (!clattn__has(b) || clattn_tensor_count(b) == 0)
+                continue;
             bool same = a->host == b->host && a->buffer == b->buffer &&
                         a->offset * (int64_t)clattn_dtype_size(a->dtype) ==
                             b->offset * (int64_t)clattn_dtype_size(b->dtype);
-            FAIL_IF(same, CLATTN_E_ARGUMENT, "%s: begins where %s begins, expected memory of its own", names[out],
+            FAIL_IF(same, CLATTN_E_ARGUMENT,
+                    "%s: begins where %s begins, expected memory of its own", names[out],
                     names[other]);
         }
     }
@@ -216,40 +243,59 @@ static clattn_status view_inputs(clattn__call *call, const clattn_attention_desc
     TRY(presence(&args->value, true, "value", "always"));
     TRY(presence(&args->mask, desc->flags & CLATTN_MASK, "mask", "CLATTN_MASK"));
     TRY(presence(&args->bias, desc->flags & CLATTN_BIAS, "bias", "CLATTN_BIAS"));
-    TRY(presence(&args->kv_lengths, desc->flags & CLATTN_KV_LENGTHS, "kv_lengths", "CLATTN_KV_LENGTHS"));
+    TRY(presence(&args->kv_lengths, desc->flags & CLATTN_KV_LENGTHS, "kv_lengths",
+                 "CLATTN_KV_LENGTHS"));
     TRY(presence(&args->alibi_slopes, desc->flags & CLATTN_ALIBI, "alibi_slopes", "CLATTN_ALIBI"));
     TRY(presence(&args->sinks, desc->flags & CLATTN_SINKS, "sinks", "CLATTN_SINKS"));
     FAIL_IF(rank < 2 || rank > 4, CLATTN_E_ARGUMENT, "value: rank %u, expected 2, 3 or 4", rank);
     FAIL_IF(rank < 4 && Hq != 1, CLATTN_E_ARGUMENT,
-            "value: rank %u with %lld heads in the description, expected rank 4", rank, (long long)Hq);
+            "value: rank %u with %lld heads in the description, expected rank 4", rank,
+            (long long)Hq);
 
     call->S = ANY, call->T = ANY;
     if (given) {
-        rule scores = {"given_scores", square, rank, {B, Hq, ANY, ANY}, {"B", "Hq", "S", "T"}, false, false,
-                       {t, CLATTN_F32, CLATTN_F32}};
+        rule scores = {"given_scores",        square, rank,  {B, Hq, ANY, ANY},
+                       {"B", "Hq", "S", "T"}, false,  false, {t, CLATTN_F32, CLATTN_F32}};
         TRY(view(&call->given_scores, &args->given_scores, &scores));
         B = scores.shape[0], call->S = scores.shape[2], call->T = scores.shape[3];
     } else {
-        rule query = {"query", axes, rank, {B, Hq, ANY, call->D}, {"B", "Hq", "S", "D"}, false, false, {t, t, t}};
+        rule query = {"query", axes,  rank,     {B, Hq, ANY, call->D}, {"B", "Hq", "S", "D"},
+                      false,   false, {t, t, t}};
         TRY(view(&call->query, &args->query, &query));
         B = query.shape[0], call->S = query.shape[2];
-        rule key = {"key", axes, rank, {B, Hkv, ANY, call->D}, {"B", "Hkv", "T", "D"}, false, false, {t, t, t}};
+        rule key = {"key", axes,  rank,     {B, Hkv, ANY, call->D}, {"B", "Hkv", "T", "D"},
+                    false, false, {t, t, t}};
         TRY(view(&call->key, &args->key, &key));
         call->T = key.shape[2];
     }
     call->B = B;
-    rule value = {"value", axes, rank, {B, Hkv, call->T, call->Dv}, {"B", "Hkv", "T", "Dv"}, false, false, {t, t, t}};
+    rule value = {"value", axes,  rank,     {B, Hkv, call->T, call->Dv}, {"B", "Hkv", "T", "Dv"},
+                  false,   false, {t, t, t}};
     TRY(view(&call->value, &args->value, &value));
 
-    rule mask = {"mask", square, rank, {B, Hq, call->S, call->T}, {"B", "Hq", "S", "T"}, true, false,
+    rule mask = {"mask",
+                 square,
+                 rank,
+                 {B, Hq, call->S, call->T},
+                 {"B", "Hq", "S", "T"},
+                 true,
+                 false,
                  {CLATTN_BOOL, CLATTN_F32, t}};
-    if (clattn__has(&args->mask)) TRY(view(&call->mask, &args->mask, &mask));
-    rule bias = {"bias", square, rank, {B, Hq, call->S, call->T}, {"B", "Hq", "S", "T"}, true, false,
+    if (clattn__has(&args->mask))
+        TRY(view(&call->mask, &args->mask, &mask));
+    rule bias = {"bias",
+                 square,
+                 rank,
+                 {B, Hq, call->S, call->T},
+                 {"B", "Hq", "S", "T"},
+                 true,
+                 false,
                  {CLATTN_F32, t, t}};
-    if (clattn__has(&args->bias)) TRY(view(&call->bias, &args->bias, &bias));
-    static const int batch_axis[1] = {0}, head_axis[1] = {1};
-    rule lengths = {"kv_lengths", batch_axis, 1, {B, 1, 1, 1}, {"B", "", "", ""}, false, false,
-                    {CLATTN_I32, CLATTN_I64, CLATTN_I64}};
+    if (clattn__has(&args->bias))
+        TRY(view(&call->bias, &args->bias, &bias));
+    static const int batch_axis[4] = {0}, head_axis[4] = {1};
+    rule lengths = {"kv_lengths",      batch_axis, 1,     {B, 1, 1, 1},
+                    {"B", "", "", ""}, false,      false, {CLATTN_I32, CLATTN_I64, CLATTN_I64}};
     if (clattn__has(&args->kv_lengths)) {
         TRY(view(&call->kv_lengths, &args->kv_lengths, &lengths));
         TRY(check_lengths(&call->kv_lengths, call->T));
@@ -258,12 +304,15 @@ static clattn_status view_inputs(clattn__call *call, const clattn_attention_desc
         const char *name;
         const clattn_tensor *from;
         clattn_tensor *to;
-    } per_head[] = {{"alibi_slopes", &args->alibi_slopes, &call->alibi_slopes}, {"sinks", &args->sinks, &call->sinks}};
+    } per_head[] = {{"alibi_slopes", &args->alibi_slopes, &call->alibi_slopes},
+                    {"sinks", &args->sinks, &call->sinks}};
     for (size_t i = 0; i < sizeof per_head / sizeof *per_head; i++) {
-        clattn_dtype own = clattn__dtype_is_float(per_head[i].from->dtype) ? per_head[i].from->dtype : CLATTN_F32;
-        rule numbers = {per_head[i].name, head_axis, 1, {1, Hq, 1, 1}, {"", "Hq", "", ""}, false, false,
-                        {CLATTN_F32, own, own}};
-        if (!clattn__has(per_head[i].from)) continue;
+        clattn_dtype own =
+            clattn__dtype_is_float(per_head[i].from->dtype) ? per_head[i].from->dtype : CLATTN_F32;
+        rule numbers = {per_head[i].name,   head_axis, 1,     {1, Hq, 1, 1},
+                        {"", "Hq", "", ""}, false,     false, {CLATTN_F32, own, own}};
+        if (!clattn__has(per_head[i].from))
+            continue;
         TRY(view(per_head[i].to, per_head[i].from, &numbers));
         TRY(check_finite(per_head[i].to, per_head[i].name));
     }
@@ -275,7 +324,7 @@ static clattn_status view_outputs(clattn__call *call, const clattn_attention_des
                                   const clattn_attention_args *args)
 {
     clattn_status status = CLATTN_OK;
-    static const int lse_bhs[3] = {0, 1, 2}, lse_bs[2] = {0, 2}, lse_s[1] = {2};
+    static const int lse_bhs[4] = {0, 1, 2}, lse_bs[4] = {0, 2}, lse_s[4] = {2};
     uint32_t rank = args->value.rank;
     const int *axes = rank == 4 ? (desc->layout == CLATTN_BSHD ? axes_bshd : axes_bhsd)
                                 : (rank == 3 ? axes_one_head : axes_matrix);
@@ -288,26 +337,36 @@ static clattn_status view_outputs(clattn__call *call, const clattn_attention_des
     TRY(presence(&args->weights, desc->outputs & CLATTN_WEIGHTS, "weights", "CLATTN_WEIGHTS"));
     TRY(presence(&args->scores, desc->outputs & CLATTN_SCORES, "scores", "CLATTN_SCORES"));
     TRY(presence(&args->lse, desc->outputs & CLATTN_LSE, "lse", "CLATTN_LSE"));
-    rule output = {"output", axes, rank, {B, Hq, S, call->Dv}, {"B", "Hq", "S", "Dv"}, false, true, {t, t, t}};
-    if (clattn__has(&args->output)) TRY(view(&call->output, &args->output, &output));
-    rule weights = {"weights", square, rank, {B, Hq, S, T}, {"B", "Hq", "S", "T"}, false, true, {t, t, t}};
-    if (clattn__has(&args->weights)) TRY(view(&call->weights, &args->weights, &weights));
-    rule scores = {"scores", square, rank, {B, Hq, S, T}, {"B", "Hq", "S", "T"}, false, true, {t, t, t}};
-    if (clattn__has(&args->scores)) TRY(view(&call->scores, &args->scores, &scores));
-    rule lse = {"lse", rows, rank - 1, {B, Hq, S, 1}, {"B", "Hq", "S", ""}, false, true, {wide, wide, wide}};
-    if (clattn__has(&args->lse)) TRY(view(&call->lse, &args->lse, &lse));
+    rule output = {"output", axes, rank,     {B, Hq, S, call->Dv}, {"B", "Hq", "S", "Dv"},
+                   false,    true, {t, t, t}};
+    if (clattn__has(&args->output))
+        TRY(view(&call->output, &args->output, &output));
+    rule weights = {"weights", square, rank,     {B, Hq, S, T}, {"B", "Hq", "S", "T"},
+                    false,     true,   {t, t, t}};
+    if (clattn__has(&args->weights))
+        TRY(view(&call->weights, &args->weights, &weights));
+    rule scores = {"scores", square, rank,     {B, Hq, S, T}, {"B", "Hq", "S", "T"},
+                   false,    true,   {t, t, t}};
+    if (clattn__has(&args->scores))
+        TRY(view(&call->scores, &args->scores, &scores));
+    rule lse = {"lse", rows, rank - 1,          {B, Hq, S, 1}, {"B", "Hq", "S", ""},
+                false, true, {wide, wide, wide}};
+    if (clattn__has(&args->lse))
+        TRY(view(&call->lse, &args->lse, &lse));
     TRY(check_aliases(args));
 done:
     return status;
 }
 
-clattn_status clattn__call_init(clattn__call *call, const clattn__problem *problem, const clattn_attention_args *given)
+clattn_status clattn__call_init(clattn__call *call, const clattn__problem *problem,
+                                const clattn_attention_args *given)
 {
     clattn_status status = CLATTN_OK;
     const clattn_attention_desc *desc = &problem->desc;
     clattn_attention_args args;
     memset(call, 0, sizeof *call);
-    TRY(clattn__struct_copy(&args, sizeof args, given, given->struct_size, "clattn_attention_args"));
+    TRY(clattn__struct_copy(&args, sizeof args, given, given->struct_size,
+                            "clattn_attention_args"));
     call->Hq = (int64_t)desc->query_heads, call->Hkv = (int64_t)desc->kv_heads;
     call->D = (int64_t)desc->head_size, call->Dv = (int64_t)desc->value_size;
     TRY(view_inputs(call, desc, &args));
@@ -320,17 +379,18 @@ done:
 /* Cuts one axis of a tensor that is not broadcast along it. */
 static void cut(clattn_tensor *tensor, int axis, int64_t first, int64_t count)
 {
-    if (!clattn__has(tensor)) return;
+    if (!clattn__has(tensor))
+        return;
     tensor->offset += first * tensor->strides[axis];
     tensor->shape[axis] = count;
 }
 
-clattn__call clattn__call_slice(const clattn__call *call, int64_t b, int64_t batches, int64_t h, int64_t heads, int64_t i,
-                                int64_t rows)
+clattn__call clattn__call_slice(const clattn__call *call, int64_t b, int64_t batches, int64_t h,
+                                int64_t heads, int64_t i, int64_t rows)
 {
     clattn__call slice = *call;
     int64_t group = call->Hq / call->Hkv;
-    clattn_tensor *of_rows[] = {&slice.query,   &slice.given_scores, &slice.mask,   &slice.bias,
+    clattn_tensor *of_rows[] = {&slice.query,  &slice.given_scores, &slice.mask,   &slice.bias,
                                 &slice.output, &slice.weights,      &slice.scores, &slice.lse};
     clattn_tensor *of_keys[] = {&slice.key, &slice.value};
     clattn_tensor *of_heads[] = {&slice.alibi_slopes, &slice.sinks};
@@ -343,7 +403,8 @@ clattn__call clattn__call_slice(const clattn__call *call, int64_t b, int64_t bat
         cut(of_keys[n], 0, b, batches);
         cut(of_keys[n], 1, h, heads);
     }
-    for (size_t n = 0; n < sizeof of_heads / sizeof *of_heads; n++) cut(of_heads[n], 1, h * group, heads * group);
+    for (size_t n = 0; n < sizeof of_heads / sizeof *of_heads; n++)
+        cut(of_heads[n], 1, h * group, heads * group);
     cut(&slice.kv_lengths, 0, b, batches);
     slice.B = batches, slice.Hkv = heads, slice.Hq = heads * group, slice.S = rows;
     slice.first_row += i;

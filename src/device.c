@@ -11,10 +11,11 @@
 static clattn_status device_alloc(clattn_device **out)
 {
     clattn_device *device = calloc(1, sizeof *device);
-    if (!device) return clattn__fail(CLATTN_E_MEMORY, 0, "device: no host memory for %zu bytes", sizeof *device);
+    if (!device)
+        return FAIL(CLATTN_E_MEMORY, 0, "device: no host memory for %zu bytes", sizeof *device);
     if (pthread_mutex_init(&device->lock, NULL) != 0) {
         free(device);
-        return clattn__fail(CLATTN_E_MEMORY, 0, "device: no mutex can be made");
+        return FAIL(CLATTN_E_MEMORY, 0, "device: no mutex can be made");
     }
     device->in_order = true;
     *out = device;
@@ -24,7 +25,8 @@ static clattn_status device_alloc(clattn_device **out)
 static clattn_status open_reference(clattn_device **out)
 {
     clattn_status status = device_alloc(out);
-    if (status != CLATTN_OK) return status;
+    if (status != CLATTN_OK)
+        return status;
     clattn_device_info *info = &(*out)->info;
     info->index = SIZE_MAX;
     info->kind = CLATTN_DEVICE_REFERENCE;
@@ -42,18 +44,23 @@ clattn_status clattn_device_open(clattn_device **out, const char *spec, uint32_t
     clattn_device *device = NULL;
     clattn__found found;
     cl_int error = CL_SUCCESS;
-    FAIL_IF(!out, CLATTN_E_ARGUMENT, "clattn_device_open: out is NULL, expected a place for the device");
+    FAIL_IF(!out, CLATTN_E_ARGUMENT,
+            "clattn_device_open: out is NULL, expected a place for the device");
     *out = NULL;
     FAIL_IF(flags & ~CLATTN_DEVICE_PROFILE, CLATTN_E_ARGUMENT,
             "clattn_device_open: flags 0x%x, expected 0 or CLATTN_DEVICE_PROFILE", (unsigned)flags);
-    if (!spec) spec = getenv("CLATTN_DEVICE");
-    if (spec && !*spec) spec = NULL;
-    if (spec && strcmp(spec, "reference") == 0) return open_reference(out);
+    if (!spec)
+        spec = getenv("CLATTN_DEVICE");
+    if (spec && !*spec)
+        spec = NULL;
+    if (spec && strcmp(spec, "reference") == 0)
+        return open_reference(out);
     TRY(clattn__discover(&found, spec));
     TRY(device_alloc(&device));
     device->info = found.info;
     device->profiling = flags & CLATTN_DEVICE_PROFILE;
-    const cl_context_properties properties[] = {CL_CONTEXT_PLATFORM, (cl_context_properties)found.platform, 0};
+    const cl_context_properties properties[] = {CL_CONTEXT_PLATFORM,
+                                                (cl_context_properties)found.platform, 0};
     device->context = clCreateContext(properties, 1, &found.id, NULL, NULL, &error);
     TRY_CL("device: clCreateContext", error);
     device->queue = clCreateCommandQueue(device->context, found.id,
@@ -77,12 +84,15 @@ clattn_status clattn_device_open_cl(clattn_device **out, cl_context context, cl_
     FAIL_IF(!out || !context || !queue, CLATTN_E_ARGUMENT,
             "clattn_device_open_cl: out, context and queue are required, found NULL");
     *out = NULL;
-    TRY_CL("queue: clGetCommandQueueInfo", clGetCommandQueueInfo(queue, CL_QUEUE_DEVICE, sizeof id, &id, NULL));
-    TRY_CL("queue: clGetCommandQueueInfo", clGetCommandQueueInfo(queue, CL_QUEUE_CONTEXT, sizeof own, &own, NULL));
+    TRY_CL("queue: clGetCommandQueueInfo",
+           clGetCommandQueueInfo(queue, CL_QUEUE_DEVICE, sizeof id, &id, NULL));
+    TRY_CL("queue: clGetCommandQueueInfo",
+           clGetCommandQueueInfo(queue, CL_QUEUE_CONTEXT, sizeof own, &own, NULL));
     TRY_CL("queue: clGetCommandQueueInfo",
            clGetCommandQueueInfo(queue, CL_QUEUE_PROPERTIES, sizeof properties, &properties, NULL));
     FAIL_IF(own != context, CLATTN_E_ARGUMENT,
-            "clattn_device_open_cl: queue belongs to another context, expected one of the given context");
+            "clattn_device_open_cl: queue belongs to another context, expected one of the given "
+            "context");
     TRY(device_alloc(&device));
     TRY(clattn__describe(&device->info, id));
     device->info.index = SIZE_MAX;
@@ -103,8 +113,10 @@ done:
 clattn_status clattn_device_finish(clattn_device *device)
 {
     clattn_status status = CLATTN_OK;
-    FAIL_IF(!device, CLATTN_E_ARGUMENT, "clattn_device_finish: device is NULL, expected an open device");
-    if (clattn__is_reference(device)) goto done;
+    FAIL_IF(!device, CLATTN_E_ARGUMENT,
+            "clattn_device_finish: device is NULL, expected an open device");
+    if (clattn__is_reference(device))
+        goto done;
     TRY_CL("device: clFinish", clFinish(device->queue));
     clattn__programs_save(device);
 done:
@@ -128,12 +140,16 @@ cl_command_queue clattn_device_cl_queue(const clattn_device *device)
 
 void clattn_device_close(clattn_device *device)
 {
-    if (!device) return;
+    if (!device)
+        return;
     /* A failure here has nobody to tell: the objects are released all the same. */
-    if (device->queue && clFinish(device->queue) == CL_SUCCESS) clattn__programs_save(device);
+    if (device->queue && clFinish(device->queue) == CL_SUCCESS)
+        clattn__programs_save(device);
     clattn__programs_release(device);
-    if (device->queue) (void)clReleaseCommandQueue(device->queue);
-    if (device->context) (void)clReleaseContext(device->context);
+    if (device->queue)
+        (void)clReleaseCommandQueue(device->queue);
+    if (device->context)
+        (void)clReleaseContext(device->context);
     (void)pthread_mutex_destroy(&device->lock);
     free(device);
 }

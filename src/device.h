@@ -15,10 +15,10 @@ struct clattn_device {
     cl_device_id id;         /* NULL on the reference, as are the next two */
     cl_context context;
     cl_command_queue queue;
-    bool in_order;              /* the queue keeps the order of its commands */
-    bool profiling;             /* the queue's events know their times */
-    pthread_mutex_t lock;       /* guards `programs` */
-    clattn__program *programs;  /* built so far, newest first */
+    bool in_order;             /* the queue keeps the order of its commands */
+    bool profiling;            /* the queue's events know their times */
+    pthread_mutex_t lock;      /* guards `programs` */
+    clattn__program *programs; /* built so far, newest first */
 };
 
 static inline bool clattn__is_reference(const clattn_device *device)

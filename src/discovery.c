@@ -1,4 +1,5 @@
-/* discovery.c: lists the devices of all platforms. A platform or device that fails is skipped with a reason. */
+/* discovery.c: lists the devices of all platforms. A platform or device that fails is skipped with
+ * a reason. */
 #include "discovery.h"
 
 #include "try.h"
@@ -29,11 +30,16 @@ const char *clattn_device_skipped(void)
 const char *clattn_device_kind_name(clattn_device_kind kind)
 {
     switch (kind) {
-    case CLATTN_DEVICE_GPU_DISCRETE: return "discrete GPU";
-    case CLATTN_DEVICE_GPU_INTEGRATED: return "integrated GPU";
-    case CLATTN_DEVICE_ACCELERATOR: return "accelerator";
-    case CLATTN_DEVICE_CPU: return "CPU";
-    case CLATTN_DEVICE_REFERENCE: return "reference";
+    case CLATTN_DEVICE_GPU_DISCRETE:
+        return "discrete GPU";
+    case CLATTN_DEVICE_GPU_INTEGRATED:
+        return "integrated GPU";
+    case CLATTN_DEVICE_ACCELERATOR:
+        return "accelerator";
+    case CLATTN_DEVICE_CPU:
+        return "CPU";
+    case CLATTN_DEVICE_REFERENCE:
+        return "reference";
     }
     return "?";
 }
@@ -44,11 +50,15 @@ static cl_int device_text(cl_device_id id, cl_device_info what, char *text, size
     char whole[1024] = "";
     size_t length = 0;
     cl_int error = clGetDeviceInfo(id, what, 0, NULL, &length);
-    if (error != CL_SUCCESS) return error;
-    if (length > sizeof whole) length = sizeof whole;
-    /* A driver may refuse a buffer that is too small, so a longer text is left out rather than cut. */
+    if (error != CL_SUCCESS)
+        return error;
+    if (length > sizeof whole)
+        length = sizeof whole;
+    /* A driver may refuse a buffer that is too small, so a longer text is left out rather than cut.
+     */
     error = clGetDeviceInfo(id, what, length, whole, NULL);
-    if (error != CL_SUCCESS) return error;
+    if (error != CL_SUCCESS)
+        return error;
     whole[sizeof whole - 1] = '\0';
     (void)snprintf(text, size, "%s", whole);
     return CL_SUCCESS;
@@ -58,9 +68,11 @@ static cl_int has_extension(cl_device_id id, const char *name, uint32_t *has)
 {
     size_t length = 0;
     cl_int error = clGetDeviceInfo(id, CL_DEVICE_EXTENSIONS, 0, NULL, &length);
-    if (error != CL_SUCCESS) return error;
+    if (error != CL_SUCCESS)
+        return error;
     char *all = calloc(1, length + 1);
-    if (!all) return CL_OUT_OF_HOST_MEMORY;
+    if (!all)
+        return CL_OUT_OF_HOST_MEMORY;
     error = clGetDeviceInfo(id, CL_DEVICE_EXTENSIONS, length, all, NULL);
     const char *at = error == CL_SUCCESS ? strstr(all, name) : NULL;
     *has = at && (at[strlen(name)] == ' ' || at[strlen(name)] == '\0');
@@ -76,7 +88,8 @@ clattn_status clattn__describe(clattn_device_info *info, cl_device_id id)
     cl_uint width = 0;
     cl_platform_id platform = NULL;
     memset(info, 0, sizeof *info);
-#define GET(what, place) TRY_CL("device: clGetDeviceInfo", clGetDeviceInfo(id, what, sizeof(place), &(place), NULL))
+#define GET(what, place)                                                                           \
+    TRY_CL("device: clGetDeviceInfo", clGetDeviceInfo(id, what, sizeof(place), &(place), NULL))
     GET(CL_DEVICE_TYPE, type);
     GET(CL_DEVICE_HOST_UNIFIED_MEMORY, unified);
     GET(CL_DEVICE_MAX_COMPUTE_UNITS, info->compute_units);
@@ -89,8 +102,10 @@ clattn_status clattn__describe(clattn_device_info *info, cl_device_id id)
     GET(CL_DEVICE_MAX_WORK_GROUP_SIZE, info->max_work_group);
     GET(CL_DEVICE_PLATFORM, platform);
 #undef GET
-    TRY_CL("device: clGetDeviceInfo", device_text(id, CL_DEVICE_NAME, info->name, sizeof info->name));
-    TRY_CL("device: clGetDeviceInfo", device_text(id, CL_DEVICE_VENDOR, info->vendor, sizeof info->vendor));
+    TRY_CL("device: clGetDeviceInfo",
+           device_text(id, CL_DEVICE_NAME, info->name, sizeof info->name));
+    TRY_CL("device: clGetDeviceInfo",
+           device_text(id, CL_DEVICE_VENDOR, info->vendor, sizeof info->vendor));
     TRY_CL("device: clGetDeviceInfo",
            device_text(id, CL_DEVICE_VERSION, info->device_version, sizeof info->device_version));
     TRY_CL("device: clGetDeviceInfo",
@@ -98,7 +113,8 @@ clattn_status clattn__describe(clattn_device_info *info, cl_device_id id)
     TRY_CL("device: clGetDeviceInfo", has_extension(id, "cl_khr_fp64", &info->fp64));
     TRY_CL("device: clGetDeviceInfo", has_extension(id, "cl_khr_fp16", &info->fp16));
     TRY_CL("platform: clGetPlatformInfo",
-           clGetPlatformInfo(platform, CL_PLATFORM_NAME, sizeof info->platform - 1, info->platform, NULL));
+           clGetPlatformInfo(platform, CL_PLATFORM_NAME, sizeof info->platform - 1, info->platform,
+                             NULL));
     info->float_width = width ? width : 1;
     info->unified_memory = unified == CL_TRUE;
     if (type & CL_DEVICE_TYPE_GPU)
@@ -121,7 +137,8 @@ static clattn_status append(list *all, cl_platform_id platform, cl_device_id id)
     cl_int error = clGetDeviceInfo(id, CL_DEVICE_AVAILABLE, sizeof available, &available, NULL);
     clattn_device_info info;
     if (error != CL_SUCCESS || !available) {
-        skip("a device: %s\n", error ? clattn__cl_error_name(error) : "it says that it is not available");
+        skip("a device: %s\n",
+             error ? clattn__cl_error_name(error) : "it says that it is not available");
         return CLATTN_OK;
     }
     if (clattn__describe(&info, id) != CLATTN_OK) {
@@ -129,7 +146,8 @@ static clattn_status append(list *all, cl_platform_id platform, cl_device_id id)
         return CLATTN_OK;
     }
     clattn__found *more = realloc(all->items, (all->count + 1) * sizeof *more);
-    if (!more) return clattn__fail(CLATTN_E_MEMORY, 0, "devices: no host memory for the list");
+    if (!more)
+        return FAIL(CLATTN_E_MEMORY, 0, "devices: no host memory for the list");
     all->items = more;
     info.index = all->count;
     more[all->count++] = (clattn__found){info, platform, id};
@@ -153,7 +171,8 @@ static clattn_status list_platform(list *all, cl_platform_id platform)
         skip("%s: %s\n", name, error == CL_SUCCESS ? "no device" : clattn__cl_error_name(error));
         goto done;
     }
-    for (cl_uint i = 0; i < count; i++) TRY(append(all, platform, ids[i]));
+    for (cl_uint i = 0; i < count; i++)
+        TRY(append(all, platform, ids[i]));
 done:
     free(ids);
     return status;
@@ -167,10 +186,13 @@ static clattn_status list_all(list *all)
     *all = (list){0};
     skipped[0] = '\0';
     cl_int error = clGetPlatformIDs(sizeof platforms / sizeof *platforms, platforms, &count);
-    if (error == -1001) return CLATTN_OK; /* CL_PLATFORM_NOT_FOUND_KHR: the loader knows no driver */
+    if (error == -1001)
+        return CLATTN_OK; /* CL_PLATFORM_NOT_FOUND_KHR: the loader knows no driver */
     TRY_CL("devices: clGetPlatformIDs", error);
-    if (count > sizeof platforms / sizeof *platforms) count = sizeof platforms / sizeof *platforms;
-    for (cl_uint i = 0; i < count; i++) TRY(list_platform(all, platforms[i]));
+    if (count > sizeof platforms / sizeof *platforms)
+        count = sizeof platforms / sizeof *platforms;
+    for (cl_uint i = 0; i < count; i++)
+        TRY(list_platform(all, platforms[i]));
 done:
     if (status != CLATTN_OK) {
         free(all->items);
@@ -184,10 +206,13 @@ clattn_status clattn_device_list(clattn_device_info *infos, size_t capacity, siz
     clattn_status status = CLATTN_OK;
     list all = {0};
     FAIL_IF(!count || (!infos && capacity), CLATTN_E_ARGUMENT,
-            "clattn_device_list: infos or count is NULL, expected places for %zu entries and their number", capacity);
+            "clattn_device_list: infos or count is NULL, expected places for %zu entries and their "
+            "number",
+            capacity);
     *count = 0;
     TRY(list_all(&all));
-    for (size_t i = 0; i < all.count && i < capacity; i++) infos[i] = all.items[i].info;
+    for (size_t i = 0; i < all.count && i < capacity; i++)
+        infos[i] = all.items[i].info;
     *count = all.count;
 done:
     free(all.items);
@@ -199,8 +224,11 @@ static bool contains(const char *text, const char *part)
     size_t length = strlen(part);
     for (; *text; text++) {
         size_t i = 0;
-        while (i < length && text[i] && tolower((unsigned char)text[i]) == tolower((unsigned char)part[i])) i++;
-        if (i == length) return true;
+        while (i < length && text[i] &&
+               tolower((unsigned char)text[i]) == tolower((unsigned char)part[i]))
+            i++;
+        if (i == length)
+            return true;
     }
     return false;
 }
@@ -223,17 +251,22 @@ clattn_status clattn__discover(clattn__found *found, const char *spec)
     size_t fitting = 0;
     TRY(list_all(&all));
     FAIL_IF(all.count == 0, CLATTN_E_NO_DEVICE,
-            "device: found no OpenCL device%s%.*s, expected one (PoCL makes a device of the CPU; \"reference\" needs none)",
+            "device: found no OpenCL device%s%.*s, expected one (PoCL makes a device of the CPU; "
+            "\"reference\" needs none)",
             skipped[0] ? ", skipped " : "", (int)strcspn(skipped, "\n"), skipped);
     for (size_t i = 0; i < all.count; i++) {
-        if (spec && !fits(&all.items[i], spec)) continue;
+        if (spec && !fits(&all.items[i], spec))
+            continue;
         fitting++;
-        if (!best || all.items[i].info.kind < best->info.kind) best = &all.items[i];
+        if (!best || all.items[i].info.kind < best->info.kind)
+            best = &all.items[i];
     }
-    FAIL_IF(fitting == 0, CLATTN_E_ARGUMENT, "device: \"%s\" fits none of %zu, expected an index or a part of a name such as \"%s\"",
+    FAIL_IF(!best, CLATTN_E_ARGUMENT,
+            "device: \"%s\" fits none of %zu, expected an index or a part of a name such as \"%s\"",
             spec, all.count, all.items[0].info.name);
     FAIL_IF(spec && fitting > 1, CLATTN_E_ARGUMENT,
-            "device: \"%s\" fits %zu devices, expected an index or a part of one name only", spec, fitting);
+            "device: \"%s\" fits %zu devices, expected an index or a part of one name only", spec,
+            fitting);
     *found = *best;
 done:
     free(all.items);

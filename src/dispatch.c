@@ -13,42 +13,47 @@ static const clattn__variant *const forward[] = {
     &clattn__variant_staged,         /* any problem on any device */
 };
 #define ROWS (sizeof forward / sizeof *forward)
-#define LINE_MAX_ 256
+#define EXPLAIN_LINE 256
 
 static clattn_status unknown_name(const char *name)
 {
-    char names[LINE_MAX_] = "";
+    char names[EXPLAIN_LINE] = "";
     for (size_t i = 0; i < ROWS; i++) {
         size_t used = strlen(names);
         (void)snprintf(names + used, sizeof names - used, "%s%s", i ? ", " : "", forward[i]->name);
     }
-    return clattn__fail(CLATTN_E_ARGUMENT, 0, "variant: \"%s\", expected one of %s", name, names);
+    return FAIL(CLATTN_E_ARGUMENT, 0, "variant: \"%s\", expected one of %s", name, names);
 }
 
-clattn_status clattn__dispatch(const clattn__variant **out, char **explain, const clattn_device *device,
-                               const clattn__problem *problem, const char *forced)
+clattn_status clattn__dispatch(const clattn__variant **out, char **explain,
+                               const clattn_device *device, const clattn__problem *problem,
+                               const char *forced)
 {
     clattn_status status = CLATTN_OK;
     const clattn__variant *chosen = NULL;
     bool known = !forced;
-    char all[ROWS * LINE_MAX_], reasons[512] = "";
+    char all[ROWS * EXPLAIN_LINE], reasons[512] = "";
     size_t used = 0;
     *out = NULL, *explain = NULL;
     for (size_t i = 0; i < ROWS; i++) {
-        char reason[LINE_MAX_ / 2] = "";
+        char reason[EXPLAIN_LINE / 2] = "";
         const char *verdict = "refused: ";
         bool named = forced && strcmp(forward[i]->name, forced) == 0;
         known = known || named;
         if (forward[i]->accepts(device, problem, named, reason, sizeof reason)) {
             bool take = !chosen && (!forced || named);
-            if (take) chosen = forward[i];
+            if (take)
+                chosen = forward[i];
             verdict = take ? "chosen" : "would do as well, but another comes first";
-            if (!take && forced) verdict = "would do as well, but another was asked for";
+            if (!take && forced)
+                verdict = "would do as well, but another was asked for";
         } else if (!forced || named) {
             size_t end = strlen(reasons);
-            (void)snprintf(reasons + end, sizeof reasons - end, "%s%s: %s", end ? "; " : "", forward[i]->name, reason);
+            (void)snprintf(reasons + end, sizeof reasons - end, "%s%s: %s", end ? "; " : "",
+                           forward[i]->name, reason);
         }
-        used += (size_t)snprintf(all + used, sizeof all - used, "%s: %s%s\n", forward[i]->name, verdict, reason);
+        used += (size_t)snprintf(all + used, sizeof all - used, "%s: %s%s\n", forward[i]->name,
+                                 verdict, reason);
     }
     if (!known) {
         status = unknown_name(forced);

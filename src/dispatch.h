@@ -5,10 +5,12 @@
 #include "variant.h"
 
 /**
- * Takes the first row of the table that accepts, or the row called `forced` if that is not NULL. `*explain` becomes one
- * line per row, malloc'd; it is NULL after a failure, whose sentence then has the reasons.
+ * Takes the first row of the table that accepts, or the row called `forced` if that is not NULL.
+ * `*explain` becomes one line per row, malloc'd; it is NULL after a failure, whose sentence then
+ * has the reasons.
  */
-clattn_status clattn__dispatch(const clattn__variant **out, char **explain, const clattn_device *device,
-                               const clattn__problem *problem, const char *forced);
+clattn_status clattn__dispatch(const clattn__variant **out, char **explain,
+                               const clattn_device *device, const clattn__problem *problem,
+                               const char *forced);
 
 #endif

@@ -22,7 +22,8 @@ done:
 
 void clattn__kernel_release(clattn__kernel *kernel)
 {
-    if (kernel->handle) (void)clReleaseKernel(kernel->handle);
+    if (kernel->handle)
+        (void)clReleaseKernel(kernel->handle);
     *kernel = (clattn__kernel){0};
 }
 
@@ -31,7 +32,8 @@ static clattn_status remember(clattn__timeline *timeline, const char *kernel, cl
     if (timeline->count == timeline->capacity) {
         size_t capacity = timeline->capacity ? 2 * timeline->capacity : 16;
         void *more = realloc(timeline->launches, capacity * sizeof *timeline->launches);
-        if (!more) return clattn__fail(CLATTN_E_MEMORY, 0, "timeline: no host memory for %zu launches", capacity);
+        if (!more)
+            return FAIL(CLATTN_E_MEMORY, 0, "timeline: no host memory for %zu launches", capacity);
         timeline->launches = more;
         timeline->capacity = capacity;
     }
@@ -39,23 +41,26 @@ static clattn_status remember(clattn__timeline *timeline, const char *kernel, cl
     return CLATTN_OK;
 }
 
-clattn_status clattn__launch(clattn_device *device, clattn__timeline *timeline, clattn__kernel *kernel,
-                             const size_t global[3], const size_t local[3], const clattn__arg *args, size_t arg_count)
+clattn_status clattn__launch(clattn_device *device, clattn__timeline *timeline,
+                             clattn__kernel *kernel, const size_t global[3], const size_t local[3],
+                             const clattn__arg *args, size_t arg_count)
 {
     clattn_status status = CLATTN_OK;
     cl_event event = NULL;
     char what[96];
-    if (global[0] == 0 || global[1] == 0 || global[2] == 0) goto done;
+    if (global[0] == 0 || global[1] == 0 || global[2] == 0)
+        goto done;
     for (size_t i = 0; i < arg_count; i++) {
         cl_int error = clSetKernelArg(kernel->handle, (cl_uint)i, args[i].size, args[i].value);
-        if (error == CL_SUCCESS) continue;
+        if (error == CL_SUCCESS)
+            continue;
         (void)snprintf(what, sizeof what, "%s: clSetKernelArg of argument %zu", kernel->name, i);
         status = clattn__fail_cl(error, what);
         goto done;
     }
     (void)snprintf(what, sizeof what, "%s: clEnqueueNDRangeKernel", kernel->name);
-    TRY_CL(what, clEnqueueNDRangeKernel(device->queue, kernel->handle, 3, NULL, global, local, 0, NULL,
-                                        device->profiling ? &event : NULL));
+    TRY_CL(what, clEnqueueNDRangeKernel(device->queue, kernel->handle, 3, NULL, global, local, 0,
+                                        NULL, device->profiling ? &event : NULL));
     clattn__program_ran(kernel->program);
     if (event) {
         TRY(remember(timeline, kernel->name, event));
@@ -63,7 +68,8 @@ clattn_status clattn__launch(clattn_device *device, clattn__timeline *timeline, 
     }
     TRY(clattn__order(device));
 done:
-    if (event) (void)clReleaseEvent(event);
+    if (event)
+        (void)clReleaseEvent(event);
     return status;
 }
 
@@ -71,20 +77,22 @@ clattn_status clattn__order(clattn_device *device)
 {
     clattn_status status = CLATTN_OK;
     if (!device->in_order)
-        TRY_CL("queue: clEnqueueBarrierWithWaitList", clEnqueueBarrierWithWaitList(device->queue, 0, NULL, NULL));
+        TRY_CL("queue: clEnqueueBarrierWithWaitList",
+               clEnqueueBarrierWithWaitList(device->queue, 0, NULL, NULL));
 done:
     return status;
 }
 
 void clattn__timeline_clear(clattn__timeline *timeline)
 {
-    for (size_t i = 0; i < timeline->count; i++) (void)clReleaseEvent(timeline->launches[i].event);
+    for (size_t i = 0; i < timeline->count; i++)
+        (void)clReleaseEvent(timeline->launches[i].event);
     free(timeline->launches);
     *timeline = (clattn__timeline){0};
 }
 
-clattn_status clattn__timeline_read(const clattn__timeline *timeline, clattn_timing *timings, size_t capacity,
-                                    size_t *count)
+clattn_status clattn__timeline_read(const clattn__timeline *timeline, clattn_timing *timings,
+                                    size_t capacity, size_t *count)
 {
     clattn_status status = CLATTN_OK;
     size_t found = 0;
@@ -95,12 +103,16 @@ clattn_status clattn__timeline_read(const clattn__timeline *timeline, clattn_tim
         size_t at = 0;
         TRY_CL("timing: clWaitForEvents", clWaitForEvents(1, &launch->event));
         TRY_CL("timing: clGetEventProfilingInfo",
-               clGetEventProfilingInfo(launch->event, CL_PROFILING_COMMAND_START, sizeof begin, &begin, NULL));
+               clGetEventProfilingInfo(launch->event, CL_PROFILING_COMMAND_START, sizeof begin,
+                                       &begin, NULL));
         TRY_CL("timing: clGetEventProfilingInfo",
-               clGetEventProfilingInfo(launch->event, CL_PROFILING_COMMAND_END, sizeof end, &end, NULL));
-        while (at < found && strcmp(timings[at].kernel, launch->kernel) != 0) at++;
+               clGetEventProfilingInfo(launch->event, CL_PROFILING_COMMAND_END, sizeof end, &end,
+                                       NULL));
+        while (at < found && strcmp(timings[at].kernel, launch->kernel) != 0)
+            at++;
         if (at == found) {
-            if (found == capacity) continue;
+            if (found == capacity)
+                continue;
             timings[found++] = (clattn_timing){.kernel = launch->kernel};
         }
         timings[at].launches++;

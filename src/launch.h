@@ -17,7 +17,10 @@ typedef struct clattn__arg {
     size_t size;
     const void *value;
 } clattn__arg;
-#define CLATTN__ARG(lvalue) {sizeof(lvalue), &(lvalue)}
+#define CLATTN__ARG(lvalue)                                                                        \
+    {                                                                                              \
+        sizeof(lvalue), &(lvalue)                                                                  \
+    }
 
 /* The launches of one run, in order. */
 typedef struct clattn__timeline {
@@ -25,20 +28,22 @@ typedef struct clattn__timeline {
     struct clattn__launched {
         const char *kernel;
         cl_event event;
-    } *launches;
+    } * launches;
 } clattn__timeline;
 
-/* Builds kernels/<name>.cl with `options` and takes its kernel; `kernel` is all NULL after a failure. */
+/* Builds kernels/<name>.cl with `options` and takes its kernel; `kernel` is all NULL after a
+ * failure. */
 clattn_status clattn__kernel_create(clattn__kernel *kernel, clattn_device *device, const char *name,
                                     const char *options);
 void clattn__kernel_release(clattn__kernel *kernel);
 
 /**
- * Sets the arguments, in the order of the kernel's parameters, and enqueues it behind all that was enqueued before.
- * `local` may be NULL. A range with a 0 in it enqueues nothing.
+ * Sets the arguments, in the order of the kernel's parameters, and enqueues it behind all that was
+ * enqueued before. `local` may be NULL. A range with a 0 in it enqueues nothing.
  */
-clattn_status clattn__launch(clattn_device *device, clattn__timeline *timeline, clattn__kernel *kernel,
-                             const size_t global[3], const size_t local[3], const clattn__arg *args, size_t arg_count);
+clattn_status clattn__launch(clattn_device *device, clattn__timeline *timeline,
+                             clattn__kernel *kernel, const size_t global[3], const size_t local[3],
+                             const clattn__arg *args, size_t arg_count);
 
 /* On a queue without order: what follows starts after all before it is done. */
 clattn_status clattn__order(clattn_device *device);
@@ -46,7 +51,7 @@ clattn_status clattn__order(clattn_device *device);
 void clattn__timeline_clear(clattn__timeline *timeline);
 
 /* Sums the times by kernel name; see clattn_plan_timing(). */
-clattn_status clattn__timeline_read(const clattn__timeline *timeline, clattn_timing *timings, size_t capacity,
-                                    size_t *count);
+clattn_status clattn__timeline_read(const clattn__timeline *timeline, clattn_timing *timings,
+                                    size_t capacity, size_t *count);
 
 #endif

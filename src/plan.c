@@ -16,7 +16,8 @@ struct clattn_plan {
     clattn__timeline timeline; /* of the last run, on a profiling queue */
 };
 
-clattn_status clattn_plan_create(clattn_plan **out, clattn_device *device, const clattn_attention_desc *desc)
+clattn_status clattn_plan_create(clattn_plan **out, clattn_device *device,
+                                 const clattn_attention_desc *desc)
 {
     clattn_status status = CLATTN_OK;
     clattn_plan *plan = NULL;
@@ -42,7 +43,8 @@ static bool fits(const clattn_plan *plan, clattn__call *call)
     clattn_tensor *tensors[CLATTN__CALL_TENSORS];
     (void)clattn__call_tensors(call, tensors, NULL);
     for (size_t i = 0; i < CLATTN__CALL_TENSORS; i++)
-        if (tensors[i]->host && clattn__tensor_span(tensors[i]) > plan->device->info.max_allocation) return false;
+        if (tensors[i]->host && clattn__tensor_span(tensors[i]) > plan->device->info.max_allocation)
+            return false;
     return !plan->variant->fits || plan->variant->fits(plan->state, plan->device, call);
 }
 
@@ -55,8 +57,10 @@ static clattn_status run_piece(clattn_plan *plan, const clattn__call *call)
     TRY(plan->variant->run(plan->state, plan->device, &plan->problem, &bound, &plan->timeline));
     TRY(clattn__fetch(&binding, plan->device));
 done:
-    /* Commands that are under way use memory of the caller, who may free it on seeing the failure. */
-    if (status != CLATTN_OK) (void)clFinish(plan->device->queue);
+    /* Commands that are under way use memory of the caller, who may free it on seeing the failure.
+     */
+    if (status != CLATTN_OK)
+        (void)clFinish(plan->device->queue);
     clattn__unbind(&binding);
     return status;
 }
@@ -76,12 +80,15 @@ static clattn_status run_pieces(clattn_plan *plan, const clattn__call *call)
 {
     clattn_status status = CLATTN_OK;
     int64_t batches = call->B, heads = call->Hkv, rows = call->S;
-    if (call->B == 0 || call->S == 0) return CLATTN_OK;
+    if (call->B == 0 || call->S == 0)
+        return CLATTN_OK;
     for (;;) {
         clattn__call piece = clattn__call_slice(call, 0, batches, 0, heads, 0, rows);
-        if (fits(plan, &piece)) break;
+        if (fits(plan, &piece))
+            break;
         FAIL_IF(batches * heads * rows == 1, CLATTN_E_UNSUPPORTED,
-                "plan: one row of one head needs a buffer beyond the %llu bytes that %s allocates at a time",
+                "plan: one row of one head needs a buffer beyond the %llu bytes that %s allocates "
+                "at a time",
                 (unsigned long long)plan->device->info.max_allocation, plan->device->info.name);
         if (batches > 1)
             batches = half_of(batches);
@@ -93,8 +100,9 @@ static clattn_status run_pieces(clattn_plan *plan, const clattn__call *call)
     for (int64_t b = 0; b < call->B; b += batches)
         for (int64_t h = 0; h < call->Hkv; h += heads)
             for (int64_t i = 0; i < call->S; i += rows) {
-                clattn__call piece = clattn__call_slice(call, b, least(batches, call->B - b), h,
-                                                        least(heads, call->Hkv - h), i, least(rows, call->S - i));
+                clattn__call piece =
+                    clattn__call_slice(call, b, least(batches, call->B - b), h,
+                                       least(heads, call->Hkv - h), i, least(rows, call->S - i));
                 TRY(run_piece(plan, &piece));
             }
 done:
@@ -118,7 +126,9 @@ static clattn_status run(clattn_plan *plan, const clattn_attention_args *args, c
                clEnqueueBarrierWithWaitList(device->queue, wait_count, wait_list, NULL));
     TRY(clattn__order(device));
     TRY(run_pieces(plan, &call));
-    if (event) TRY_CL("event: clEnqueueMarkerWithWaitList", clEnqueueMarkerWithWaitList(device->queue, 0, NULL, event));
+    if (event)
+        TRY_CL("event: clEnqueueMarkerWithWaitList",
+               clEnqueueMarkerWithWaitList(device->queue, 0, NULL, event));
     TRY_CL("queue: clFlush", clFlush(device->queue));
 done:
     return status;
@@ -127,16 +137,19 @@ done:
 clattn_status clattn_plan_run(clattn_plan *plan, const clattn_attention_args *args)
 {
     if (!plan || !args)
-        return clattn__fail(CLATTN_E_ARGUMENT, 0, "clattn_plan_run: plan and args are required, found NULL");
+        return FAIL(CLATTN_E_ARGUMENT, 0,
+                    "clattn_plan_run: plan and args are required, found NULL");
     return run(plan, args, 0, NULL, NULL);
 }
 
-clattn_status clattn_plan_run_cl(clattn_plan *plan, const clattn_attention_args *args, cl_uint wait_count,
-                                 const cl_event *wait_list, cl_event *event)
+clattn_status clattn_plan_run_cl(clattn_plan *plan, const clattn_attention_args *args,
+                                 cl_uint wait_count, const cl_event *wait_list, cl_event *event)
 {
     clattn_status status = CLATTN_OK;
-    if (event) *event = NULL;
-    FAIL_IF(!plan || !args, CLATTN_E_ARGUMENT, "clattn_plan_run_cl: plan and args are required, found NULL");
+    if (event)
+        *event = NULL;
+    FAIL_IF(!plan || !args, CLATTN_E_ARGUMENT,
+            "clattn_plan_run_cl: plan and args are required, found NULL");
     FAIL_IF(wait_count && !wait_list, CLATTN_E_ARGUMENT,
             "clattn_plan_run_cl: wait_list is NULL, expected %u events", wait_count);
     FAIL_IF(clattn__is_reference(plan->device), CLATTN_E_ARGUMENT,
@@ -159,12 +172,15 @@ const char *clattn_plan_explain(const clattn_plan *plan)
 double clattn_plan_flops(const clattn_plan *plan, const clattn_attention_args *args)
 {
     clattn__call call;
-    if (!plan || !args || clattn__call_init(&call, &plan->problem, args) != CLATTN_OK) return 0;
-    double sizes = (double)(plan->problem.desc.score == CLATTN_SCORE_GIVEN ? call.Dv : call.D + call.Dv);
+    if (!plan || !args || clattn__call_init(&call, &plan->problem, args) != CLATTN_OK)
+        return 0;
+    double sizes =
+        (double)(plan->problem.desc.score == CLATTN_SCORE_GIVEN ? call.Dv : call.D + call.Dv);
     return 2 * sizes * (double)call.B * (double)call.Hq * (double)call.S * (double)call.T;
 }
 
-clattn_status clattn_plan_timing(clattn_plan *plan, clattn_timing *timings, size_t capacity, size_t *count)
+clattn_status clattn_plan_timing(clattn_plan *plan, clattn_timing *timings, size_t capacity,
+                                 size_t *count)
 {
     clattn_status status = CLATTN_OK;
     FAIL_IF(!plan || !count || (!timings && capacity), CLATTN_E_ARGUMENT,
@@ -176,8 +192,10 @@ done:
 
 void clattn_plan_destroy(clattn_plan *plan)
 {
-    if (!plan) return;
-    if (plan->variant) plan->variant->release(plan->state);
+    if (!plan)
+        return;
+    if (plan->variant)
+        plan->variant->release(plan->state);
     clattn__timeline_clear(&plan->timeline);
     free(plan->explain);
     free(plan);

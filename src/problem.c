@@ -1,4 +1,5 @@
-/* problem.c: fills defaults and holds every rule about descriptions; call.c does the same for arguments. */
+/* problem.c: fills defaults and holds every rule about descriptions; call.c does the same for
+ * arguments. */
 #include "problem.h"
 
 #include "dtype.h"
@@ -12,13 +13,13 @@
      CLATTN_KV_LENGTHS | CLATTN_ALIBI | CLATTN_SINKS)
 #define ALL_OUTPUTS (CLATTN_OUTPUT | CLATTN_WEIGHTS | CLATTN_SCORES | CLATTN_LSE)
 
-clattn_status clattn__struct_copy(void *target, size_t target_size, const void *source, size_t source_size,
-                                  const char *name)
+clattn_status clattn__struct_copy(void *target, size_t target_size, const void *source,
+                                  size_t source_size, const char *name)
 {
     if (source_size == 0 || source_size > target_size)
-        return clattn__fail(CLATTN_E_ARGUMENT, 0,
-                            "%s.struct_size: %zu, expected sizeof(%s), which is at most %zu in version %s", name,
-                            source_size, name, target_size, CLATTN_VERSION);
+        return FAIL(CLATTN_E_ARGUMENT, 0,
+                    "%s.struct_size: %zu, expected sizeof(%s), which is at most %zu in version %s",
+                    name, source_size, name, target_size, CLATTN_VERSION);
     memset(target, 0, target_size);
     memcpy(target, source, source_size);
     return CLATTN_OK;
@@ -36,16 +37,19 @@ static clattn_status check_enums(const clattn_attention_desc *desc)
     FAIL_IF((unsigned)desc->normalizer > CLATTN_NORMALIZER_NONE, CLATTN_E_ARGUMENT,
             "desc.normalizer: %d, expected a clattn_normalizer", (int)desc->normalizer);
     FAIL_IF((unsigned)desc->alignment > CLATTN_BOTTOM_RIGHT, CLATTN_E_ARGUMENT,
-            "desc.alignment: %d, expected CLATTN_TOP_LEFT or CLATTN_BOTTOM_RIGHT", (int)desc->alignment);
+            "desc.alignment: %d, expected CLATTN_TOP_LEFT or CLATTN_BOTTOM_RIGHT",
+            (int)desc->alignment);
     FAIL_IF((unsigned)desc->precision > CLATTN_PRECISION_FAST, CLATTN_E_ARGUMENT,
             "desc.precision: %d, expected a clattn_precision", (int)desc->precision);
     FAIL_IF((unsigned)desc->scores_stage > CLATTN_SCORES_MODIFIED, CLATTN_E_ARGUMENT,
             "desc.scores_stage: %d, expected a clattn_scores_stage", (int)desc->scores_stage);
-    FAIL_IF(desc->flags & ~(uint32_t)ALL_FLAGS, CLATTN_E_ARGUMENT,
-            "desc.flags: 0x%x has bits without a meaning, expected CLATTN_CAUSAL | CLATTN_WINDOW | ...",
-            (unsigned)desc->flags);
+    FAIL_IF(
+        desc->flags & ~(uint32_t)ALL_FLAGS, CLATTN_E_ARGUMENT,
+        "desc.flags: 0x%x has bits without a meaning, expected CLATTN_CAUSAL | CLATTN_WINDOW | ...",
+        (unsigned)desc->flags);
     FAIL_IF(desc->outputs & ~(uint32_t)ALL_OUTPUTS, CLATTN_E_ARGUMENT,
-            "desc.outputs: 0x%x has bits without a meaning, expected CLATTN_OUTPUT | CLATTN_WEIGHTS | ...",
+            "desc.outputs: 0x%x has bits without a meaning, expected CLATTN_OUTPUT | "
+            "CLATTN_WEIGHTS | ...",
             (unsigned)desc->outputs);
 done:
     return status;
@@ -55,21 +59,25 @@ static clattn_status check_numbers(const clattn_attention_desc *desc)
 {
     clattn_status status = CLATTN_OK;
     FAIL_IF(desc->query_heads % desc->kv_heads, CLATTN_E_ARGUMENT,
-            "desc.query_heads: %zu, expected a multiple of desc.kv_heads, which is %zu", desc->query_heads,
-            desc->kv_heads);
-    FAIL_IF(desc->head_size == 0, CLATTN_E_ARGUMENT, "desc.head_size: 0, expected the size of a query, from 1");
+            "desc.query_heads: %zu, expected a multiple of desc.kv_heads, which is %zu",
+            desc->query_heads, desc->kv_heads);
+    FAIL_IF(desc->head_size == 0, CLATTN_E_ARGUMENT,
+            "desc.head_size: 0, expected the size of a query, from 1");
     FAIL_IF(desc->value_size == 0, CLATTN_E_ARGUMENT,
-            "desc.value_size: 0, expected the size of a value, from 1 (it has no default with given scores)");
+            "desc.value_size: 0, expected the size of a value, from 1 (it has no default with "
+            "given scores)");
     FAIL_IF((desc->flags & CLATTN_SCALE) && !isfinite(desc->scale), CLATTN_E_ARGUMENT,
             "desc.scale: %g, expected a finite number", desc->scale);
     FAIL_IF((desc->flags & CLATTN_SCALE) && desc->score == CLATTN_SCORE_GIVEN, CLATTN_E_ARGUMENT,
-            "desc.scale: given together with given scores, which are taken as they are; expected one of the two");
+            "desc.scale: given together with given scores, which are taken as they are; expected "
+            "one of the two");
     FAIL_IF(!isfinite(desc->softcap) || desc->softcap < 0.0, CLATTN_E_ARGUMENT,
             "desc.softcap: %g, expected a finite number from 0 (0: none)", desc->softcap);
-    FAIL_IF((desc->flags & CLATTN_WINDOW) && (desc->window_left < -1 || desc->window_right < -1), CLATTN_E_ARGUMENT,
-            "desc.window: (%lld, %lld), expected numbers from -1 (-1: no bound)", (long long)desc->window_left,
-            (long long)desc->window_right);
-    FAIL_IF((desc->flags & CLATTN_SINKS) && desc->normalizer != CLATTN_NORMALIZER_SOFTMAX, CLATTN_E_ARGUMENT,
+    FAIL_IF((desc->flags & CLATTN_WINDOW) && (desc->window_left < -1 || desc->window_right < -1),
+            CLATTN_E_ARGUMENT, "desc.window: (%lld, %lld), expected numbers from -1 (-1: no bound)",
+            (long long)desc->window_left, (long long)desc->window_right);
+    FAIL_IF((desc->flags & CLATTN_SINKS) && desc->normalizer != CLATTN_NORMALIZER_SOFTMAX,
+            CLATTN_E_ARGUMENT,
             "desc.flags: sinks with another normalizer than softmax, expected normalizer softmax");
 done:
     return status;
@@ -79,24 +87,30 @@ clattn_status clattn__problem_init(clattn__problem *problem, const clattn_attent
 {
     clattn_status status = CLATTN_OK;
     clattn_attention_desc *desc = &problem->desc;
-    TRY(clattn__struct_copy(desc, sizeof *desc, given, given->struct_size, "clattn_attention_desc"));
+    TRY(clattn__struct_copy(desc, sizeof *desc, given, given->struct_size,
+                            "clattn_attention_desc"));
     desc->struct_size = sizeof *desc;
     TRY(check_enums(desc));
-    if (desc->outputs == 0) desc->outputs = CLATTN_OUTPUT;
-    if (desc->query_heads == 0) desc->query_heads = 1;
-    if (desc->kv_heads == 0) desc->kv_heads = desc->query_heads;
+    if (desc->outputs == 0)
+        desc->outputs = CLATTN_OUTPUT;
+    if (desc->query_heads == 0)
+        desc->query_heads = 1;
+    if (desc->kv_heads == 0)
+        desc->kv_heads = desc->query_heads;
     if (desc->score == CLATTN_SCORE_GIVEN) {
         /* No query and no key: D has no meaning, and 1 keeps it out of everybody's way. */
         desc->head_size = 1;
     } else if (desc->value_size == 0) {
         desc->value_size = desc->head_size;
     }
-    if (!(desc->flags & CLATTN_WINDOW)) desc->window_left = desc->window_right = -1;
+    if (!(desc->flags & CLATTN_WINDOW))
+        desc->window_left = desc->window_right = -1;
     TRY(check_numbers(desc));
     if (desc->flags & CLATTN_SCALE)
         problem->scale = desc->scale;
     else
-        problem->scale = desc->score == CLATTN_SCORE_SCALED_DOT ? 1.0 / sqrt((double)desc->head_size) : 1.0;
+        problem->scale =
+            desc->score == CLATTN_SCORE_SCALED_DOT ? 1.0 / sqrt((double)desc->head_size) : 1.0;
     desc->variant = NULL;
 done:
     return status;

@@ -1,5 +1,5 @@
-/* problem.h: a description with every default filled in and every rule checked, and one call on it with all tensors
- * brought to four dimensions. Below this nothing is checked twice. */
+/* problem.h: a description with every default filled in and every rule checked, and one call on it
+ * with all tensors brought to four dimensions. Below this nothing is checked twice. */
 #ifndef CLATTN_PROBLEM_H
 #define CLATTN_PROBLEM_H
 
@@ -17,28 +17,35 @@ typedef struct clattn__problem {
  *   query (B, Hq, S, D)   key (B, Hkv, T, D)   value (B, Hkv, T, Dv)   output (B, Hq, S, Dv)
  *   given_scores, mask, bias, weights, scores (B, Hq, S, T)   lse (B, Hq, S, 1)
  *   kv_lengths (B, 1, 1, 1)   alibi_slopes, sinks (1, Hq, 1, 1)
- * An absent tensor has rank 0. A call may be a slice of the caller's: then S counts the rows of the slice. */
+ * An absent tensor has rank 0. A call may be a slice of the caller's: then S counts the rows of the
+ * slice. */
 typedef struct clattn__call {
     int64_t B, Hq, Hkv, S, T, D, Dv;
-    int64_t first_row, all_rows; /* the slice's place among the caller's rows: 0 and S when it is whole */
+    int64_t first_row,
+        all_rows; /* the slice's place among the caller's rows: 0 and S when it is whole */
     clattn_tensor query, key, value, given_scores, mask, bias, kv_lengths, alibi_slopes, sinks;
     clattn_tensor output, weights, scores, lse;
 } clattn__call;
 
-/* Copies a struct of the caller, who may have been compiled with a shorter one; the rest becomes zero. */
-clattn_status clattn__struct_copy(void *target, size_t target_size, const void *source, size_t source_size,
-                                  const char *name);
+/* Copies a struct of the caller, who may have been compiled with a shorter one; the rest becomes
+ * zero. */
+clattn_status clattn__struct_copy(void *target, size_t target_size, const void *source,
+                                  size_t source_size, const char *name);
 
 clattn_status clattn__problem_init(clattn__problem *problem, const clattn_attention_desc *desc);
 
-/* Checks and canonicalises the arguments. Lengths, slopes and sinks in host memory are checked by value. */
-clattn_status clattn__call_init(clattn__call *call, const clattn__problem *problem, const clattn_attention_args *args);
+/* Checks and canonicalises the arguments. Lengths, slopes and sinks in host memory are checked by
+ * value. */
+clattn_status clattn__call_init(clattn__call *call, const clattn__problem *problem,
+                                const clattn_attention_args *args);
 
-/* Batches [b, b + batches), key heads [h, h + heads) with their query heads, rows [i, i + rows) of a call. */
-clattn__call clattn__call_slice(const clattn__call *call, int64_t b, int64_t batches, int64_t h, int64_t heads, int64_t i,
-                                int64_t rows);
+/* Batches [b, b + batches), key heads [h, h + heads) with their query heads, rows [i, i + rows) of
+ * a call. */
+clattn__call clattn__call_slice(const clattn__call *call, int64_t b, int64_t batches, int64_t h,
+                                int64_t heads, int64_t i, int64_t rows);
 
-/* True when some key may be hidden from some query, so that a hidden key's value must be kept out of the sums. */
+/* True when some key may be hidden from some query, so that a hidden key's value must be kept out
+ * of the sums. */
 bool clattn__problem_hides_keys(const clattn__problem *problem);
 
 static inline bool clattn__has(const clattn_tensor *tensor)
@@ -49,7 +56,8 @@ static inline bool clattn__has(const clattn_tensor *tensor)
 /* Offset of element (a, b, c, d) of a rank-4 view, in elements of its memory. */
 static inline int64_t clattn__at(const clattn_tensor *t, int64_t a, int64_t b, int64_t c, int64_t d)
 {
-    return t->offset + a * t->strides[0] + b * t->strides[1] + c * t->strides[2] + d * t->strides[3];
+    return t->offset + a * t->strides[0] + b * t->strides[1] + c * t->strides[2] +
+           d * t->strides[3];
 }
 
 #endif

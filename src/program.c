@@ -20,16 +20,20 @@ struct clattn__program {
 
 static void program_free(clattn__program *program)
 {
-    if (!program) return;
-    if (program->handle) (void)clReleaseProgram(program->handle);
+    if (!program)
+        return;
+    if (program->handle)
+        (void)clReleaseProgram(program->handle);
     free(program->file);
     free(program->options);
     free(program->key);
     free(program);
 }
 
-/* The key names everything that a binary depends on; the parts are zero-terminated so that none runs into the next. */
-static clattn_status make_key(clattn__program *program, const clattn_device *device, const char *source)
+/* The key names everything that a binary depends on; the parts are zero-terminated so that none
+ * runs into the next. */
+static clattn_status make_key(clattn__program *program, const clattn_device *device,
+                              const char *source)
 {
     const char *parts[] = {CLATTN_VERSION,
                            device->info.platform,
@@ -39,9 +43,11 @@ static clattn_status make_key(clattn__program *program, const clattn_device *dev
                            program->options,
                            source};
     char *at;
-    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) program->key_size += strlen(parts[i]) + 1;
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
+        program->key_size += strlen(parts[i]) + 1;
     at = program->key = malloc(program->key_size);
-    if (!at) return clattn__fail(CLATTN_E_MEMORY, 0, "program: no host memory for %zu bytes", program->key_size);
+    if (!at)
+        return FAIL(CLATTN_E_MEMORY, 0, "program: no host memory for %zu bytes", program->key_size);
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
         size_t size = strlen(parts[i]) + 1;
         memcpy(at, parts[i], size);
@@ -56,44 +62,56 @@ static bool load_binary(clattn__program *program, const clattn_device *device)
     void *data = NULL;
     size_t size = 0;
     cl_int error = CL_SUCCESS, loaded = CL_SUCCESS;
-    if (!clattn__cache_load(program->key, program->key_size, &data, &size)) return false;
+    if (!clattn__cache_load(program->key, program->key_size, &data, &size))
+        return false;
     const unsigned char *binary = data;
-    program->handle = clCreateProgramWithBinary(device->context, 1, &device->id, &size, &binary, &loaded, &error);
+    program->handle =
+        clCreateProgramWithBinary(device->context, 1, &device->id, &size, &binary, &loaded, &error);
     free(data);
     if (error == CL_SUCCESS && loaded == CL_SUCCESS)
         error = clBuildProgram(program->handle, 1, &device->id, program->options, NULL, NULL);
-    if (error == CL_SUCCESS && loaded == CL_SUCCESS) return true;
-    if (program->handle) (void)clReleaseProgram(program->handle);
+    if (error == CL_SUCCESS && loaded == CL_SUCCESS)
+        return true;
+    if (program->handle)
+        (void)clReleaseProgram(program->handle);
     program->handle = NULL;
     return false;
 }
 
-/* The first line of the log that says "error", or its first line: one sentence has no room for more. */
+/* The first line of the log that says "error", or its first line: one sentence has no room for
+ * more. */
 static void first_error(char *sentence, size_t size, const char *log)
 {
     const char *line = strstr(log, "error");
-    while (line && line > log && line[-1] != '\n') line--;
-    if (!line) line = log;
+    while (line && line > log && line[-1] != '\n')
+        line--;
+    if (!line)
+        line = log;
     (void)snprintf(sentence, size, "%.*s", (int)strcspn(line, "\n"), line);
 }
 
-static clattn_status build_failure(const clattn__program *program, const clattn_device *device, cl_int error)
+static clattn_status build_failure(const clattn__program *program, const clattn_device *device,
+                                   cl_int error)
 {
     char sentence[512] = "";
     size_t size = 0;
     char *log = NULL;
-    if (clGetProgramBuildInfo(program->handle, device->id, CL_PROGRAM_BUILD_LOG, 0, NULL, &size) == CL_SUCCESS)
+    if (clGetProgramBuildInfo(program->handle, device->id, CL_PROGRAM_BUILD_LOG, 0, NULL, &size) ==
+        CL_SUCCESS)
         log = calloc(1, size + 1);
-    if (log && clGetProgramBuildInfo(program->handle, device->id, CL_PROGRAM_BUILD_LOG, size, log, NULL) == CL_SUCCESS) {
+    if (log && clGetProgramBuildInfo(program->handle, device->id, CL_PROGRAM_BUILD_LOG, size, log,
+                                     NULL) == CL_SUCCESS) {
         clattn__keep_build_log(log);
         first_error(sentence, sizeof sentence, log);
     }
     free(log);
-    return clattn__fail(CLATTN_E_BUILD, error, "kernels/%s: does not build on %s: %s (%s)", program->file,
-                        device->info.name, sentence[0] ? sentence : "no build log", clattn__cl_error_name(error));
+    return FAIL(CLATTN_E_BUILD, error, "kernels/%s: does not build on %s: %s (%s)", program->file,
+                device->info.name, sentence[0] ? sentence : "no build log",
+                clattn__cl_error_name(error));
 }
 
-static clattn_status build_source(clattn__program *program, const clattn_device *device, const char *source)
+static clattn_status build_source(clattn__program *program, const clattn_device *device,
+                                  const char *source)
 {
     clattn_status status = CLATTN_OK;
     cl_int error = CL_SUCCESS;
@@ -109,7 +127,8 @@ done:
     return status;
 }
 
-static clattn_status make(clattn__program **out, clattn_device *device, const char *file, const char *options)
+static clattn_status make(clattn__program **out, clattn_device *device, const char *file,
+                          const char *options)
 {
     clattn_status status = CLATTN_OK;
     char *source = NULL;
@@ -117,10 +136,12 @@ static clattn_status make(clattn__program **out, clattn_device *device, const ch
     FAIL_IF(!program, CLATTN_E_MEMORY, "program: no host memory for %zu bytes", sizeof *program);
     program->file = strdup(file);
     program->options = strdup(options);
-    FAIL_IF(!program->file || !program->options, CLATTN_E_MEMORY, "program: no host memory for its options");
+    FAIL_IF(!program->file || !program->options, CLATTN_E_MEMORY,
+            "program: no host memory for its options");
     TRY(clattn__source_assemble(&source, file));
     TRY(make_key(program, device, source));
-    if (!load_binary(program, device)) TRY(build_source(program, device, source));
+    if (!load_binary(program, device))
+        TRY(build_source(program, device, source));
     *out = program;
     program = NULL;
 done:
@@ -129,7 +150,8 @@ done:
     return status;
 }
 
-clattn_status clattn__program_get(clattn__program **out, clattn_device *device, const char *file, const char *options)
+clattn_status clattn__program_get(clattn__program **out, clattn_device *device, const char *file,
+                                  const char *options)
 {
     clattn_status status = CLATTN_OK;
     (void)pthread_mutex_lock(&device->lock);
@@ -172,26 +194,35 @@ static void save(clattn__program *program, const clattn_device *device)
     size_t *sizes = NULL;
     unsigned char **binaries = NULL;
     cl_device_id *ids = NULL;
-    if (clGetProgramInfo(program->handle, CL_PROGRAM_NUM_DEVICES, sizeof count, &count, NULL) != CL_SUCCESS) return;
+    if (clGetProgramInfo(program->handle, CL_PROGRAM_NUM_DEVICES, sizeof count, &count, NULL) !=
+        CL_SUCCESS)
+        return;
     sizes = calloc(count, sizeof *sizes);
     binaries = calloc(count, sizeof *binaries);
     ids = calloc(count, sizeof(cl_device_id));
-    if (!sizes || !binaries || !ids) goto done;
-    if (clGetProgramInfo(program->handle, CL_PROGRAM_DEVICES, count * sizeof(cl_device_id), ids, NULL) != CL_SUCCESS ||
-        clGetProgramInfo(program->handle, CL_PROGRAM_BINARY_SIZES, count * sizeof *sizes, sizes, NULL) != CL_SUCCESS)
+    if (!sizes || !binaries || !ids)
+        goto done;
+    if (clGetProgramInfo(program->handle, CL_PROGRAM_DEVICES, count * sizeof(cl_device_id), ids,
+                         NULL) != CL_SUCCESS ||
+        clGetProgramInfo(program->handle, CL_PROGRAM_BINARY_SIZES, count * sizeof *sizes, sizes,
+                         NULL) != CL_SUCCESS)
         goto done;
     for (cl_uint i = 0; i < count; i++) {
-        if (sizes[i] == 0) continue;
+        if (sizes[i] == 0)
+            continue;
         binaries[i] = malloc(sizes[i]);
-        if (!binaries[i]) goto done;
+        if (!binaries[i])
+            goto done;
     }
-    if (clGetProgramInfo(program->handle, CL_PROGRAM_BINARIES, count * sizeof *binaries, binaries, NULL) != CL_SUCCESS)
+    if (clGetProgramInfo(program->handle, CL_PROGRAM_BINARIES, count * sizeof *binaries, binaries,
+                         NULL) != CL_SUCCESS)
         goto done;
     for (cl_uint i = 0; i < count; i++)
         if (ids[i] == device->id && binaries[i])
             clattn__cache_save(program->key, program->key_size, binaries[i], sizes[i]);
 done:
-    for (cl_uint i = 0; binaries && i < count; i++) free(binaries[i]);
+    for (cl_uint i = 0; binaries && i < count; i++)
+        free(binaries[i]);
     free(binaries);
     free(sizes);
     free(ids);
@@ -201,8 +232,10 @@ void clattn__programs_save(clattn_device *device)
 {
     (void)pthread_mutex_lock(&device->lock);
     for (clattn__program *program = device->programs; program; program = program->next) {
-        /* PoCL compiles a kernel's work-group form at its first enqueue: only then is the binary whole. */
-        if (!program->unsaved || !program->ran) continue;
+        /* PoCL compiles a kernel's work-group form at its first enqueue: only then is the binary
+         * whole. */
+        if (!program->unsaved || !program->ran)
+            continue;
         program->unsaved = false;
         save(program, device);
     }

@@ -23,7 +23,8 @@ static clattn_status append(assembly *all, const char *text, size_t length)
     if (all->length + length + 1 > all->capacity) {
         size_t capacity = 2 * (all->length + length + 1);
         char *more = realloc(all->text, capacity);
-        if (!more) return clattn__fail(CLATTN_E_MEMORY, 0, "kernels: no host memory for %zu bytes", capacity);
+        if (!more)
+            return FAIL(CLATTN_E_MEMORY, 0, "kernels: no host memory for %zu bytes", capacity);
         all->text = more;
         all->capacity = capacity;
     }
@@ -55,16 +56,19 @@ static clattn_status paste(assembly *all, const char *name, size_t name_length)
     clattn_status status = CLATTN_OK;
     const clattn__kernel_source *source = find(name, name_length);
     unsigned line = 1;
-    FAIL_IF(!source, CLATTN_E_BUILD, "kernels/%.*s: no such kernel file in this library", (int)name_length, name);
+    FAIL_IF(!source, CLATTN_E_BUILD, "kernels/%.*s: no such kernel file in this library",
+            (int)name_length, name);
     for (size_t i = 0; i < all->seen_count; i++)
-        if (all->seen[i] == source) return CLATTN_OK;
-    FAIL_IF(all->seen_count == MAX_FILES, CLATTN_E_BUILD, "kernels/%s: more than %d files are included", source->name,
-            MAX_FILES);
+        if (all->seen[i] == source)
+            return CLATTN_OK;
+    FAIL_IF(all->seen_count == MAX_FILES, CLATTN_E_BUILD,
+            "kernels/%s: more than %d files are included", source->name, MAX_FILES);
     all->seen[all->seen_count++] = source;
     TRY(mark_line(all, source->name, 1));
     for (const char *at = source->text; *at; line++) {
         size_t length = strcspn(at, "\n");
-        if (at[length] == '\n') length++;
+        if (at[length] == '\n')
+            length++;
         if (strncmp(at, directive, sizeof directive - 1) == 0) {
             const char *included = at + sizeof directive - 1;
             TRY(paste(all, included, strcspn(included, "\"\n")));

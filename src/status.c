@@ -14,22 +14,22 @@ static _Thread_local struct {
     int cl_error;
 } last;
 
-clattn_status clattn__fail(clattn_status status, int cl_error, const char *format, ...)
+void clattn__record(clattn_status status, int cl_error, const char *format, ...)
 {
     va_list arguments;
     va_start(arguments, format);
     (void)vsnprintf(last.sentence, sizeof last.sentence, format, arguments);
     va_end(arguments);
     last.cl_error = cl_error;
-    if (status != CLATTN_E_BUILD) last.log[0] = '\0';
-    return status;
+    if (status != CLATTN_E_BUILD)
+        last.log[0] = '\0';
 }
 
 clattn_status clattn__fail_cl(int cl_error, const char *what)
 {
     /* CL_MEM_OBJECT_ALLOCATION_FAILURE, CL_OUT_OF_RESOURCES, CL_OUT_OF_HOST_MEMORY */
     clattn_status status = cl_error == -4 || cl_error == -6 ? CLATTN_E_MEMORY : CLATTN_E_DEVICE;
-    return clattn__fail(status, cl_error, "%s: %s (%d)", what, clattn__cl_error_name(cl_error), cl_error);
+    return FAIL(status, cl_error, "%s: %s (%d)", what, clattn__cl_error_name(cl_error), cl_error);
 }
 
 void clattn__keep_build_log(const char *log)
@@ -55,13 +55,20 @@ const char *clattn_last_build_log(void)
 const char *clattn_status_name(clattn_status status)
 {
     switch (status) {
-    case CLATTN_OK: return "CLATTN_OK";
-    case CLATTN_E_ARGUMENT: return "CLATTN_E_ARGUMENT";
-    case CLATTN_E_UNSUPPORTED: return "CLATTN_E_UNSUPPORTED";
-    case CLATTN_E_NO_DEVICE: return "CLATTN_E_NO_DEVICE";
-    case CLATTN_E_MEMORY: return "CLATTN_E_MEMORY";
-    case CLATTN_E_BUILD: return "CLATTN_E_BUILD";
-    case CLATTN_E_DEVICE: return "CLATTN_E_DEVICE";
+    case CLATTN_OK:
+        return "CLATTN_OK";
+    case CLATTN_E_ARGUMENT:
+        return "CLATTN_E_ARGUMENT";
+    case CLATTN_E_UNSUPPORTED:
+        return "CLATTN_E_UNSUPPORTED";
+    case CLATTN_E_NO_DEVICE:
+        return "CLATTN_E_NO_DEVICE";
+    case CLATTN_E_MEMORY:
+        return "CLATTN_E_MEMORY";
+    case CLATTN_E_BUILD:
+        return "CLATTN_E_BUILD";
+    case CLATTN_E_DEVICE:
+        return "CLATTN_E_DEVICE";
     }
     return "an unknown status";
 }
@@ -108,6 +115,7 @@ const char *clattn__cl_error_name(int cl_error)
         {-1001, "CL_PLATFORM_NOT_FOUND_KHR"},
     };
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        if (names[i].code == cl_error) return names[i].name;
+        if (names[i].code == cl_error)
+            return names[i].name;
     return "OpenCL error";
 }

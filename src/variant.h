@@ -7,19 +7,20 @@
 
 typedef struct clattn__variant {
     const char *name;
-    /* True when the variant takes the problem on this device; else `reason` says why not, in one clause. `forced`: the
-     * caller asked for it by name, so that being slow is no reason. */
-    bool (*accepts)(const clattn_device *device, const clattn__problem *problem, bool forced, char *reason,
-                    size_t reason_size);
-    /* Builds what the variant needs; `*state` is released by release(), which takes NULL and half-made states. */
+    /* True when the variant takes the problem on this device; else `reason` says why not, in one
+     * clause. `forced`: the caller asked for it by name, so that being slow is no reason. */
+    bool (*accepts)(const clattn_device *device, const clattn__problem *problem, bool forced,
+                    char *reason, size_t reason_size);
+    /* Builds what the variant needs; `*state` is released by release(), which takes NULL and
+     * half-made states. */
     clattn_status (*prepare)(void **state, clattn_device *device, const clattn__problem *problem);
     void (*release)(void *state);
-    /* True when the call is small enough to run in one piece; NULL: any is. A call that is not is cut along batch, key
-     * heads and rows, in this order. */
+    /* True when the call is small enough to run in one piece; NULL: any is. A call that is not is
+     * cut along batch, key heads and rows, in this order. */
     bool (*fits)(const void *state, const clattn_device *device, const clattn__call *call);
     /* Enqueues the call, whose tensors all lie in device memory, in one piece. */
-    clattn_status (*run)(void *state, clattn_device *device, const clattn__problem *problem, const clattn__call *call,
-                         clattn__timeline *timeline);
+    clattn_status (*run)(void *state, clattn_device *device, const clattn__problem *problem,
+                         const clattn__call *call, clattn__timeline *timeline);
 } clattn__variant;
 
 extern const clattn__variant clattn__variant_reference;

@@ -4,12 +4,13 @@
  *   weights = normalizer(modify(scores))
  *   output  = weights @ value
  *
- * modify, in this order: softcap; position bias (ALiBi), bias, additive mask; boolean masks (causal, window, lengths,
- * mask); sink. A row in which every key is masked gives weights 0, output 0, lse -infinity (without a sink), never NaN.
- * A masked key's value never reaches the output, even when it is NaN; a NaN in a visible one shows.
+ * modify, in this order: softcap; position bias (ALiBi), bias, additive mask; boolean masks
+ * (causal, window, lengths, mask); sink. A row in which every key is masked gives weights 0, output
+ * 0, lse -infinity (without a sink), never NaN. A masked key's value never reaches the output, even
+ * when it is NaN; a NaN in a visible one shows.
  *
- * Shapes: B batch, Hq query heads, Hkv key/value heads (Hq a multiple of Hkv), S query length, T key length, D head
- * size of query and key, Dv of value.
+ * Shapes: B batch, Hq query heads, Hkv key/value heads (Hq a multiple of Hkv), S query length, T
+ * key length, D head size of query and key, Dv of value.
  *
  *   tensor            rank 4, BHSD       rank 4, BSHD       rank 3 (one head)   rank 2
  *   query             (B, Hq, S, D)      (B, S, Hq, D)      (B, S, D)           (S, D)
@@ -32,9 +33,10 @@ typedef enum clattn_layout { CLATTN_BHSD = 0, CLATTN_BSHD } clattn_layout;
 
 /** How a query meets a key. */
 typedef enum clattn_score {
-    CLATTN_SCORE_SCALED_DOT = 0, /* q.k, with scale 1/sqrt(D) unless given (Vaswani et al., arXiv:1706.03762) */
-    CLATTN_SCORE_DOT,            /* q.k (Luong et al., arXiv:1508.04025) */
-    CLATTN_SCORE_GIVEN           /* the caller's scores, in place of query and key; scale does not apply */
+    CLATTN_SCORE_SCALED_DOT =
+        0, /* q.k, with scale 1/sqrt(D) unless given (Vaswani et al., arXiv:1706.03762) */
+    CLATTN_SCORE_DOT,  /* q.k (Luong et al., arXiv:1508.04025) */
+    CLATTN_SCORE_GIVEN /* the caller's scores, in place of query and key; scale does not apply */
 } clattn_score;
 
 /** From modified scores to weights. */
@@ -46,7 +48,7 @@ typedef enum clattn_normalizer {
 /** Where query i stands among the keys: at i + offset. It moves causal, window and ALiBi. */
 typedef enum clattn_alignment {
     CLATTN_TOP_LEFT = 0, /* offset 0 (PyTorch) */
-    CLATTN_BOTTOM_RIGHT  /* offset T - S, with lengths that of the sequence (FlashAttention, ONNX) */
+    CLATTN_BOTTOM_RIGHT /* offset T - S, with lengths that of the sequence (FlashAttention, ONNX) */
 } clattn_alignment;
 
 /** At which stage scores are given out. */
@@ -57,21 +59,24 @@ typedef enum clattn_scores_stage {
 } clattn_scores_stage;
 
 typedef enum clattn_precision {
-    CLATTN_PRECISION_DEFAULT = 0, /* f16 and bf16 may round weights to the values' type where a matrix unit asks */
-    CLATTN_PRECISION_STRICT,      /* weights stay f32 until they have met the values */
-    CLATTN_PRECISION_FAST         /* also inputs rounded to 11 bits, native exponentials */
+    CLATTN_PRECISION_DEFAULT =
+        0, /* f16 and bf16 may round weights to the values' type where a matrix unit asks */
+    CLATTN_PRECISION_STRICT, /* weights stay f32 until they have met the values */
+    CLATTN_PRECISION_FAST    /* also inputs rounded to 11 bits, native exponentials */
 } clattn_precision;
 
-/** clattn_attention_desc.flags: what takes part. A tensor that is given without its flag is refused, and vice versa. */
+/** clattn_attention_desc.flags: what takes part. A tensor that is given without its flag is
+ * refused, and vice versa. */
 enum {
-    CLATTN_CAUSAL = 1 << 0,     /* key j is visible to query i when j <= i + offset */
-    CLATTN_WINDOW = 1 << 1,     /* ... when i + offset - window_left <= j <= i + offset + window_right */
-    CLATTN_SCALE = 1 << 2,      /* `scale` counts */
-    CLATTN_MASK = 1 << 3,       /* args.mask: bool (true: may attend) or float (added) */
-    CLATTN_BIAS = 1 << 4,       /* args.bias: float (added) */
+    CLATTN_CAUSAL = 1 << 0, /* key j is visible to query i when j <= i + offset */
+    CLATTN_WINDOW =
+        1 << 1,            /* ... when i + offset - window_left <= j <= i + offset + window_right */
+    CLATTN_SCALE = 1 << 2, /* `scale` counts */
+    CLATTN_MASK = 1 << 3,  /* args.mask: bool (true: may attend) or float (added) */
+    CLATTN_BIAS = 1 << 4,  /* args.bias: float (added) */
     CLATTN_KV_LENGTHS = 1 << 5, /* args.kv_lengths: keys of each sequence */
     CLATTN_ALIBI = 1 << 6,      /* args.alibi_slopes: -slope * |i + offset - j| is added */
-    CLATTN_SINKS = 1 << 7       /* args.sinks: one more logit in the softmax of a head, without a value */
+    CLATTN_SINKS = 1 << 7 /* args.sinks: one more logit in the softmax of a head, without a value */
 };
 
 /** clattn_attention_desc.outputs: what is wanted. */
@@ -84,42 +89,47 @@ enum {
 
 /** What to compute. Zero asks for the default in brackets, so a caller names only what differs. */
 typedef struct clattn_attention_desc {
-    size_t struct_size;              /* sizeof(clattn_attention_desc): lets the struct grow */
-    clattn_dtype dtype;              /* [F32] of query, key, value, output, weights and scores */
-    clattn_layout layout;            /* [BHSD] of query, key, value and output of rank 4 */
-    clattn_score score;              /* [SCALED_DOT] */
-    clattn_normalizer normalizer;    /* [SOFTMAX] */
-    clattn_alignment alignment;      /* [TOP_LEFT] */
-    clattn_precision precision;      /* [DEFAULT] */
-    uint32_t flags;                  /* [0] CLATTN_CAUSAL | CLATTN_WINDOW | ... */
-    uint32_t outputs;                /* [CLATTN_OUTPUT] which tensors of the arguments are written */
+    size_t struct_size;           /* sizeof(clattn_attention_desc): lets the struct grow */
+    clattn_dtype dtype;           /* [F32] of query, key, value, output, weights and scores */
+    clattn_layout layout;         /* [BHSD] of query, key, value and output of rank 4 */
+    clattn_score score;           /* [SCALED_DOT] */
+    clattn_normalizer normalizer; /* [SOFTMAX] */
+    clattn_alignment alignment;   /* [TOP_LEFT] */
+    clattn_precision precision;   /* [DEFAULT] */
+    uint32_t flags;               /* [0] CLATTN_CAUSAL | CLATTN_WINDOW | ... */
+    uint32_t outputs;             /* [CLATTN_OUTPUT] which tensors of the arguments are written */
     clattn_scores_stage scores_stage; /* [RAW] with CLATTN_SCORES */
-    size_t query_heads;              /* [1] Hq */
-    size_t kv_heads;                 /* [Hq] Hkv: query head h reads key and value head h / (Hq / Hkv) */
-    size_t head_size;                /* D; required, but for given scores */
-    size_t value_size;               /* [D] Dv */
-    double scale;                    /* [1/sqrt(D) for SCALED_DOT, else 1] with CLATTN_SCALE; finite */
-    double softcap;                  /* [0: none] scores become softcap * tanh(score / softcap); not negative */
-    int64_t window_left;             /* with CLATTN_WINDOW; -1: no bound */
-    int64_t window_right;            /* with CLATTN_WINDOW; -1: no bound */
-    const char *variant;             /* [NULL: the first that accepts] the name of the variant to take */
+    size_t query_heads;               /* [1] Hq */
+    size_t kv_heads;     /* [Hq] Hkv: query head h reads key and value head h / (Hq / Hkv) */
+    size_t head_size;    /* D; required, but for given scores */
+    size_t value_size;   /* [D] Dv */
+    double scale;        /* [1/sqrt(D) for SCALED_DOT, else 1] with CLATTN_SCALE; finite */
+    double softcap;      /* [0: none] scores become softcap * tanh(score / softcap); not negative */
+    int64_t window_left; /* with CLATTN_WINDOW; -1: no bound */
+    int64_t window_right; /* with CLATTN_WINDOW; -1: no bound */
+    const char *variant;  /* [NULL: the first that accepts] the name of the variant to take */
 } clattn_attention_desc;
 
-/** On what. Tensors that do not take part stay all zero. Outputs must not overlap inputs or each other. */
+/** On what. Tensors that do not take part stay all zero. Outputs must not overlap inputs or each
+ * other. */
 typedef struct clattn_attention_args {
-    size_t struct_size;         /* sizeof(clattn_attention_args) */
-    clattn_tensor query, key;   /* see the table above; absent with given scores */
+    size_t struct_size;       /* sizeof(clattn_attention_args) */
+    clattn_tensor query, key; /* see the table above; absent with given scores */
     clattn_tensor value;
-    clattn_tensor given_scores; /* with CLATTN_SCORE_GIVEN: (B, Hq, S, T) of the desc's dtype or f32 */
-    clattn_tensor mask;         /* bool, f32 or the desc's dtype; broadcasts to (B, Hq, S, T), (B, S, T) or (S, T) */
-    clattn_tensor bias;         /* f32 or the desc's dtype; broadcasts likewise */
-    clattn_tensor kv_lengths;   /* (B), i32 or i64, each 0 to T; device memory is clamped to that, not refused */
+    clattn_tensor
+        given_scores; /* with CLATTN_SCORE_GIVEN: (B, Hq, S, T) of the desc's dtype or f32 */
+    clattn_tensor
+        mask; /* bool, f32 or the desc's dtype; broadcasts to (B, Hq, S, T), (B, S, T) or (S, T) */
+    clattn_tensor bias;       /* f32 or the desc's dtype; broadcasts likewise */
+    clattn_tensor kv_lengths; /* (B), i32 or i64, each 0 to T; device memory is clamped to that, not
+                                 refused */
     clattn_tensor alibi_slopes; /* (Hq), any float type, finite */
     clattn_tensor sinks;        /* (Hq), any float type, finite */
     clattn_tensor output;
     clattn_tensor weights;
     clattn_tensor scores;
-    clattn_tensor lse; /* f32 (f64 for f64): log-sum-exp of the modified scores, natural logarithm, sink included */
+    clattn_tensor lse; /* f32 (f64 for f64): log-sum-exp of the modified scores, natural logarithm,
+                          sink included */
 } clattn_attention_args;
 
 #ifdef __cplusplus

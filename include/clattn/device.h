@@ -1,7 +1,8 @@
 /* device.h: finding, opening and closing devices.
  *
- * A device is an opened OpenCL device with its cl_context, its queue and its programs. The CPU reference can be
- * opened as a device too: it runs the same plans in plain C, needs no OpenCL, and takes over where there is none. */
+ * A device is an opened OpenCL device with its cl_context, its queue and its programs. The CPU
+ * reference can be opened as a device too: it runs the same plans in plain C, needs no OpenCL, and
+ * takes over where there is none. */
 #ifndef CLATTN_DEVICE_H
 #define CLATTN_DEVICE_H
 
@@ -26,15 +27,19 @@ CLATTN_API const char *clattn_device_kind_name(clattn_device_kind kind);
 
 /** What a device says of itself. Strings are cut to fit. */
 typedef struct clattn_device_info {
-    size_t index; /* position in the list of all devices; SIZE_MAX for the reference and the caller's own */
+    size_t index; /* position in the list of all devices; SIZE_MAX for the reference and the
+                     caller's own */
     clattn_device_kind kind;
-    char name[256], vendor[128], platform[128]; /* CL_DEVICE_NAME, CL_DEVICE_VENDOR, CL_PLATFORM_NAME */
-    char device_version[128];                   /* CL_DEVICE_VERSION, begins with "OpenCL 3.0" or alike */
+    char name[256], vendor[128],
+        platform[128];        /* CL_DEVICE_NAME, CL_DEVICE_VENDOR, CL_PLATFORM_NAME */
+    char device_version[128]; /* CL_DEVICE_VERSION, begins with "OpenCL 3.0" or alike */
     char driver_version[128];
     uint32_t compute_units, clock_mhz;
-    uint32_t float_width;    /* native vector width, in floats */
-    uint32_t fp64, fp16;     /* 1 where doubles, halves can be computed with (storing f16 works everywhere) */
-    uint32_t unified_memory; /* 1 where device and host share memory: host tensors are used without a copy */
+    uint32_t float_width; /* native vector width, in floats */
+    uint32_t fp64,
+        fp16; /* 1 where doubles, halves can be computed with (storing f16 works everywhere) */
+    uint32_t unified_memory; /* 1 where device and host share memory: host tensors are used without
+                                a copy */
     uint64_t global_memory, max_allocation, local_memory, cache; /* bytes */
     size_t max_work_group;                                       /* work-items */
 } clattn_device_info;
@@ -45,21 +50,26 @@ typedef struct clattn_device clattn_device;
 #define CLATTN_DEVICE_PROFILE 1u
 
 /**
- * Lists the OpenCL devices. Writes at most `capacity` entries to `infos` (may be NULL when it is 0) and the number
- * there are to `*count`. No device is no failure: `*count` is 0. A platform or device that fails is skipped.
+ * Lists the OpenCL devices. Writes at most `capacity` entries to `infos` (may be NULL when it is 0)
+ * and the number there are to `*count`. No device is no failure: `*count` is 0. A platform or
+ * device that fails is skipped.
  */
-CLATTN_API clattn_status clattn_device_list(clattn_device_info *infos, size_t capacity, size_t *count);
+CLATTN_API clattn_status clattn_device_list(clattn_device_info *infos, size_t capacity,
+                                            size_t *count);
 
-/** Why platforms or devices were skipped by the calling thread's last list or open, one per line; "" for none. */
+/** Why platforms or devices were skipped by the calling thread's last list or open, one per line;
+ * "" for none. */
 CLATTN_API const char *clattn_device_skipped(void);
 
 /**
  * Opens a device; `*out` is the caller's to close, NULL after a failure.
  *
- * @param spec   an index of the list, a part of a name in any case ("pocl" also matches platform names), "reference",
- *               or NULL: what the environment variable CLATTN_DEVICE says, else the best kind with the lowest index.
+ * @param spec   an index of the list, a part of a name in any case ("pocl" also matches platform
+ * names), "reference", or NULL: what the environment variable CLATTN_DEVICE says, else the best
+ * kind with the lowest index.
  * @param flags  0 or CLATTN_DEVICE_PROFILE.
- * @return CLATTN_E_NO_DEVICE when there is no device at all, CLATTN_E_ARGUMENT when `spec` fits none or several.
+ * @return CLATTN_E_NO_DEVICE when there is no device at all, CLATTN_E_ARGUMENT when `spec` fits
+ * none or several.
  */
 CLATTN_API clattn_status clattn_device_open(clattn_device **out, const char *spec, uint32_t flags);
 

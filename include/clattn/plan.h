@@ -1,5 +1,5 @@
-/* plan.h: a description made ready for one device. Describing is cheap; planning checks, chooses and builds;
- * running enqueues. */
+/* plan.h: a description made ready for one device. Describing is cheap; planning checks, chooses
+ * and builds; running enqueues. */
 #ifndef CLATTN_PLAN_H
 #define CLATTN_PLAN_H
 
@@ -12,28 +12,33 @@ extern "C" {
 typedef struct clattn_plan clattn_plan;
 
 /**
- * Makes a plan: checks the description, takes the first variant that accepts it, builds its kernels (or loads them from
- * the user's cache). `*out` is the caller's to destroy before the device is closed, and NULL after a failure.
+ * Makes a plan: checks the description, takes the first variant that accepts it, builds its kernels
+ * (or loads them from the user's cache). `*out` is the caller's to destroy before the device is
+ * closed, and NULL after a failure.
  *
- * @return CLATTN_E_ARGUMENT for a bad desc, CLATTN_E_UNSUPPORTED when no variant takes it, CLATTN_E_BUILD.
+ * @return CLATTN_E_ARGUMENT for a bad desc, CLATTN_E_UNSUPPORTED when no variant takes it,
+ * CLATTN_E_BUILD.
  */
 CLATTN_API clattn_status clattn_plan_create(clattn_plan **out, clattn_device *device,
                                             const clattn_attention_desc *desc);
 
 /**
- * Enqueues the plan on the device's queue. B, S, T, lengths and strides may differ from call to call. Host tensors are
- * read and written when the queue gets there: leave them alone until clattn_device_finish(). One thread per plan at a
- * time; a device takes plans of many threads. A host output that is not dense, and the reference, finish inside the call.
+ * Enqueues the plan on the device's queue. B, S, T, lengths and strides may differ from call to
+ * call. Host tensors are read and written when the queue gets there: leave them alone until
+ * clattn_device_finish(). One thread per plan at a time; a device takes plans of many threads. A
+ * host output that is not dense, and the reference, finish inside the call.
  */
 CLATTN_API clattn_status clattn_plan_run(clattn_plan *plan, const clattn_attention_args *args);
 
 /** The name of the chosen variant: "staged", "reference", ... */
 CLATTN_API const char *clattn_plan_variant(const clattn_plan *plan);
 
-/** One line per variant of the dispatch table, in order: its name and "chosen", or the reason of its refusal. */
+/** One line per variant of the dispatch table, in order: its name and "chosen", or the reason of
+ * its refusal. */
 CLATTN_API const char *clattn_plan_explain(const clattn_plan *plan);
 
-/** Floating-point operations of the two products of `args`: 2*B*Hq*S*T*(D + Dv); masked pairs count too. */
+/** Floating-point operations of the two products of `args`: 2*B*Hq*S*T*(D + Dv); masked pairs count
+ * too. */
 CLATTN_API double clattn_plan_flops(const clattn_plan *plan, const clattn_attention_args *args);
 
 /** How long one kernel of a plan took, summed over its launches of one run. */
@@ -44,10 +49,12 @@ typedef struct clattn_timing {
 } clattn_timing;
 
 /**
- * The times of the last run, kernel by kernel, on a device opened with CLATTN_DEVICE_PROFILE; waits for that run. Writes
- * at most `capacity` entries and their number to `*count`; 0 without profiling.
+ * The times of the last run, kernel by kernel, on a device opened with CLATTN_DEVICE_PROFILE; waits
+ * for that run. Writes at most `capacity` entries and their number to `*count`; 0 without
+ * profiling.
  */
-CLATTN_API clattn_status clattn_plan_timing(clattn_plan *plan, clattn_timing *timings, size_t capacity, size_t *count);
+CLATTN_API clattn_status clattn_plan_timing(clattn_plan *plan, clattn_timing *timings,
+                                            size_t capacity, size_t *count);
 
 /** Destroys a plan; runs that are under way go on and finish. NULL is fine. */
 CLATTN_API void clattn_plan_destroy(clattn_plan *plan);

@@ -1,7 +1,8 @@
-/* reference.h: the same descriptions on the CPU, in double (long double for f64), written to be right.
+/* reference.h: the same descriptions on the CPU, in double (long double for f64), written to be
+ * right.
  *
- * verify is the judge of every other path: it runs a description on a device and on the reference, and holds the
- * device's error against a budget that is derived, not guessed (docs/numerics.md). */
+ * verify is the judge of every other path: it runs a description on a device and on the reference,
+ * and holds the device's error against a budget that is derived, not guessed (docs/numerics.md). */
 #ifndef CLATTN_REFERENCE_H
 #define CLATTN_REFERENCE_H
 
@@ -12,29 +13,33 @@ extern "C" {
 #endif
 
 /** Computes `desc` on host tensors. The outputs are rounded once, at the end. */
-CLATTN_API clattn_status clattn_reference_run(const clattn_attention_desc *desc, const clattn_attention_args *args);
+CLATTN_API clattn_status clattn_reference_run(const clattn_attention_desc *desc,
+                                              const clattn_attention_args *args);
 
 /** One output of a verified call. Errors are absolute, in the output's unit. */
 typedef struct clattn_verdict {
     const char *name; /* "output", "weights", "scores", "lse" */
-    double error;     /* the largest |device - reference|; infinity where only one of them is NaN or infinite */
-    double bound;     /* 2 * error of a plain pass in the same precision + 8u(1 + max|s|/4) max|v| + one last place */
-    size_t worst;     /* row-major index of the element with the largest error */
-    size_t checked;   /* elements compared */
-    int ok;           /* error <= bound */
+    double error;     /* the largest |device - reference|; infinity where only one of them is NaN or
+                         infinite */
+    double bound; /* 2 * error of a plain pass in the same precision + 8u(1 + max|s|/4) max|v| + one
+                     last place */
+    size_t worst; /* row-major index of the element with the largest error */
+    size_t checked; /* elements compared */
+    int ok;         /* error <= bound */
 } clattn_verdict;
 
 /** What clattn_verify() found. */
 typedef struct clattn_report {
-    int ok;              /* all verdicts are */
-    size_t rows;         /* rows of queries checked, of B*Hq*S */
-    size_t count;        /* verdicts */
+    int ok;       /* all verdicts are */
+    size_t rows;  /* rows of queries checked, of B*Hq*S */
+    size_t count; /* verdicts */
     clattn_verdict verdicts[4];
 } clattn_report;
 
 /**
- * Judges outputs: `args` has host tensors only, with the outputs of `desc` already computed somewhere. `rows` rows,
- * spread evenly over B*Hq*S, are recomputed by the reference; 0: all of them.
+ * Judges outputs: `args` has host tensors only, with the outputs of `desc` already computed
+ * somewhere. `rows` rows, spread evenly over B*Hq*S, are recomputed by the reference; 0: all of
+ * them.
  */
 CLATTN_API clattn_status clattn_verify(clattn_report *report, const clattn_attention_desc *desc,
                                        const clattn_attention_args *args, size_t rows);

@@ -27,7 +27,7 @@ int cli_open_device(clattn_device **out, const char **warning, const char *spec)
     if (status != CLATTN_E_NO_DEVICE)
         return cli_check(status);
     if (named)
-        return cli_fail(CLI_BAD_INPUT, "%s", clattn_last_error());
+        return cli_fail(CLI_BAD_INPUT, "'%s': %s", spec ? spec : variable, clattn_last_error());
     if (is_set("CLATTN_REQUIRE_DEVICE"))
         return cli_check(status);
     *warning = "no OpenCL device was found: the reference, plain C on the host, takes over";

@@ -142,12 +142,7 @@ static int add_entries(cli_contest *contest, cli_stand *stand, const cli_call *c
         return add_all_variants(contest, stand, call, options->rounds);
     for (size_t i = 0; result == CLI_DONE && (name = list_item(options->variants, i)) != NULL;
          i++) {
-        if (name[0])
-            result = add_entry(contest, stand, name, call, options->rounds);
-        else
-            result = cli_fail(CLI_BAD_INPUT,
-                              "--variants: '%s'; expected names with commas between them, or all",
-                              options->variants);
+        result = add_entry(contest, stand, name, call, options->rounds);
         free(name);
     }
     return result;

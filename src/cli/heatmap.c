@@ -39,11 +39,13 @@ static const colour anchors[] = {
 static const colour ink = {0.13, 0.13, 0.15}, grey = {0.45, 0.45, 0.48},
                     nothing = {0.90, 0.90, 0.90};
 
+#define PI 3.14159265358979
+
 /* Where everything stands. */
 typedef struct placement {
     double cell, left, top, wide, high; /* the matrix; cells are square */
     double font;                        /* of labels */
-    double slant;                       /* of column labels, in radians */
+    double slant;                       /* of column labels, in radians; 0: centred numbers */
     size_t row_step, column_step;       /* every how many a label fits */
     double bar_left, bar_high;
     double width, height; /* of the picture */
@@ -112,6 +114,23 @@ static double widest_label(cairo_t *c, char *const *labels, size_t count, size_t
     return widest;
 }
 
+/* Every how many a label fits, when one takes the room of `room` cells; numbers go in round steps.
+ */
+static size_t label_step(double room, char *const *labels)
+{
+    static const size_t round_steps[] = {1, 2, 5};
+    size_t power = 1;
+    if (labels)
+        return (size_t)fmax(1, ceil(room));
+    for (size_t i = 0;; i++) {
+        size_t step = round_steps[i % 3] * power;
+        if ((double)step >= room)
+            return step;
+        if (i % 3 == 2)
+            power *= 10;
+    }
+}
+
 static void find_range(const cli_heatmap *map, placement *p)
 {
     p->low = 0;
@@ -139,11 +158,17 @@ static void place(cairo_t *c, const cli_heatmap *map, placement *p)
     p->font = fmin(12, fmax(8, 0.62 * p->cell));
     p->wide = p->cell * (double)map->columns;
     p->high = p->cell * (double)map->rows;
-    p->row_step = (size_t)ceil(1.1 * p->font / p->cell);
-    p->slant = p->cell >= 1.5 * p->font || !map->column_labels ? 0.25 * 3.14159265358979
-                                                               : 0.5 * 3.14159265358979;
-    p->column_step = (size_t)ceil((p->slant < 1 ? 1.5 : 1.1) * p->font / p->cell);
     set_font(c, p->font, 0);
+    p->row_step = label_step(1.1 * p->font / p->cell, map->row_labels);
+    if (!map->column_labels) {
+        double widest = widest_label(c, NULL, map->columns, 1);
+        p->slant = 0;
+        p->column_step = label_step((widest + p->font) / p->cell, NULL);
+    } else {
+        p->slant = p->cell >= 1.5 * p->font ? 0.25 * PI : 0.5 * PI;
+        p->column_step =
+            label_step((p->slant < 1 ? 1.5 : 1.1) * p->font / p->cell, map->column_labels);
+    }
     double rows_wide = widest_label(c, map->row_labels, map->rows, p->row_step);
     double columns_high =
         widest_label(c, map->column_labels, map->columns, p->column_step) * sin(p->slant) +
@@ -261,7 +286,10 @@ static void draw_labels(cairo_t *c, const cli_heatmap *map, const placement *p)
         cairo_save(c);
         cairo_translate(c, p->left + ((double)j + 0.5) * p->cell, p->top - LABEL_GAP);
         cairo_rotate(c, -p->slant);
-        cairo_move_to(c, 0, 0.5 * (f.ascent - f.descent));
+        if (p->slant > 0)
+            cairo_move_to(c, 0, 0.5 * (f.ascent - f.descent));
+        else
+            cairo_move_to(c, -0.5 * text_width(c, text), 0);
         cairo_show_text(c, text);
         cairo_restore(c);
     }

@@ -288,6 +288,10 @@ static int apply(cli_options *o, const row *r, const char *value)
         o->has_shape = 1;
         return parse_integers(o->shape, 7, r->name, "B,Hq,Hkv,S,T,D,Dv", value, 0);
     case VARIANTS:
+        if (value[0] == ',' || value[strlen(value) - 1] == ',' || strstr(value, ",,"))
+            return cli_fail(CLI_BAD_INPUT,
+                            "--variants: '%s'; expected names with commas between them, or all",
+                            value);
         o->variants = value;
         break;
     case ROUNDS:

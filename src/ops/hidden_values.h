@@ -4,12 +4,15 @@
 
 #include "op.h"
 
-clattn_status clattn__hidden_values_create(clattn__kernel *kernel, clattn_device *device, clattn_dtype dtype);
+clattn_status clattn__hidden_values_create(clattn__kernel *kernel, clattn_device *device,
+                                           clattn_dtype dtype);
 
-/* Adds to call->output what the product left out: values that are not finite and may be seen. `weights` are the product's,
- * [B*Hkv][group*S][stride]; `flags` are those of packing the values by columns in panels of `width`. */
-clattn_status clattn__hidden_values_run(clattn__kernel *kernel, clattn_device *device, clattn__timeline *timeline,
-                                        const clattn__problem *problem, const clattn__call *call, cl_mem weights,
-                                        int64_t stride, cl_mem flags, int64_t width);
+/* Adds to call->output what the product left out: values that are not finite and may be seen.
+ * `weights` are the product's, [B*Hkv][group*S][stride]; `flags` are those of packing the values by
+ * columns in panels of `width`. */
+clattn_status clattn__hidden_values_run(clattn__kernel *kernel, clattn_device *device,
+                                        clattn__timeline *timeline, const clattn__problem *problem,
+                                        const clattn__call *call, cl_mem weights, int64_t stride,
+                                        cl_mem flags, int64_t width);
 
 #endif

@@ -16,11 +16,13 @@ size_t clattn__sum_size(clattn_dtype dtype)
     return dtype == CLATTN_F64 ? sizeof(cl_double) : sizeof(cl_float);
 }
 
-size_t clattn__common_options(char options[CLATTN__OPTIONS_MAX], const clattn_device *device, clattn_dtype dtype)
+size_t clattn__common_options(char options[CLATTN__OPTIONS_MAX], const clattn_device *device,
+                              clattn_dtype dtype)
 {
-    int length = snprintf(options, CLATTN__OPTIONS_MAX, "-cl-std=CL1.2 -DACC=%s -DVW=%d%s",
-                          dtype == CLATTN_F64 ? "double" : "float", clattn__vector_width(device, dtype),
-                          device->info.fp64 ? " -DDEVICE_FP64=1" : "");
+    int length =
+        snprintf(options, CLATTN__OPTIONS_MAX, "-cl-std=CL1.2 -DACC=%s -DVW=%d%s",
+                 dtype == CLATTN_F64 ? "double" : "float", clattn__vector_width(device, dtype),
+                 device->info.fp64 ? " -DDEVICE_FP64=1" : "");
     assert(length > 0 && length < CLATTN__OPTIONS_MAX);
     return (size_t)length;
 }
@@ -36,7 +38,8 @@ clattn__arg clattn__number_arg(clattn__number *number, clattn_dtype dtype, doubl
 
 clattn_view clattn__view(const clattn_tensor *tensor)
 {
-    if (!clattn__has(tensor)) return (clattn_view){.kind = KIND_ABSENT};
+    if (!clattn__has(tensor))
+        return (clattn_view){.kind = KIND_ABSENT};
     return (clattn_view){.offset = tensor->offset,
                          .batch = tensor->strides[0],
                          .head = tensor->strides[1],
@@ -69,8 +72,10 @@ clattn_status clattn__scratch_reserve(clattn__scratch *scratch, clattn_device *d
 {
     clattn_status status = CLATTN_OK;
     cl_int error = CL_SUCCESS;
-    if (bytes == 0) bytes = 1;
-    if (bytes <= scratch->bytes) goto done;
+    if (bytes == 0)
+        bytes = 1;
+    if (bytes <= scratch->bytes)
+        goto done;
     clattn__scratch_release(scratch);
     scratch->memory = clCreateBuffer(device->context, CL_MEM_READ_WRITE, bytes, NULL, &error);
     TRY_CL("scratch memory: clCreateBuffer", error);
@@ -81,6 +86,7 @@ done:
 
 void clattn__scratch_release(clattn__scratch *scratch)
 {
-    if (scratch->memory) (void)clReleaseMemObject(scratch->memory);
+    if (scratch->memory)
+        (void)clReleaseMemObject(scratch->memory);
     *scratch = (clattn__scratch){0};
 }

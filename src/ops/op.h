@@ -13,7 +13,8 @@
 #define CLATTN__OPTIONS_MAX 256
 
 /* -D options that common.clh asks for; returns their length, for more to be appended. */
-size_t clattn__common_options(char options[CLATTN__OPTIONS_MAX], const clattn_device *device, clattn_dtype dtype);
+size_t clattn__common_options(char options[CLATTN__OPTIONS_MAX], const clattn_device *device,
+                              clattn_dtype dtype);
 
 /* Elements of a kernel's vector for a problem of this type: half as many where sums are doubles. */
 int clattn__vector_width(const clattn_device *device, clattn_dtype dtype);
@@ -29,14 +30,16 @@ typedef union clattn__number {
 clattn__arg clattn__number_arg(clattn__number *number, clattn_dtype dtype, double value);
 
 clattn_view clattn__view(const clattn_tensor *tensor);
-clattn_modifications clattn__modifications(const clattn__problem *problem, const clattn__call *call);
+clattn_modifications clattn__modifications(const clattn__problem *problem,
+                                           const clattn__call *call);
 
 /* Device memory that grows and is kept from run to run. */
 typedef struct clattn__scratch {
     cl_mem memory;
     size_t bytes;
 } clattn__scratch;
-clattn_status clattn__scratch_reserve(clattn__scratch *scratch, clattn_device *device, size_t bytes);
+clattn_status clattn__scratch_reserve(clattn__scratch *scratch, clattn_device *device,
+                                      size_t bytes);
 void clattn__scratch_release(clattn__scratch *scratch);
 
 static inline int64_t clattn__ceil_div(int64_t a, int64_t b)

@@ -13,7 +13,8 @@ clattn_status clattn__pack_create(clattn__kernel *kernel, clattn_device *device,
 
 size_t clattn__packed_count(const clattn_tensor *tensor, const clattn__packing *packing)
 {
-    return (size_t)(tensor->shape[0] * tensor->shape[1] * packing->lanes_padded * packing->depth_padded);
+    return (size_t)(tensor->shape[0] * tensor->shape[1] * packing->lanes_padded *
+                    packing->depth_padded);
 }
 
 size_t clattn__packed_flags(const clattn_tensor *tensor, const clattn__packing *packing)
@@ -22,43 +23,51 @@ size_t clattn__packed_flags(const clattn_tensor *tensor, const clattn__packing *
                     clattn__ceil_div(packing->depth_padded, CLATTN__PACK_DEPTHS));
 }
 
-clattn_status clattn__pack_run(clattn__kernel *kernel, clattn_device *device, clattn__timeline *timeline,
-                               const clattn_tensor *tensor, const clattn__packing *packing, cl_mem packed, cl_mem flags)
+clattn_status clattn__pack_run(clattn__kernel *kernel, clattn_device *device,
+                               clattn__timeline *timeline, const clattn_tensor *tensor,
+                               const clattn__packing *packing, cl_mem packed, cl_mem flags)
 {
-    const int lane_axis = packing->lanes == CLATTN__LANES_ARE_ROWS ? 2 : 3, depth_axis = 5 - lane_axis;
+    const int lane_axis = packing->lanes == CLATTN__LANES_ARE_ROWS ? 2 : 3,
+              depth_axis = 5 - lane_axis;
     const clattn_view view = clattn__view(tensor);
-    const clattn_int heads = tensor->shape[1], lanes = tensor->shape[lane_axis], depths = tensor->shape[depth_axis],
-                     depth_padded = packing->depth_padded, lane_stride = tensor->strides[lane_axis],
+    const clattn_int heads = tensor->shape[1], lanes = tensor->shape[lane_axis],
+                     depths = tensor->shape[depth_axis], depth_padded = packing->depth_padded,
+                     lane_stride = tensor->strides[lane_axis],
                      depth_stride = tensor->strides[depth_axis];
     const cl_int width = (cl_int)packing->width, clean = flags != NULL;
     /* An empty tensor has no memory, and none of it is read. */
     const cl_mem memory = tensor->buffer ? tensor->buffer : packed, marks = flags ? flags : packed;
     const clattn__arg args[] = {
-        CLATTN__ARG(memory), CLATTN__ARG(view),         CLATTN__ARG(packed),      CLATTN__ARG(marks),
-        CLATTN__ARG(heads),  CLATTN__ARG(lanes),        CLATTN__ARG(depths),      CLATTN__ARG(depth_padded),
-        CLATTN__ARG(lane_stride), CLATTN__ARG(depth_stride), CLATTN__ARG(width),  CLATTN__ARG(clean),
+        CLATTN__ARG(memory),       CLATTN__ARG(view),         CLATTN__ARG(packed),
+        CLATTN__ARG(marks),        CLATTN__ARG(heads),        CLATTN__ARG(lanes),
+        CLATTN__ARG(depths),       CLATTN__ARG(depth_padded), CLATTN__ARG(lane_stride),
+        CLATTN__ARG(depth_stride), CLATTN__ARG(width),        CLATTN__ARG(clean),
     };
     const size_t global[3] = {(size_t)(packing->lanes_padded / packing->width),
                               (size_t)clattn__ceil_div(depth_padded, CLATTN__PACK_DEPTHS),
                               (size_t)(tensor->shape[0] * heads)};
     const size_t local[3] = {1, 1, 1};
-    return clattn__launch(device, timeline, kernel, global, local, args, sizeof args / sizeof *args);
+    return clattn__launch(device, timeline, kernel, global, local, args,
+                          sizeof args / sizeof *args);
 }
 
-clattn_status clattn__unpack_create(clattn__kernel *kernel, clattn_device *device, clattn_dtype dtype)
+clattn_status clattn__unpack_create(clattn__kernel *kernel, clattn_device *device,
+                                    clattn_dtype dtype)
 {
     char options[CLATTN__OPTIONS_MAX];
     (void)clattn__common_options(options, device, dtype);
     return clattn__kernel_create(kernel, device, "unpack", options);
 }
 
-clattn_status clattn__unpack_run(clattn__kernel *kernel, clattn_device *device, clattn__timeline *timeline, cl_mem packed,
+clattn_status clattn__unpack_run(clattn__kernel *kernel, clattn_device *device,
+                                 clattn__timeline *timeline, cl_mem packed,
                                  const clattn__call *call, const clattn_tensor *tensor)
 {
     const clattn_view view = clattn__view(tensor);
     const cl_mem memory = tensor->buffer;
     const clattn__arg args[] = {
-        CLATTN__ARG(packed), CLATTN__ARG(call->S), CLATTN__ARG(call->Hkv), CLATTN__ARG(memory), CLATTN__ARG(view),
+        CLATTN__ARG(packed), CLATTN__ARG(call->S), CLATTN__ARG(call->Hkv),
+        CLATTN__ARG(memory), CLATTN__ARG(view),
     };
     const size_t global[3] = {(size_t)tensor->shape[3], (size_t)(call->Hq / call->Hkv * call->S),
                               (size_t)(call->B * call->Hkv)};

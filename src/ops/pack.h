@@ -8,7 +8,10 @@
 #define CLATTN__PACK_DEPTHS 64
 
 /* Which axis of (B, H, rows, columns) becomes the lanes of a panel; the other one is its depth. */
-typedef enum clattn__pack_lanes { CLATTN__LANES_ARE_ROWS, CLATTN__LANES_ARE_COLUMNS } clattn__pack_lanes;
+typedef enum clattn__pack_lanes {
+    CLATTN__LANES_ARE_ROWS,
+    CLATTN__LANES_ARE_COLUMNS
+} clattn__pack_lanes;
 
 /* How a tensor is packed: [B*H][panels][depth_padded][width]. */
 typedef struct clattn__packing {
@@ -18,20 +21,24 @@ typedef struct clattn__packing {
     int64_t lanes_padded; /* lanes, or more: a multiple of width; the rest is zero */
 } clattn__packing;
 
-clattn_status clattn__pack_create(clattn__kernel *kernel, clattn_device *device, clattn_dtype dtype);
+clattn_status clattn__pack_create(clattn__kernel *kernel, clattn_device *device,
+                                  clattn_dtype dtype);
 
 /* Elements of the packed tensor, and of its flags. */
 size_t clattn__packed_count(const clattn_tensor *tensor, const clattn__packing *packing);
 size_t clattn__packed_flags(const clattn_tensor *tensor, const clattn__packing *packing);
 
 /* Packs `tensor`; with `flags` not NULL, what is not finite becomes 0 and is flagged. */
-clattn_status clattn__pack_run(clattn__kernel *kernel, clattn_device *device, clattn__timeline *timeline,
-                               const clattn_tensor *tensor, const clattn__packing *packing, cl_mem packed, cl_mem flags);
+clattn_status clattn__pack_run(clattn__kernel *kernel, clattn_device *device,
+                               clattn__timeline *timeline, const clattn_tensor *tensor,
+                               const clattn__packing *packing, cl_mem packed, cl_mem flags);
 
-clattn_status clattn__unpack_create(clattn__kernel *kernel, clattn_device *device, clattn_dtype dtype);
+clattn_status clattn__unpack_create(clattn__kernel *kernel, clattn_device *device,
+                                    clattn_dtype dtype);
 
 /* Brings [B*Hkv][group*S][columns] to `tensor`. */
-clattn_status clattn__unpack_run(clattn__kernel *kernel, clattn_device *device, clattn__timeline *timeline, cl_mem packed,
+clattn_status clattn__unpack_run(clattn__kernel *kernel, clattn_device *device,
+                                 clattn__timeline *timeline, cl_mem packed,
                                  const clattn__call *call, const clattn_tensor *tensor);
 
 #endif

@@ -7,9 +7,11 @@
 /* Columns of a panel of B. */
 int64_t clattn__product_panel(const clattn_device *device, clattn_dtype dtype);
 
-clattn_status clattn__product_create(clattn__kernel *kernel, clattn_device *device, clattn_dtype dtype);
+clattn_status clattn__product_create(clattn__kernel *kernel, clattn_device *device,
+                                     clattn_dtype dtype);
 
-/* C = alpha * A B for each key head of the call, whose query heads' rows are taken together: M = group * S. */
+/* C = alpha * A B for each key head of the call, whose query heads' rows are taken together: M =
+ * group * S. */
 typedef struct clattn__product {
     cl_mem a; /* [B*Hkv][M][lda] from element a_offset on */
     int64_t a_offset, lda;
@@ -19,7 +21,8 @@ typedef struct clattn__product {
     int64_t N, K;
     double alpha;
 } clattn__product;
-clattn_status clattn__product_run(clattn__kernel *kernel, clattn_device *device, clattn__timeline *timeline,
-                                  clattn_dtype dtype, const clattn__call *call, const clattn__product *product);
+clattn_status clattn__product_run(clattn__kernel *kernel, clattn_device *device,
+                                  clattn__timeline *timeline, clattn_dtype dtype,
+                                  const clattn__call *call, const clattn__product *product);
 
 #endif

@@ -5,11 +5,13 @@
 static size_t group_size(const clattn_device *device)
 {
     size_t group = (size_t)clattn__tuning_for(&device->info)->softmax_group;
-    while (group > device->info.max_work_group && group > 1) group /= 2;
+    while (group > device->info.max_work_group && group > 1)
+        group /= 2;
     return group;
 }
 
-clattn_status clattn__softmax_rows_create(clattn__kernel *kernel, clattn_device *device, clattn_dtype dtype)
+clattn_status clattn__softmax_rows_create(clattn__kernel *kernel, clattn_device *device,
+                                          clattn_dtype dtype)
 {
     char options[CLATTN__OPTIONS_MAX];
     size_t used = clattn__common_options(options, device, dtype);
@@ -17,24 +19,28 @@ clattn_status clattn__softmax_rows_create(clattn__kernel *kernel, clattn_device 
     return clattn__kernel_create(kernel, device, "softmax_rows", options);
 }
 
-/* The memory of a tensor, or some other memory where there is none: the kernel looks at the view's kind first. */
+/* The memory of a tensor, or some other memory where there is none: the kernel looks at the view's
+ * kind first. */
 static cl_mem memory_of(const clattn_tensor *tensor, cl_mem other)
 {
     return tensor->buffer ? tensor->buffer : other;
 }
 
-clattn_status clattn__softmax_rows_run(clattn__kernel *kernel, clattn_device *device, clattn__timeline *timeline,
-                                       const clattn__problem *problem, const clattn__call *call, cl_mem s,
-                                       int64_t stride)
+clattn_status clattn__softmax_rows_run(clattn__kernel *kernel, clattn_device *device,
+                                       clattn__timeline *timeline, const clattn__problem *problem,
+                                       const clattn__call *call, cl_mem s, int64_t stride)
 {
     const clattn_attention_desc *desc = &problem->desc;
     const clattn_modifications modifications = clattn__modifications(problem, call);
-    const cl_int normalize = desc->normalizer == CLATTN_NORMALIZER_SOFTMAX, stage = (cl_int)desc->scores_stage;
+    const cl_int normalize = desc->normalizer == CLATTN_NORMALIZER_SOFTMAX,
+                 stage = (cl_int)desc->scores_stage;
     const cl_mem mask = memory_of(&call->mask, s), bias = memory_of(&call->bias, s),
-                 lengths = memory_of(&call->kv_lengths, s), slopes = memory_of(&call->alibi_slopes, s),
-                 sinks = memory_of(&call->sinks, s), scores = memory_of(&call->scores, s),
-                 weights = memory_of(&call->weights, s), lse = memory_of(&call->lse, s);
-    const clattn_view scores_view = clattn__view(&call->scores), weights_view = clattn__view(&call->weights),
+                 lengths = memory_of(&call->kv_lengths, s),
+                 slopes = memory_of(&call->alibi_slopes, s), sinks = memory_of(&call->sinks, s),
+                 scores = memory_of(&call->scores, s), weights = memory_of(&call->weights, s),
+                 lse = memory_of(&call->lse, s);
+    const clattn_view scores_view = clattn__view(&call->scores),
+                      weights_view = clattn__view(&call->weights),
                       lse_view = clattn__view(&call->lse);
     clattn__number softcap;
     const clattn__arg args[] = {
@@ -58,7 +64,9 @@ clattn_status clattn__softmax_rows_run(clattn__kernel *kernel, clattn_device *de
         CLATTN__ARG(lse_view),
     };
     const size_t group = group_size(device);
-    const size_t global[3] = {group, (size_t)(call->Hq / call->Hkv * call->S), (size_t)(call->B * call->Hkv)};
+    const size_t global[3] = {group, (size_t)(call->Hq / call->Hkv * call->S),
+                              (size_t)(call->B * call->Hkv)};
     const size_t local[3] = {group, 1, 1};
-    return clattn__launch(device, timeline, kernel, global, local, args, sizeof args / sizeof *args);
+    return clattn__launch(device, timeline, kernel, global, local, args,
+                          sizeof args / sizeof *args);
 }

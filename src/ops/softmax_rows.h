@@ -4,11 +4,13 @@
 
 #include "op.h"
 
-clattn_status clattn__softmax_rows_create(clattn__kernel *kernel, clattn_device *device, clattn_dtype dtype);
+clattn_status clattn__softmax_rows_create(clattn__kernel *kernel, clattn_device *device,
+                                          clattn_dtype dtype);
 
-/* Turns the scores in `scores`, [B*Hkv][group*S][stride], into weights, and writes what else the call asks for. */
-clattn_status clattn__softmax_rows_run(clattn__kernel *kernel, clattn_device *device, clattn__timeline *timeline,
-                                       const clattn__problem *problem, const clattn__call *call, cl_mem scores,
-                                       int64_t stride);
+/* Turns the scores in `scores`, [B*Hkv][group*S][stride], into weights, and writes what else the
+ * call asks for. */
+clattn_status clattn__softmax_rows_run(clattn__kernel *kernel, clattn_device *device,
+                                       clattn__timeline *timeline, const clattn__problem *problem,
+                                       const clattn__call *call, cl_mem scores, int64_t stride);
 
 #endif

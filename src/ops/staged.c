@@ -1,9 +1,9 @@
-/* staged.c: the variant `staged`: pack, scores, rows, weighted sum. It takes any problem on any device, and its products
- * are made for CPU-like ones.
+/* staged.c: the variant `staged`: pack, scores, rows, weighted sum. It takes any problem on any
+ * device, and its products are made for CPU-like ones.
  *
  *   query ----------> (packed) --+
- *   key ------------> panels ----+--> scores --> softmax_rows --> weights --+--> output --> hidden_values
- *   value ----------> panels ----------------------------------------------+
+ *   key ------------> panels ----+--> scores --> softmax_rows --> weights --+--> output -->
+ * hidden_values value ----------> panels ----------------------------------------------+
  */
 #include "hidden_values.h"
 #include "pack.h"
@@ -17,11 +17,12 @@
 typedef struct staged {
     clattn__kernel pack, product, softmax_rows, hidden_values;
     clattn__scratch query, key, value, flags, scores;
-    int64_t panel; /* columns of a panel of the product */
+    int64_t panel;   /* columns of a panel of the product */
     size_t sum_size; /* bytes of the type in which sums are kept */
 } staged;
 
-static bool accepts(const clattn_device *device, const clattn__problem *problem, bool forced, char *reason, size_t size)
+static bool accepts(const clattn_device *device, const clattn__problem *problem, bool forced,
+                    char *reason, size_t size)
 {
     (void)forced;
     if (clattn__is_reference(device)) {
@@ -38,7 +39,8 @@ static bool accepts(const clattn_device *device, const clattn__problem *problem,
 static void release(void *state)
 {
     staged *s = state;
-    if (!s) return;
+    if (!s)
+        return;
     clattn__kernel_release(&s->pack);
     clattn__kernel_release(&s->product);
     clattn__kernel_release(&s->softmax_rows);
@@ -63,19 +65,22 @@ static clattn_status prepare(void **state, clattn_device *device, const clattn__
     TRY(clattn__pack_create(&s->pack, device, dtype));
     TRY(clattn__product_create(&s->product, device, dtype));
     TRY(clattn__softmax_rows_create(&s->softmax_rows, device, dtype));
-    if (clattn__problem_hides_keys(problem)) TRY(clattn__hidden_values_create(&s->hidden_values, device, dtype));
+    if (clattn__problem_hides_keys(problem))
+        TRY(clattn__hidden_values_create(&s->hidden_values, device, dtype));
 done:
     return status;
 }
 
 static clattn__packing key_packing(const staged *s, const clattn__call *call)
 {
-    return (clattn__packing){CLATTN__LANES_ARE_ROWS, s->panel, call->D, clattn__round_up(call->T, s->panel)};
+    return (clattn__packing){CLATTN__LANES_ARE_ROWS, s->panel, call->D,
+                             clattn__round_up(call->T, s->panel)};
 }
 
 static clattn__packing value_packing(const staged *s, const clattn__call *call)
 {
-    return (clattn__packing){CLATTN__LANES_ARE_COLUMNS, s->panel, call->T, clattn__round_up(call->Dv, s->panel)};
+    return (clattn__packing){CLATTN__LANES_ARE_COLUMNS, s->panel, call->T,
+                             clattn__round_up(call->Dv, s->panel)};
 }
 
 /* Scores are what grows as a square; the packed tensors are about as large as the caller's. */
@@ -92,7 +97,8 @@ static bool fits(const void *state, const clattn_device *device, const clattn__c
            (one_row || scores <= clattn__tuning_for(&device->info)->scratch);
 }
 
-/* True when the rows of all heads lie one behind the other in the type of the sums, as the product reads them. */
+/* True when the rows of all heads lie one behind the other in the type of the sums, as the product
+ * reads them. */
 static bool rows_are_ready(const clattn_tensor *query, clattn_dtype sums)
 {
     int64_t row = query->strides[2];
@@ -103,14 +109,17 @@ static bool rows_are_ready(const clattn_tensor *query, clattn_dtype sums)
 }
 
 static clattn_status make_scores(staged *s, clattn_device *device, const clattn__problem *problem,
-                                 const clattn__call *call, clattn__timeline *timeline, int64_t stride)
+                                 const clattn__call *call, clattn__timeline *timeline,
+                                 int64_t stride)
 {
     clattn_status status = CLATTN_OK;
-    const clattn_dtype dtype = problem->desc.dtype, sums = dtype == CLATTN_F64 ? CLATTN_F64 : CLATTN_F32;
+    const clattn_dtype dtype = problem->desc.dtype,
+                       sums = dtype == CLATTN_F64 ? CLATTN_F64 : CLATTN_F32;
     const size_t size = clattn__sum_size(dtype);
     if (problem->desc.score == CLATTN_SCORE_GIVEN) {
         const clattn__packing rows = {CLATTN__LANES_ARE_ROWS, 1, stride, call->S};
-        return clattn__pack_run(&s->pack, device, timeline, &call->given_scores, &rows, s->scores.memory, NULL);
+        return clattn__pack_run(&s->pack, device, timeline, &call->given_scores, &rows,
+                                s->scores.memory, NULL);
     }
     const clattn__packing key = key_packing(s, call);
     TRY(clattn__scratch_reserve(&s->key, device, clattn__packed_count(&call->key, &key) * size));
@@ -130,8 +139,10 @@ static clattn_status make_scores(staged *s, clattn_device *device, const clattn_
                                    .kind = (clattn_int)sums};
     if (!rows_are_ready(&call->query, sums)) {
         const clattn__packing query = {CLATTN__LANES_ARE_ROWS, 1, call->D, call->S};
-        TRY(clattn__scratch_reserve(&s->query, device, clattn__packed_count(&call->query, &query) * size));
-        TRY(clattn__pack_run(&s->pack, device, timeline, &call->query, &query, s->query.memory, NULL));
+        TRY(clattn__scratch_reserve(&s->query, device,
+                                    clattn__packed_count(&call->query, &query) * size));
+        TRY(clattn__pack_run(&s->pack, device, timeline, &call->query, &query, s->query.memory,
+                             NULL));
         product.a = s->query.memory;
         product.a_offset = 0;
         product.lda = call->D;
@@ -142,15 +153,17 @@ done:
 }
 
 static clattn_status make_output(staged *s, clattn_device *device, const clattn__problem *problem,
-                                 const clattn__call *call, clattn__timeline *timeline, int64_t stride)
+                                 const clattn__call *call, clattn__timeline *timeline,
+                                 int64_t stride)
 {
     clattn_status status = CLATTN_OK;
     const clattn_dtype dtype = problem->desc.dtype;
     const clattn__packing value = value_packing(s, call);
     const bool hides = clattn__problem_hides_keys(problem);
-    TRY(clattn__scratch_reserve(&s->value, device,
-                                clattn__packed_count(&call->value, &value) * clattn__sum_size(dtype)));
-    if (hides) TRY(clattn__scratch_reserve(&s->flags, device, clattn__packed_flags(&call->value, &value)));
+    TRY(clattn__scratch_reserve(
+        &s->value, device, clattn__packed_count(&call->value, &value) * clattn__sum_size(dtype)));
+    if (hides)
+        TRY(clattn__scratch_reserve(&s->flags, device, clattn__packed_flags(&call->value, &value)));
     TRY(clattn__pack_run(&s->pack, device, timeline, &call->value, &value, s->value.memory,
                          hides ? s->flags.memory : NULL));
     const clattn__product product = {.a = s->scores.memory,
@@ -163,23 +176,26 @@ static clattn_status make_output(staged *s, clattn_device *device, const clattn_
                                      .alpha = 1.0};
     TRY(clattn__product_run(&s->product, device, timeline, dtype, call, &product));
     if (hides)
-        TRY(clattn__hidden_values_run(&s->hidden_values, device, timeline, problem, call, s->scores.memory, stride,
-                                      s->flags.memory, s->panel));
+        TRY(clattn__hidden_values_run(&s->hidden_values, device, timeline, problem, call,
+                                      s->scores.memory, stride, s->flags.memory, s->panel));
 done:
     return status;
 }
 
-static clattn_status run(void *state, clattn_device *device, const clattn__problem *problem, const clattn__call *call,
-                         clattn__timeline *timeline)
+static clattn_status run(void *state, clattn_device *device, const clattn__problem *problem,
+                         const clattn__call *call, clattn__timeline *timeline)
 {
     staged *s = state;
     clattn_status status = CLATTN_OK;
     const int64_t stride = key_packing(s, call).lanes_padded;
-    const size_t scores = (size_t)(call->B * call->Hq * call->S * stride) * clattn__sum_size(problem->desc.dtype);
+    const size_t scores =
+        (size_t)(call->B * call->Hq * call->S * stride) * clattn__sum_size(problem->desc.dtype);
     TRY(clattn__scratch_reserve(&s->scores, device, scores));
     TRY(make_scores(s, device, problem, call, timeline, stride));
-    TRY(clattn__softmax_rows_run(&s->softmax_rows, device, timeline, problem, call, s->scores.memory, stride));
-    if (clattn__has(&call->output)) TRY(make_output(s, device, problem, call, timeline, stride));
+    TRY(clattn__softmax_rows_run(&s->softmax_rows, device, timeline, problem, call,
+                                 s->scores.memory, stride));
+    if (clattn__has(&call->output))
+        TRY(make_output(s, device, problem, call, timeline, stride));
 done:
     return status;
 }

@@ -29,17 +29,21 @@ static double scalar(const clattn_tensor *from, int64_t at)
 }
 
 /* Bounds are compared before they are added up: a window may be as wide as an int64. */
-static key_range visible_keys(const clattn__problem *problem, const clattn__call *call, int64_t b, int64_t i)
+static key_range visible_keys(const clattn__problem *problem, const clattn__call *call, int64_t b,
+                              int64_t i)
 {
     const clattn_attention_desc *desc = &problem->desc;
     key_range range = {.begin = 0, .end = call->T, .position = i};
     if (clattn__has(&call->kv_lengths)) {
         int64_t length = clattn__integer_load(call->kv_lengths.dtype, call->kv_lengths.host,
                                               (size_t)clattn__at(&call->kv_lengths, b, 0, 0, 0));
-        if (length < range.end) range.end = length < 0 ? 0 : length;
+        if (length < range.end)
+            range.end = length < 0 ? 0 : length;
     }
-    if (desc->alignment == CLATTN_BOTTOM_RIGHT) range.position += range.end - call->S;
-    if (desc->flags & CLATTN_CAUSAL && range.position + 1 < range.end) range.end = range.position + 1;
+    if (desc->alignment == CLATTN_BOTTOM_RIGHT)
+        range.position += range.end - call->S;
+    if (desc->flags & CLATTN_CAUSAL && range.position + 1 < range.end)
+        range.end = range.position + 1;
     if (desc->flags & CLATTN_WINDOW) {
         if (desc->window_left >= 0 && range.position > desc->window_left)
             range.begin = range.position - desc->window_left;
@@ -50,57 +54,66 @@ static key_range visible_keys(const clattn__problem *problem, const clattn__call
 }
 
 #define REAL float
-#define R_(name) name##_in_float
-#define M_(name) name##f
+#define NAMED(name) name##_in_float
+#define MATH(name) name##f
 #include "pass.inc"
 #undef REAL
-#undef R_
-#undef M_
+#undef NAMED
+#undef MATH
 
 #define REAL double
-#define R_(name) name##_in_double
-#define M_(name) name
+#define NAMED(name) name##_in_double
+#define MATH(name) name
 #include "pass.inc"
 #undef REAL
-#undef R_
-#undef M_
+#undef NAMED
+#undef MATH
 
 #define REAL long double
-#define R_(name) name##_in_long_double
-#define M_(name) name##l
+#define NAMED(name) name##_in_long_double
+#define MATH(name) name##l
 #include "pass.inc"
 #undef REAL
-#undef R_
-#undef M_
+#undef NAMED
+#undef MATH
 
 static size_t real_size(clattn__real real)
 {
-    return real == CLATTN__FLOAT ? sizeof(float) : real == CLATTN__DOUBLE ? sizeof(double) : sizeof(long double);
+    return real == CLATTN__FLOAT    ? sizeof(float)
+           : real == CLATTN__DOUBLE ? sizeof(double)
+                                    : sizeof(long double);
 }
 
 /* NULL also when the product leaves size_t; never NULL for no elements. */
 static void *make_array(int64_t rows, int64_t columns, size_t size)
 {
     size_t count = (size_t)rows;
-    if (columns && count > SIZE_MAX / (size_t)columns) return NULL;
+    if (columns && count > SIZE_MAX / (size_t)columns)
+        return NULL;
     count *= (size_t)columns;
     return calloc(count ? count : 1, size);
 }
 
 static bool make_row(clattn__row *row, const clattn__call *call, size_t size)
 {
-    int64_t halvings = 1; /* one to spare: the deepest call is handed a row that it does not touch */
+    int64_t halvings =
+        1; /* one to spare: the deepest call is handed a row that it does not touch */
     for (int64_t keys = call->T; keys > STRAIGHT_RUN; keys -= keys / 2)
         halvings++;
-    return (row->query = make_array(call->D, 1, size)) && (row->raw = make_array(call->T, 1, size)) &&
-           (row->capped = make_array(call->T, 1, size)) && (row->modified = make_array(call->T, 1, size)) &&
-           (row->added = make_array(call->T, 1, size)) && (row->weights = make_array(call->T, 1, size)) &&
-           (row->output = make_array(call->Dv, 1, size)) && (row->sums = make_array(halvings, call->Dv, size)) &&
+    return (row->query = make_array(call->D, 1, size)) &&
+           (row->raw = make_array(call->T, 1, size)) &&
+           (row->capped = make_array(call->T, 1, size)) &&
+           (row->modified = make_array(call->T, 1, size)) &&
+           (row->added = make_array(call->T, 1, size)) &&
+           (row->weights = make_array(call->T, 1, size)) &&
+           (row->output = make_array(call->Dv, 1, size)) &&
+           (row->sums = make_array(halvings, call->Dv, size)) &&
            (row->lse = make_array(1, 1, size)) && (row->visible = make_array(call->T, 1, 1));
 }
 
-clattn_status clattn__pass_init(clattn__pass *pass, clattn__real real, const clattn__problem *problem,
-                                const clattn__call *call, size_t threads)
+clattn_status clattn__pass_init(clattn__pass *pass, clattn__real real,
+                                const clattn__problem *problem, const clattn__call *call,
+                                size_t threads)
 {
     clattn_status status = CLATTN_OK;
     const size_t size = real_size(real);
@@ -122,8 +135,8 @@ void clattn__pass_free(clattn__pass *pass)
 {
     for (size_t t = 0; t < pass->threads; t++) {
         clattn__row *row = &pass->rows[t];
-        void *arrays[] = {row->query,  row->raw,  row->capped, row->modified, row->added, row->weights,
-                          row->output, row->sums, row->lse,    row->visible};
+        void *arrays[] = {row->query,   row->raw,    row->capped, row->modified, row->added,
+                          row->weights, row->output, row->sums,   row->lse,      row->visible};
         for (size_t a = 0; a < sizeof arrays / sizeof *arrays; a++)
             free(arrays[a]);
     }
@@ -137,19 +150,32 @@ void clattn__pass_free(clattn__pass *pass)
 void clattn__pass_load_head(clattn__pass *pass, int64_t b, int64_t g)
 {
     switch (pass->real) {
-    case CLATTN__FLOAT: load_head_in_float(pass, b, g); break;
-    case CLATTN__DOUBLE: load_head_in_double(pass, b, g); break;
-    case CLATTN__LONG_DOUBLE: load_head_in_long_double(pass, b, g); break;
+    case CLATTN__FLOAT:
+        load_head_in_float(pass, b, g);
+        break;
+    case CLATTN__DOUBLE:
+        load_head_in_double(pass, b, g);
+        break;
+    case CLATTN__LONG_DOUBLE:
+        load_head_in_long_double(pass, b, g);
+        break;
     }
 }
 
-const clattn__row *clattn__pass_row(clattn__pass *pass, size_t thread, int64_t b, int64_t h, int64_t i)
+const clattn__row *clattn__pass_row(clattn__pass *pass, size_t thread, int64_t b, int64_t h,
+                                    int64_t i)
 {
     clattn__row *row = &pass->rows[thread];
     switch (pass->real) {
-    case CLATTN__FLOAT: compute_row_in_float(pass, row, b, h, i); break;
-    case CLATTN__DOUBLE: compute_row_in_double(pass, row, b, h, i); break;
-    case CLATTN__LONG_DOUBLE: compute_row_in_long_double(pass, row, b, h, i); break;
+    case CLATTN__FLOAT:
+        compute_row_in_float(pass, row, b, h, i);
+        break;
+    case CLATTN__DOUBLE:
+        compute_row_in_double(pass, row, b, h, i);
+        break;
+    case CLATTN__LONG_DOUBLE:
+        compute_row_in_long_double(pass, row, b, h, i);
+        break;
     }
     return row;
 }
@@ -157,9 +183,12 @@ const clattn__row *clattn__pass_row(clattn__pass *pass, size_t thread, int64_t b
 long double clattn__pass_value(const clattn__pass *pass, const void *array, int64_t index)
 {
     switch (pass->real) {
-    case CLATTN__FLOAT: return (long double)((const float *)array)[index];
-    case CLATTN__DOUBLE: return (long double)((const double *)array)[index];
-    case CLATTN__LONG_DOUBLE: break;
+    case CLATTN__FLOAT:
+        return (long double)((const float *)array)[index];
+    case CLATTN__DOUBLE:
+        return (long double)((const double *)array)[index];
+    case CLATTN__LONG_DOUBLE:
+        break;
     }
     return ((const long double *)array)[index];
 }
@@ -167,9 +196,12 @@ long double clattn__pass_value(const clattn__pass *pass, const void *array, int6
 const void *clattn__pass_scores(const clattn__pass *pass, const clattn__row *row)
 {
     switch (pass->problem->desc.scores_stage) {
-    case CLATTN_SCORES_RAW: return row->raw;
-    case CLATTN_SCORES_CAPPED: return row->capped;
-    case CLATTN_SCORES_MODIFIED: break;
+    case CLATTN_SCORES_RAW:
+        return row->raw;
+    case CLATTN_SCORES_CAPPED:
+        return row->capped;
+    case CLATTN_SCORES_MODIFIED:
+        break;
     }
     return row->modified;
 }
@@ -184,8 +216,11 @@ void clattn__walk_rows(const clattn__walk *walk)
 {
     const clattn__call *call = walk->call;
     const int64_t all = call->B * call->Hq * call->S;
-    const int64_t head_rows = call->Hkv ? call->Hq / call->Hkv * call->S : 0; /* query heads share a head (arXiv:2305.13245) */
+    /* Query heads share a head (arXiv:2305.13245). */
+    const int64_t head_rows = call->Hq / call->Hkv * call->S;
     int64_t begin = 0, end;
+    if (head_rows == 0)
+        return;
     for (; begin < walk->rows; begin = end) {
         const int64_t head = row_of_sample(begin, walk->rows, all) / head_rows;
         end = begin + 1;
@@ -199,7 +234,8 @@ void clattn__walk_rows(const clattn__walk *walk)
 #ifdef _OPENMP
             thread = (size_t)omp_get_thread_num();
 #endif
-            walk->visit_row(walk->state, thread, row / call->S / call->Hq, row / call->S % call->Hq, row % call->S);
+            walk->visit_row(walk->state, thread, row / call->S / call->Hq, row / call->S % call->Hq,
+                            row % call->S);
         }
     }
 }
@@ -208,12 +244,17 @@ size_t clattn__walk_threads(const clattn__call *call, int64_t rows)
 {
     size_t threads = 1;
 #ifdef _OPENMP
-    /* A thread costs some ten microseconds to wake for each head; below this work it does not pay. */
+    /* A thread costs some ten microseconds to wake for each head; below this work it does not pay.
+     */
     const double worth = 1e5;
     const int most = omp_get_max_threads();
-    if ((double)rows * (double)call->T * (double)(call->D + call->Dv) / (double)(call->B * call->Hkv) > worth && most > 1)
+    if ((double)rows * (double)call->T * (double)(call->D + call->Dv) /
+                (double)(call->B * call->Hkv) >
+            worth &&
+        most > 1)
         threads = (size_t)most;
-    if ((int64_t)threads > rows) threads = (size_t)rows;
+    if ((int64_t)threads > rows)
+        threads = (size_t)rows;
 #else
     (void)call;
     (void)rows;

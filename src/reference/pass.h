@@ -1,5 +1,6 @@
-/* pass.h: attention row by row in one precision. The reference is a pass in double (long double for f64); the budget
- * of verify needs a second, plain one in the precision that devices sum in. Both are the same source, pass.inc. */
+/* pass.h: attention row by row in one precision. The reference is a pass in double (long double for
+ * f64); the budget of verify needs a second, plain one in the precision that devices sum in. Both
+ * are the same source, pass.inc. */
 #ifndef CLATTN_REFERENCE_PASS_H
 #define CLATTN_REFERENCE_PASS_H
 
@@ -9,37 +10,42 @@ typedef enum clattn__real { CLATTN__FLOAT, CLATTN__DOUBLE, CLATTN__LONG_DOUBLE }
 
 /* One row of results and what it took to get there; arrays are of the pass's real type. */
 typedef struct clattn__row {
-    void *query;                                   /* (D) */
+    void *query;                                     /* (D) */
     void *raw, *capped, *modified, *added, *weights; /* (T); `added` is scratch */
-    void *output, *sums;                           /* (Dv); the partial sums of `output`, one row per halving */
-    void *lse;                                     /* (1) */
-    unsigned char *visible;                        /* (T) */
-    double largest_score; /* magnitude of lse and of the finite modified scores that a weight is left of */
-    double largest_value; /* magnitude of the finite elements of visible values */
-    double weight_sum;    /* of the magnitudes of the finite weights */
+    void *output, *sums;    /* (Dv); the partial sums of `output`, one row per halving */
+    void *lse;              /* (1) */
+    unsigned char *visible; /* (T) */
+    double largest_score;   /* magnitude of lse and of the finite modified scores that a weight is
+                               left of */
+    double largest_value;   /* magnitude of the finite elements of visible values */
+    double weight_sum;      /* of the magnitudes of the finite weights */
 } clattn__row;
 
 typedef struct clattn__pass {
     clattn__real real;
     const clattn__problem *problem;
     const clattn__call *call;
-    bool round_inputs;    /* query, key, value and weights are rounded to 11 bits, as "fast" may do */
-    void *keys, *values;  /* (T, D), (T, Dv): the key/value head in hand, dense, in the pass's real type */
-    double *value_peaks;  /* (T): the largest finite magnitude of each value */
+    bool round_inputs; /* query, key, value and weights are rounded to 11 bits, as "fast" may do */
+    void *keys,
+        *values; /* (T, D), (T, Dv): the key/value head in hand, dense, in the pass's real type */
+    double *value_peaks; /* (T): the largest finite magnitude of each value */
     size_t threads;
-    clattn__row *rows;    /* one per thread */
+    clattn__row *rows; /* one per thread */
 } clattn__pass;
 
-/* Allocates what `threads` threads need; whether it fails or not, clattn__pass_free() may follow. */
-clattn_status clattn__pass_init(clattn__pass *pass, clattn__real real, const clattn__problem *problem,
-                                const clattn__call *call, size_t threads);
+/* Allocates what `threads` threads need; whether it fails or not, clattn__pass_free() may follow.
+ */
+clattn_status clattn__pass_init(clattn__pass *pass, clattn__real real,
+                                const clattn__problem *problem, const clattn__call *call,
+                                size_t threads);
 void clattn__pass_free(clattn__pass *pass);
 
 /* Brings key/value head (b, g) into hand. Each key is converted once for all rows that meet it. */
 void clattn__pass_load_head(clattn__pass *pass, int64_t b, int64_t g);
 
 /* Computes row (b, h, i) of the head in hand into the results of `thread`. */
-const clattn__row *clattn__pass_row(clattn__pass *pass, size_t thread, int64_t b, int64_t h, int64_t i);
+const clattn__row *clattn__pass_row(clattn__pass *pass, size_t thread, int64_t b, int64_t h,
+                                    int64_t i);
 
 /* Element `index` of an array of a row. */
 long double clattn__pass_value(const clattn__pass *pass, const void *array, int64_t index);
@@ -53,11 +59,13 @@ typedef struct clattn__walk {
     int64_t rows;
     size_t threads;
     void *state;
-    void (*enter_head)(void *state, int64_t b, int64_t g);                      /* by one thread */
-    void (*visit_row)(void *state, size_t thread, int64_t b, int64_t h, int64_t i); /* by any, in any order */
+    void (*enter_head)(void *state, int64_t b, int64_t g); /* by one thread */
+    void (*visit_row)(void *state, size_t thread, int64_t b, int64_t h,
+                      int64_t i); /* by any, in any order */
 } clattn__walk;
 
-/* Goes from key/value head to key/value head, and over the rows of each in parallel where there is OpenMP. */
+/* Goes from key/value head to key/value head, and over the rows of each in parallel where there is
+ * OpenMP. */
 void clattn__walk_rows(const clattn__walk *walk);
 
 /* The threads that are worth their memory for that many rows of a call; 1 without OpenMP. */

@@ -11,9 +11,11 @@ static void enter_head(void *state, int64_t b, int64_t g)
     clattn__pass_load_head(state, b, g);
 }
 
-static void store(const clattn__pass *pass, const void *array, int64_t count, const clattn_tensor *to, int64_t at)
+static void store(const clattn__pass *pass, const void *array, int64_t count,
+                  const clattn_tensor *to, int64_t at)
 {
-    if (!clattn__has(to)) return;
+    if (!clattn__has(to))
+        return;
     for (int64_t c = 0; c < count; c++)
         clattn_element_store(to->dtype, to->host, (size_t)(at + c * to->strides[3]),
                              (double)clattn__pass_value(pass, array, c));
@@ -26,7 +28,8 @@ static void visit_row(void *state, size_t thread, int64_t b, int64_t h, int64_t 
     const clattn__row *row = clattn__pass_row(pass, thread, b, h, i);
     store(pass, row->output, call->Dv, &call->output, clattn__at(&call->output, b, h, i, 0));
     store(pass, row->weights, call->T, &call->weights, clattn__at(&call->weights, b, h, i, 0));
-    store(pass, clattn__pass_scores(pass, row), call->T, &call->scores, clattn__at(&call->scores, b, h, i, 0));
+    store(pass, clattn__pass_scores(pass, row), call->T, &call->scores,
+          clattn__at(&call->scores, b, h, i, 0));
     store(pass, row->lse, 1, &call->lse, clattn__at(&call->lse, b, h, i, 0));
 }
 
@@ -38,15 +41,17 @@ clattn_status clattn__reference_call(const clattn__problem *problem, const clatt
     const size_t threads = clattn__walk_threads(call, rows);
     const clattn__walk walk = {call, rows, threads, &pass, enter_head, visit_row};
     TRY(clattn__reference_check_host(call));
-    TRY(clattn__pass_init(&pass, problem->desc.dtype == CLATTN_F64 ? CLATTN__LONG_DOUBLE : CLATTN__DOUBLE, problem, call,
-                          threads));
+    TRY(clattn__pass_init(&pass,
+                          problem->desc.dtype == CLATTN_F64 ? CLATTN__LONG_DOUBLE : CLATTN__DOUBLE,
+                          problem, call, threads));
     clattn__walk_rows(&walk);
 done:
     clattn__pass_free(&pass);
     return status;
 }
 
-clattn_status clattn_reference_run(const clattn_attention_desc *desc, const clattn_attention_args *args)
+clattn_status clattn_reference_run(const clattn_attention_desc *desc,
+                                   const clattn_attention_args *args)
 {
     clattn_status status = CLATTN_OK;
     clattn__problem problem;
@@ -65,12 +70,18 @@ clattn_status clattn__reference_check_host(const clattn__call *call)
     const struct {
         const char *name;
         const clattn_tensor *tensor;
-    } all[] = {{"query", &call->query},           {"key", &call->key},
-               {"value", &call->value},           {"given_scores", &call->given_scores},
-               {"mask", &call->mask},             {"bias", &call->bias},
-               {"kv_lengths", &call->kv_lengths}, {"alibi_slopes", &call->alibi_slopes},
-               {"sinks", &call->sinks},           {"output", &call->output},
-               {"weights", &call->weights},       {"scores", &call->scores},
+    } all[] = {{"query", &call->query},
+               {"key", &call->key},
+               {"value", &call->value},
+               {"given_scores", &call->given_scores},
+               {"mask", &call->mask},
+               {"bias", &call->bias},
+               {"kv_lengths", &call->kv_lengths},
+               {"alibi_slopes", &call->alibi_slopes},
+               {"sinks", &call->sinks},
+               {"output", &call->output},
+               {"weights", &call->weights},
+               {"scores", &call->scores},
                {"lse", &call->lse}};
     for (size_t t = 0; t < sizeof all / sizeof *all; t++)
         FAIL_IF(all[t].tensor->buffer, CLATTN_E_ARGUMENT,

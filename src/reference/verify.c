@@ -1,5 +1,5 @@
-/* verify.c: holds outputs that were computed elsewhere against the reference and the error budget of
- * docs/numerics.md. */
+/* verify.c: holds outputs that were computed elsewhere against the reference and the error budget
+ * of docs/numerics.md. */
 #include "pass.h"
 #include "reference.h"
 
@@ -40,10 +40,14 @@ typedef struct storage {
 static storage storage_of(clattn_dtype dtype)
 {
     switch (dtype) {
-    case CLATTN_F64: return (storage){53, -1074, 0x1.fffffffffffff8p1023L};
-    case CLATTN_F16: return (storage){11, -24, 65520.0L};
-    case CLATTN_BF16: return (storage){8, -133, 0x1.ffp127L};
-    default: return (storage){24, -149, 0x1.ffffffp127L};
+    case CLATTN_F64:
+        return (storage){53, -1074, 0x1.fffffffffffff8p1023L};
+    case CLATTN_F16:
+        return (storage){11, -24, 65520.0L};
+    case CLATTN_BF16:
+        return (storage){8, -133, 0x1.ffp127L};
+    default:
+        return (storage){24, -149, 0x1.ffffffp127L};
     }
 }
 
@@ -51,7 +55,8 @@ static double last_place(clattn_dtype dtype, double magnitude)
 {
     const storage format = storage_of(dtype);
     int exponent = format.least_exponent;
-    if (magnitude > 0) (void)frexp(magnitude, &exponent), exponent -= format.digits;
+    if (magnitude > 0)
+        (void)frexp(magnitude, &exponent), exponent -= format.digits;
     return ldexp(1.0, exponent < format.least_exponent ? format.least_exponent : exponent);
 }
 
@@ -60,10 +65,10 @@ static long double saturate(long double value, long double overflow)
     return fabsl(value) >= overflow ? copysignl((long double)INFINITY, value) : value;
 }
 
-/* Where plain code in the same precision leaves the range of its numbers and the reference does not, nothing can be
- * asked of a device: such an element is not counted. */
-static void compare(finding *found, const clattn_tensor *tensor, int64_t at, size_t index, long double reference,
-                    long double plain)
+/* Where plain code in the same precision leaves the range of its numbers and the reference does
+ * not, nothing can be asked of a device: such an element is not counted. */
+static void compare(finding *found, const clattn_tensor *tensor, int64_t at, size_t index,
+                    long double reference, long double plain)
 {
     const double got = clattn_element_load(tensor->dtype, tensor->host, (size_t)at);
     const long double overflow = storage_of(tensor->dtype).overflow;
@@ -71,16 +76,19 @@ static void compare(finding *found, const clattn_tensor *tensor, int64_t at, siz
     reference = saturate(reference, overflow);
     plain = saturate(plain, overflow);
     if (isfinite(reference)) {
-        if (!isfinite(plain)) return;
+        if (!isfinite(plain))
+            return;
         error = isfinite(got) ? (double)fabsl((long double)got - reference) : (double)INFINITY;
         found->plain_error = fmax(found->plain_error, (double)fabsl(plain - reference));
         found->peak = fmax(found->peak, (double)fabsl(reference));
     } else {
         const bool both_nan = isnan(reference) && isnan(plain);
-        if (!both_nan && plain != reference) return;
+        if (!both_nan && plain != reference)
+            return;
         error = (both_nan ? isnan(got) : (long double)got == reference) ? 0.0 : (double)INFINITY;
     }
-    if (!found->checked++ || error > found->error || (!(error < found->error) && index < found->worst)) {
+    if (!found->checked++ || error > found->error ||
+        (!(error < found->error) && index < found->worst)) {
         found->error = error;
         found->worst = index;
     }
@@ -108,13 +116,15 @@ static void visit_row(void *state, size_t thread, int64_t b, int64_t h, int64_t 
         [OUTPUT] = {reference->output, plain->output, call->Dv,
                     j->rows_before_heads ? (size_t)((b * call->S + i) * call->Hq + h) : row},
         [WEIGHTS] = {reference->weights, plain->weights, call->T, row},
-        [SCORES] = {clattn__pass_scores(&j->reference, reference), clattn__pass_scores(&j->plain, plain), call->T, row},
+        [SCORES] = {clattn__pass_scores(&j->reference, reference),
+                    clattn__pass_scores(&j->plain, plain), call->T, row},
         [LSE] = {reference->lse, plain->lse, 1, row},
     };
     findings *found = &j->threads[thread];
     for (int kind = 0; kind < KINDS; kind++) {
         const clattn_tensor *got = j->got[kind];
-        if (!clattn__has(got)) continue;
+        if (!clattn__has(got))
+            continue;
         for (int64_t c = 0; c < of[kind].count; c++)
             compare(&found->of[kind], got, clattn__at(got, b, h, i, c),
                     of[kind].row * (size_t)of[kind].count + (size_t)c,
@@ -126,7 +136,8 @@ static void visit_row(void *state, size_t thread, int64_t b, int64_t h, int64_t 
     found->weight_sum = fmax(found->weight_sum, reference->weight_sum);
 }
 
-/* Joins what the threads saw; the lower index wins a tie, so that the report does not depend on their number. */
+/* Joins what the threads saw; the lower index wins a tie, so that the report does not depend on
+ * their number. */
 static void join(findings *all, const findings *one)
 {
     all->largest_score = fmax(all->largest_score, one->largest_score);
@@ -135,8 +146,10 @@ static void join(findings *all, const findings *one)
     for (int kind = 0; kind < KINDS; kind++) {
         finding *to = &all->of[kind];
         const finding *from = &one->of[kind];
-        if (!from->checked) continue;
-        if (!to->checked || from->error > to->error || (!(from->error < to->error) && from->worst < to->worst)) {
+        if (!from->checked)
+            continue;
+        if (!to->checked || from->error > to->error ||
+            (!(from->error < to->error) && from->worst < to->worst)) {
             to->error = from->error;
             to->worst = from->worst;
         }
@@ -149,26 +162,32 @@ static void join(findings *all, const findings *one)
 /* The unit roundoff that results are accountable to. */
 static double unit_roundoff(const clattn_attention_desc *desc)
 {
-    if (desc->dtype == CLATTN_F64) return 0x1p-53;
+    if (desc->dtype == CLATTN_F64)
+        return 0x1p-53;
     return desc->precision == CLATTN_PRECISION_FAST ? 0x1p-11 : 0x1p-24;
 }
 
-static double bound_of(int kind, const findings *all, const clattn_attention_desc *desc, clattn_dtype stored)
+static double bound_of(int kind, const findings *all, const clattn_attention_desc *desc,
+                       clattn_dtype stored)
 {
     const finding *found = &all->of[kind];
     const double u = unit_roundoff(desc);
-    const double score = kind == SCORES ? fmax(all->largest_score, found->peak) : all->largest_score;
+    const double score =
+        kind == SCORES ? fmax(all->largest_score, found->peak) : all->largest_score;
     const double value = kind == OUTPUT ? all->largest_value * fmax(1.0, all->weight_sum) : 1.0;
-    return 2.0 * found->plain_error + 8.0 * u * (1.0 + score / 4.0) * value + last_place(stored, found->peak);
+    return 2.0 * found->plain_error + 8.0 * u * (1.0 + score / 4.0) * value +
+           last_place(stored, found->peak);
 }
 
-static void report_on(clattn_report *report, const judge *j, const findings *all, const clattn_attention_desc *desc)
+static void report_on(clattn_report *report, const judge *j, const findings *all,
+                      const clattn_attention_desc *desc)
 {
     static const char *const names[KINDS] = {"output", "weights", "scores", "lse"};
     report->ok = 1;
     for (int kind = 0; kind < KINDS; kind++) {
         const finding *found = &all->of[kind];
-        if (!clattn__has(j->got[kind])) continue;
+        if (!clattn__has(j->got[kind]))
+            continue;
         clattn_verdict *verdict = &report->verdicts[report->count++];
         verdict->name = names[kind];
         verdict->error = found->error;
@@ -180,29 +199,34 @@ static void report_on(clattn_report *report, const judge *j, const findings *all
     }
 }
 
-clattn_status clattn_verify(clattn_report *report, const clattn_attention_desc *desc, const clattn_attention_args *args,
-                            size_t rows)
+clattn_status clattn_verify(clattn_report *report, const clattn_attention_desc *desc,
+                            const clattn_attention_args *args, size_t rows)
 {
     clattn_status status = CLATTN_OK;
     clattn__problem problem;
     clattn__call call;
     judge j = {0};
     findings all = {0};
-    FAIL_IF(!report || !desc || !args, CLATTN_E_ARGUMENT, "verify: report, desc and args are required");
+    FAIL_IF(!report || !desc || !args, CLATTN_E_ARGUMENT,
+            "verify: report, desc and args are required");
     *report = (clattn_report){0};
     TRY(clattn__problem_init(&problem, desc));
     TRY(clattn__call_init(&call, &problem, args));
     TRY(clattn__reference_check_host(&call));
     const size_t all_rows = (size_t)(call.B * call.Hq * call.S);
     const bool wide = problem.desc.dtype == CLATTN_F64;
-    if (rows == 0 || rows > all_rows) rows = all_rows;
+    if (rows == 0 || rows > all_rows)
+        rows = all_rows;
     const size_t threads = clattn__walk_threads(&call, (int64_t)rows);
-    TRY(clattn__pass_init(&j.reference, wide ? CLATTN__LONG_DOUBLE : CLATTN__DOUBLE, &problem, &call, threads));
-    TRY(clattn__pass_init(&j.plain, wide ? CLATTN__DOUBLE : CLATTN__FLOAT, &problem, &call, threads));
+    TRY(clattn__pass_init(&j.reference, wide ? CLATTN__LONG_DOUBLE : CLATTN__DOUBLE, &problem,
+                          &call, threads));
+    TRY(clattn__pass_init(&j.plain, wide ? CLATTN__DOUBLE : CLATTN__FLOAT, &problem, &call,
+                          threads));
     j.plain.round_inputs = !wide && problem.desc.precision == CLATTN_PRECISION_FAST;
     j.threads = calloc(threads, sizeof *j.threads);
     FAIL_IF(!j.threads, CLATTN_E_MEMORY, "verify: no host memory");
-    j.got[OUTPUT] = &call.output, j.got[WEIGHTS] = &call.weights, j.got[SCORES] = &call.scores, j.got[LSE] = &call.lse;
+    j.got[OUTPUT] = &call.output, j.got[WEIGHTS] = &call.weights, j.got[SCORES] = &call.scores,
+    j.got[LSE] = &call.lse;
     j.rows_before_heads = problem.desc.layout == CLATTN_BSHD && args->value.rank == 4;
     clattn__walk_rows(&(clattn__walk){&call, (int64_t)rows, threads, &j, enter_head, visit_row});
     for (size_t t = 0; t < threads; t++)

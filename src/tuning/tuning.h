@@ -7,16 +7,16 @@
 #include <stdbool.h>
 
 typedef struct clattn__tuning {
-    const char *family;     /* what the row is for */
-    bool cpu_like;          /* the row fits CPU-like devices, or all others */
-    uint32_t float_width;   /* ... of at least this native vector width, in floats */
-    int vector;             /* floats in a kernel's vector; doubles take half */
-    int tile_rows;          /* MR of product_lanes.cl */
-    int tile_vectors;       /* NV */
-    int item_rows;          /* ROWS, a multiple of tile_rows */
-    int depth;              /* DEPTH */
-    int softmax_group;      /* WG of softmax_rows.cl */
-    size_t scratch;         /* bytes of scores that the staged path holds at a time */
+    const char *family;   /* what the row is for */
+    bool cpu_like;        /* the row fits CPU-like devices, or all others */
+    uint32_t float_width; /* ... of at least this native vector width, in floats */
+    int vector;           /* floats in a kernel's vector; doubles take half */
+    int tile_rows;        /* MR of product_lanes.cl */
+    int tile_vectors;     /* NV */
+    int item_rows;        /* ROWS, a multiple of tile_rows */
+    int depth;            /* DEPTH */
+    int softmax_group;    /* WG of softmax_rows.cl */
+    size_t scratch;       /* bytes of scores that the staged path holds at a time */
 } clattn__tuning;
 
 /* The first row that fits; the last one fits anything. */

@@ -1,7 +1,7 @@
 /* program.h: runs the program as a user does, in a folder of its own with small input files.
  *
- * The files: q.npy (2, 3, 4), k.npy (2, 5, 4), v.npy (2, 5, 6), n.npy (2) int32 lengths 5 and 2, m.npy (3, 5) bool; the
- * same values in other forms; and things that are wrong in one way each. */
+ * The files: q.npy (2, 3, 4), k.npy (2, 5, 4), v.npy (2, 5, 6), n.npy (2) int32 lengths 5 and 2,
+ * m.npy (3, 5) bool; the same values in other forms; and things that are wrong in one way each. */
 #ifndef TESTS_CLI_PROGRAM_H
 #define TESTS_CLI_PROGRAM_H
 
@@ -32,11 +32,11 @@ static inline void read_back(char *text, size_t capacity, const char *path)
     assert_int_equal(0, fclose(file));
 }
 
-/* Runs `before` "$CLATTN_PROGRAM" `arguments` by the shell, in the folder; gives the exit code, keeps what was said. */
+/* Runs `before` "$CLATTN_PROGRAM" `arguments` by the shell, in the folder; gives the exit code,
+ * keeps what was said. */
 static inline int run_program(const char *before, const char *arguments)
 {
     char command[2048];
-    /* A driver's first program in a process may say a word of its own on stderr; ours must be one line. */
     snprintf(command, sizeof command, "%s \"$CLATTN_PROGRAM\" %s >stdout.txt 2>stderr.txt", before,
              arguments);
     int status = system(command);

@@ -1,0 +1,348 @@
+/* What the commands give when all is well: results, files and reports. */
+#include "program.h"
+
+#include <cjson/cJSON.h>
+#include <math.h>
+#include <sys/stat.h>
+
+#define QKV "--query q.npy --key k.npy --value v.npy "
+#define SENTENCES                                                                                  \
+    "--query \"$CLATTN_DATA/sentences/query.npy\" --key \"$CLATTN_DATA/sentences/key.npy\" "       \
+    "--value \"$CLATTN_DATA/sentences/value.npy\" "                                                \
+    "--kv-lengths \"$CLATTN_DATA/sentences/kv_lengths.npy\" "
+#define NO_DEVICE                                                                                  \
+    "OCL_ICD_VENDORS=/nowhere OCL_ICD_FILENAMES= CLATTN_DEVICE= CLATTN_REQUIRE_DEVICE="
+
+static void run_well(const char *arguments)
+{
+    int code = run_program("", arguments);
+    if (code != 0)
+        fail_msg("exit code %d: %s", code, standard_error);
+    assert_string_equal("", standard_error);
+}
+
+static npy_array read_array(const char *name, char kind, size_t size)
+{
+    npy_array array;
+    if (npy_read(&array, "output", name) != 0)
+        fail_msg("%s", cli_sentence());
+    assert_int_equal(kind, array.kind);
+    assert_int_equal(size, array.size);
+    return array;
+}
+
+static void assert_same_files(const char *a, const char *b)
+{
+    char command[128];
+    snprintf(command, sizeof command, "cmp %s %s", a, b);
+    assert_int_equal(0, system(command));
+}
+
+static cJSON *parse_report(void)
+{
+    cJSON *root = cJSON_Parse(standard_output);
+    if (!root)
+        fail_msg("no JSON: %s", standard_output);
+    return root;
+}
+
+static double number_of(const cJSON *object, const char *name)
+{
+    const cJSON *item = cJSON_GetObjectItemCaseSensitive(object, name);
+    if (!cJSON_IsNumber(item))
+        fail_msg("%s is no number", name);
+    return cJSON_GetNumberValue(item);
+}
+
+static const char *string_of(const cJSON *object, const char *name)
+{
+    const cJSON *item = cJSON_GetObjectItemCaseSensitive(object, name);
+    if (!cJSON_IsString(item))
+        fail_msg("%s is no string", name);
+    return cJSON_GetStringValue(item);
+}
+
+static void sentences_give_the_expected_output(void **state)
+{
+    (void)state;
+    char path[512];
+    double worst = 0;
+    run_well("run " SENTENCES "--output o.npy --weights w.npy --lse l.npy");
+    npy_array got = read_array("o.npy", 'f', 4);
+    snprintf(path, sizeof path, "%s/sentences/expected_output.npy", getenv("CLATTN_DATA"));
+    npy_array want = read_array(path, 'f', 4);
+    assert_int_equal(8 * 12 * 34 * 32, got.count);
+    assert_memory_equal(want.shape, got.shape, sizeof want.shape);
+    for (size_t i = 0; i < got.count; i++)
+        worst = fmax(worst, fabs((double)((float *)got.data)[i] - (double)((float *)want.data)[i]));
+    assert_true(worst < 1e-5);
+    npy_free(&want);
+    npy_free(&got);
+    npy_array weights = read_array("w.npy", 'f', 4);
+    size_t it_to_animal = (1 * 34 + 9) * 34 + 2; /* sentence 0, head 1 */
+    assert_true(fabs((double)((float *)weights.data)[it_to_animal] - 0.69) < 0.01);
+    npy_free(&weights);
+}
+
+/* Column-major, big-endian doubles that hold what q.npy holds. */
+static void write_other_form(const char *name, const npy_array *a)
+{
+    FILE *file = fopen(name, "wb");
+    char dict[119];
+    assert_non_null(file);
+    memset(dict, ' ', sizeof dict);
+    dict[snprintf(dict, sizeof dict,
+                  "{'descr': '>f8', 'fortran_order': True, 'shape': (2, %d, %d), }",
+                  (int)a->shape[1], (int)a->shape[2])] = ' ';
+    assert_int_equal(10, fwrite("\x93NUMPY\1\0\x77\0", 1, 10, file));
+    assert_int_equal(sizeof dict, fwrite(dict, 1, sizeof dict, file));
+    for (int64_t k = 0; k < a->shape[2]; k++)
+        for (int64_t j = 0; j < a->shape[1]; j++)
+            for (int64_t i = 0; i < 2; i++) {
+                double value = (double)((float *)a->data)[(i * a->shape[1] + j) * a->shape[2] + k];
+                uint64_t bits;
+                memcpy(&bits, &value, sizeof bits);
+                for (int byte = 7; byte >= 0; byte--)
+                    assert_int_not_equal(EOF, fputc((int)(bits >> (8 * byte) & 255), file));
+            }
+    assert_int_equal(0, fclose(file));
+}
+
+static void orders_and_endians_make_no_difference(void **state)
+{
+    (void)state;
+    static const char *const names[][2] = {
+        {"q.npy", "q_other.npy"}, {"k.npy", "k_other.npy"}, {"v.npy", "v_other.npy"}};
+    for (size_t i = 0; i < 3; i++) {
+        npy_array array = read_array(names[i][0], 'f', 4);
+        write_other_form(names[i][1], &array);
+        npy_free(&array);
+    }
+    run_well("run " QKV "--causal --output plain.npy");
+    run_well("run --query q_other.npy --key k_other.npy --value v_other.npy --dtype f32 --causal "
+             "--output other.npy");
+    assert_same_files("plain.npy", "other.npy");
+}
+
+static void every_type_gives_files_numpy_knows(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *arguments;
+        size_t size;
+        double tolerance;
+    } types[] = {{"--dtype f32", 4, 1e-6}, {"--dtype f16", 2, 1e-2}, {"--dtype bf16", 4, 1e-1}};
+    run_well("run " QKV "--device reference --output want.npy");
+    npy_array want = read_array("want.npy", 'f', 4);
+    for (size_t i = 0; i < sizeof types / sizeof types[0]; i++) {
+        char arguments[256];
+        snprintf(arguments, sizeof arguments, "run " QKV "%s --output o.npy --lse l.npy",
+                 types[i].arguments);
+        run_well(arguments);
+        npy_array got = read_array("o.npy", 'f', types[i].size);
+        npy_array lse = read_array("l.npy", 'f', 4);
+        assert_int_equal(2, lse.rank);
+        assert_int_equal(36, got.count);
+        for (size_t j = 0; got.size == 4 && j < 36; j++)
+            assert_true(fabs((double)((float *)got.data)[j] - (double)((float *)want.data)[j]) <
+                        types[i].tolerance);
+        npy_free(&lse);
+        npy_free(&got);
+    }
+    npy_free(&want);
+}
+
+static void lengths_masks_and_given_scores_are_taken(void **state)
+{
+    (void)state;
+    npy_array w;
+    run_well("run " QKV
+             "--kv-lengths n.npy --mask m.npy --output o.npy --weights w.npy --scores s.npy "
+             "--scores-stage modified");
+    w = read_array("w.npy", 'f', 4);
+    const float *first = w.data,
+                *last = first + 15; /* row 0 of sequence 0, whose mask is 1 1 1 0 0 */
+    assert_true(first[2] > 0 && first[3] == 0 && first[4] == 0);
+    assert_true(last[1] > 0 && last[2] == 0); /* sequence 1 has two keys */
+    npy_free(&w);
+    run_well("run --given-scores s.npy --value v.npy --output again.npy");
+    npy_array a = read_array("o.npy", 'f', 4);
+    npy_array b = read_array("again.npy", 'f', 4);
+    for (size_t i = 0; i < a.count; i++)
+        assert_true(fabs((double)((float *)a.data)[i] - (double)((float *)b.data)[i]) < 1e-6);
+    npy_free(&a);
+    npy_free(&b);
+    run_well("run --given-scores w.npy --normalizer none --value v.npy --output again.npy");
+}
+
+static void empty_batches_give_empty_files(void **state)
+{
+    (void)state;
+    write_array("q0.npy", 'f', 4, 3, (int64_t[]){2, 0, 4}, "");
+    run_well("run --query q0.npy --key k.npy --value v.npy --output o.npy");
+    npy_array a = read_array("o.npy", 'f', 4);
+    assert_int_equal(0, a.count);
+    assert_int_equal(6, a.shape[2]);
+    npy_free(&a);
+}
+
+static void outputs_keep_links_rights_and_devices(void **state)
+{
+    (void)state;
+    struct stat status;
+    assert_int_equal(
+        0, system("echo old >real.npy; chmod 640 real.npy; ln -s real.npy soft.npy; umask 022"));
+    run_well("run " QKV "--output soft.npy --weights /dev/null");
+    assert_int_equal(0, lstat("soft.npy", &status));
+    assert_true(S_ISLNK(status.st_mode));
+    assert_int_equal(0, stat("real.npy", &status));
+    assert_int_equal(0640, status.st_mode & 0777);
+    npy_array a = read_array("real.npy", 'f', 4);
+    assert_int_equal(36, a.count);
+    npy_free(&a);
+    assert_int_equal(0, stat("/dev/null", &status));
+    assert_true(S_ISCHR(status.st_mode));
+    assert_int_not_equal(0, system("ls | grep -q tmp-"));
+}
+
+static void run_reports_json(void **state)
+{
+    (void)state;
+    run_well("run " QKV "--output o.npy --json --explain");
+    cJSON *root = parse_report();
+    assert_true(number_of(root, "seconds") > 0);
+    assert_true(number_of(root, "gflops") >= 0);
+    assert_true(strlen(string_of(root, "device")) > 0);
+    assert_string_equal("staged", string_of(root, "variant"));
+    assert_true(cJSON_GetArraySize(cJSON_GetObjectItem(root, "explain")) >= 2);
+    const cJSON *file = cJSON_GetArrayItem(cJSON_GetObjectItem(root, "files"), 0);
+    assert_string_equal("o.npy", string_of(file, "file"));
+    assert_int_equal(5, (int)number_of(cJSON_GetObjectItem(root, "shape"), "T"));
+    cJSON_Delete(root);
+}
+
+static void the_reference_takes_over_with_a_warning(void **state)
+{
+    (void)state;
+    assert_int_equal(0, run_program(NO_DEVICE, "run " QKV "--output o.npy --json"));
+    assert_non_null(strstr(standard_error, "warning"));
+    cJSON *root = parse_report();
+    assert_string_equal("reference", string_of(root, "variant"));
+    assert_non_null(strstr(string_of(root, "warning"), "no OpenCL device"));
+    cJSON_Delete(root);
+    assert_int_equal(0, run_program(NO_DEVICE, "devices --json"));
+    assert_string_equal("[]\n", standard_output);
+    assert_int_equal(0, run_program(NO_DEVICE, "devices"));
+    assert_non_null(strstr(standard_output, "reference"));
+}
+
+static void devices_are_listed(void **state)
+{
+    (void)state;
+    run_well("devices --json");
+    cJSON *root = parse_report();
+    assert_true(cJSON_GetArraySize(root) > 0);
+    assert_int_equal(0, (int)number_of(cJSON_GetArrayItem(root, 0), "index"));
+    run_well("devices");
+    assert_non_null(strstr(standard_output, string_of(cJSON_GetArrayItem(root, 0), "name")));
+    cJSON_Delete(root);
+}
+
+static void verify_holds_errors_against_bounds(void **state)
+{
+    (void)state;
+    run_well("verify " SENTENCES "--json --weights w.npy --sample 20 "
+             "--expect output=\"$CLATTN_DATA/sentences/expected_output.npy\" "
+             "--expect 'weights[0]'=\"$CLATTN_DATA/sentences/expected_weights_sentence0.npy\"");
+    cJSON *root = parse_report();
+    assert_true(cJSON_IsTrue(cJSON_GetObjectItem(root, "ok")));
+    assert_int_equal(20, (int)number_of(root, "rows"));
+    const cJSON *outputs = cJSON_GetObjectItem(root, "outputs");
+    assert_int_equal(2, cJSON_GetArraySize(outputs));
+    assert_string_equal("weights", string_of(cJSON_GetArrayItem(outputs, 1), "name"));
+    assert_true(number_of(cJSON_GetArrayItem(outputs, 0), "error") <=
+                number_of(cJSON_GetArrayItem(outputs, 0), "bound"));
+    assert_int_equal(2, cJSON_GetArraySize(cJSON_GetObjectItem(root, "expected")));
+    cJSON_Delete(root);
+}
+
+static void verify_fails_on_what_is_not_expected(void **state)
+{
+    (void)state;
+    run_well("run " QKV "--output o.npy");
+    npy_array a = read_array("o.npy", 'f', 4);
+    ((float *)a.data)[7] += 1e-3f;
+    write_array("off.npy", 'f', 4, 3, a.shape, a.data);
+    ((float *)a.data)[7] = NAN;
+    write_array("nan.npy", 'f', 4, 3, a.shape, a.data);
+    npy_free(&a);
+    run_well("verify " QKV "--expect output=o.npy");
+    assert_int_equal(1, run_program("", "verify " QKV "--expect output=off.npy"));
+    assert_non_null(strstr(standard_error, "off.npy"));
+    assert_non_null(strstr(standard_output, "OUTSIDE"));
+    assert_int_equal(1, run_program("", "verify " QKV "--json --expect output=nan.npy"));
+    cJSON *root = parse_report();
+    assert_true(cJSON_IsFalse(cJSON_GetObjectItem(root, "ok")));
+    assert_string_equal(
+        "inf", string_of(cJSON_GetArrayItem(cJSON_GetObjectItem(root, "expected"), 0), "error"));
+    cJSON_Delete(root);
+}
+
+static void bench_times_variants_side_by_side(void **state)
+{
+    (void)state;
+    run_well("bench --shape 2,4,2,9,17,8,16 --causal --variants staged,reference --rounds 3 --json "
+             "--lse l.npy");
+    cJSON *root = parse_report();
+    assert_int_equal(2, cJSON_GetArraySize(root));
+    const cJSON *staged = cJSON_GetArrayItem(root, 0);
+    assert_string_equal("staged", string_of(staged, "variant"));
+    assert_true(number_of(staged, "best") > 0);
+    assert_true(number_of(staged, "best") <= number_of(staged, "median"));
+    assert_true(number_of(staged, "gflops") > 0);
+    assert_true(number_of(staged, "gbs") > 0);
+    assert_true(number_of(staged, "peak_share") > 0);
+    assert_true(number_of(staged, "bandwidth_share") > 0);
+    assert_true(strlen(string_of(cJSON_GetArrayItem(root, 1), "refused")) > 0);
+    cJSON_Delete(root);
+    npy_array lse = read_array("l.npy", 'f', 4);
+    assert_int_equal(2 * 4 * 9, lse.count);
+    npy_free(&lse);
+    run_well("bench " QKV "--device all --rounds 2");
+    assert_non_null(strstr(standard_output, "GFLOP/s"));
+}
+
+static void help_teaches(void **state)
+{
+    (void)state;
+    static const char *const commands[] = {"", "devices", "run", "verify", "bench", "plot"};
+    for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++) {
+        char arguments[32];
+        snprintf(arguments, sizeof arguments, "%s --help", commands[i]);
+        run_well(arguments);
+        assert_non_null(strstr(standard_output, "usage: clattn"));
+        assert_non_null(strstr(standard_output, commands[i]));
+    }
+    run_well("--version");
+    assert_int_equal(0, strncmp("clattn ", standard_output, 7));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(sentences_give_the_expected_output),
+        cmocka_unit_test(orders_and_endians_make_no_difference),
+        cmocka_unit_test(every_type_gives_files_numpy_knows),
+        cmocka_unit_test(lengths_masks_and_given_scores_are_taken),
+        cmocka_unit_test(empty_batches_give_empty_files),
+        cmocka_unit_test(outputs_keep_links_rights_and_devices),
+        cmocka_unit_test(run_reports_json),
+        cmocka_unit_test(the_reference_takes_over_with_a_warning),
+        cmocka_unit_test(devices_are_listed),
+        cmocka_unit_test(verify_holds_errors_against_bounds),
+        cmocka_unit_test(verify_fails_on_what_is_not_expected),
+        cmocka_unit_test(bench_times_variants_side_by_side),
+        cmocka_unit_test(help_teaches),
+    };
+    return cmocka_run_group_tests(tests, enter_folder, leave_folder);
+}

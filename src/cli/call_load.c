@@ -131,12 +131,12 @@ static int measure(size_t *heads, size_t *size, const cli_call *call, enum cli_i
     char shape[NPY_SHAPE_TEXT];
     npy_shape_text(shape, t->rank, t->shape);
     if (t->rank < 2)
-        return cli_fail(CLI_BAD_INPUT, "--%s: shape %s; expected 2, 3 or 4 axes",
+        return CLI_FAIL(CLI_BAD_INPUT, "--%s: shape %s; expected 2, 3 or 4 axes",
                         cli_input_name(input), shape);
     *heads = t->rank == 4 ? (size_t)t->shape[heads_at] : 1;
     *size = (size_t)t->shape[t->rank - 1];
     if (*heads == 0 || (*size == 0 && input != CLI_GIVEN_SCORES))
-        return cli_fail(CLI_BAD_INPUT,
+        return CLI_FAIL(CLI_BAD_INPUT,
                         "--%s: shape %s; expected at least one head and one element per vector",
                         cli_input_name(input), shape);
     return CLI_DONE;

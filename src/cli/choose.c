@@ -27,7 +27,7 @@ int cli_open_device(clattn_device **out, const char **warning, const char *spec)
     if (status != CLATTN_E_NO_DEVICE)
         return cli_check(status);
     if (named)
-        return cli_fail(CLI_BAD_INPUT, "'%s': %s", spec ? spec : variable, clattn_last_error());
+        return CLI_FAIL(CLI_BAD_INPUT, "'%s': %s", spec ? spec : variable, clattn_last_error());
     if (is_set("CLATTN_REQUIRE_DEVICE"))
         return cli_check(status);
     *warning = "no OpenCL device was found: the reference, plain C on the host, takes over";
@@ -38,7 +38,7 @@ int cli_open_device_to_verify(clattn_device **out, const char *spec)
 {
     clattn_status status = clattn_device_open(out, spec, 0);
     if (status == CLATTN_E_NO_DEVICE && !there_is_no_device())
-        return cli_fail(CLI_BAD_INPUT, "%s", clattn_last_error());
+        return CLI_FAIL(CLI_BAD_INPUT, "%s", clattn_last_error());
     int result = cli_check(status);
     if (result)
         return result;
@@ -46,7 +46,7 @@ int cli_open_device_to_verify(clattn_device **out, const char *spec)
         return CLI_DONE;
     clattn_device_close(*out);
     *out = NULL;
-    return cli_fail(CLI_BAD_INPUT,
+    return CLI_FAIL(CLI_BAD_INPUT,
                     "--device: 'reference'; expected an OpenCL device, as comparing the reference "
                     "with itself proves nothing");
 }

@@ -72,12 +72,12 @@ static int parse(int argc, char **argv, int *json, int *explain, int *wants_help
         if (code == 'h')
             *wants_help = 1;
         if (code == '?')
-            return cli_fail(CLI_BAD_INPUT,
+            return CLI_FAIL(CLI_BAD_INPUT,
                             "devices: '%s' is no option; expected --json or --explain",
                             argv[optind - 1]);
     }
     if (optind < argc)
-        return cli_fail(CLI_BAD_INPUT,
+        return CLI_FAIL(CLI_BAD_INPUT,
                         "devices: unexpected argument '%s'; expected --json or --explain",
                         argv[optind]);
     return CLI_DONE;
@@ -99,7 +99,7 @@ int cli_devices(int argc, char **argv)
     CLI_TRY(cli_check(clattn_device_list(NULL, 0, &capacity)));
     devices = calloc(capacity ? capacity : 1, sizeof *devices);
     if (!devices) {
-        result = cli_fail(CLI_SYSTEM, "devices: no memory");
+        result = CLI_FAIL(CLI_SYSTEM, "devices: no memory");
         goto done;
     }
     CLI_TRY(cli_check(clattn_device_list(devices, capacity, &count)));

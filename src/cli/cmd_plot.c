@@ -99,23 +99,23 @@ static int parse(plot_options *o, int argc, char **argv)
             o->help = 1;
             break;
         case ':':
-            result = cli_fail(CLI_BAD_INPUT, "%s: nothing follows it; expected a value",
+            result = CLI_FAIL(CLI_BAD_INPUT, "%s: nothing follows it; expected a value",
                               argv[optind - 1]);
             break;
         default:
-            result = cli_fail(CLI_BAD_INPUT, "plot: unknown option '%s'; see 'clattn plot --help'",
+            result = CLI_FAIL(CLI_BAD_INPUT, "plot: unknown option '%s'; see 'clattn plot --help'",
                               argv[optind - 1]);
         }
     }
     if (result || o->help)
         return result;
     if (optind < argc)
-        return cli_fail(CLI_BAD_INPUT, "plot: unexpected argument '%s'; see 'clattn plot --help'",
+        return CLI_FAIL(CLI_BAD_INPUT, "plot: unexpected argument '%s'; see 'clattn plot --help'",
                         argv[optind]);
     if (!o->weights)
-        return cli_fail(CLI_BAD_INPUT, "--weights: missing; expected a file");
+        return CLI_FAIL(CLI_BAD_INPUT, "--weights: missing; expected a file");
     if (!o->output)
-        return cli_fail(CLI_BAD_INPUT,
+        return CLI_FAIL(CLI_BAD_INPUT,
                         "--output: missing; expected a file that ends in .png or .svg");
     return CLI_DONE;
 }
@@ -127,14 +127,14 @@ static int picture_type(cli_picture_type *type, const char *path)
     *type = strcmp(end, ".svg") == 0 ? CLI_SVG : CLI_PNG;
     if (*type == CLI_SVG || strcmp(end, ".png") == 0)
         return CLI_DONE;
-    return cli_fail(CLI_BAD_INPUT, "--output: %s; expected a name that ends in .png or .svg", path);
+    return CLI_FAIL(CLI_BAD_INPUT, "--output: %s; expected a name that ends in .png or .svg", path);
 }
 
 static int check_index(const char *option, int64_t index, int64_t count, const char *path)
 {
     if (index < count)
         return CLI_DONE;
-    return cli_fail(CLI_BAD_INPUT, "--%s: %" PRId64 "; %s has %" PRId64 ", counted from 0", option,
+    return CLI_FAIL(CLI_BAD_INPUT, "--%s: %" PRId64 "; %s has %" PRId64 ", counted from 0", option,
                     index, path, count);
 }
 
@@ -149,7 +149,7 @@ static int load_matrix(picture *p, const plot_options *o)
     CLI_TRY(cli_tensor_from_npy(&t, &array, CLI_FLOATS, "weights", o->weights));
     npy_shape_text(shape, t.rank, t.shape);
     if (t.rank < 2 || t.shape[t.rank - 1] == 0 || t.shape[t.rank - 2] == 0) {
-        result = cli_fail(
+        result = CLI_FAIL(
             CLI_BAD_INPUT,
             "--weights: %s: shape %s; expected (B,Hq,S,T), (B,S,T) or (S,T), S and T above 0",
             o->weights, shape);
@@ -162,7 +162,7 @@ static int load_matrix(picture *p, const plot_options *o)
     p->keys = (size_t)t.shape[t.rank - 1];
     p->values = calloc(p->queries, p->keys * sizeof *p->values);
     if (!p->values) {
-        result = cli_fail(CLI_SYSTEM, "--weights: no memory for a matrix of %zu by %zu", p->queries,
+        result = CLI_FAIL(CLI_SYSTEM, "--weights: no memory for a matrix of %zu by %zu", p->queries,
                           p->keys);
         goto done;
     }
@@ -186,7 +186,7 @@ static int load_labels(cli_labels *labels, size_t *shown, size_t length, const c
     if (result)
         return result;
     if (labels->count > length)
-        return cli_fail(CLI_BAD_INPUT, "--%s: %s: %zu labels; expected at most %zu", argument, path,
+        return CLI_FAIL(CLI_BAD_INPUT, "--%s: %s: %zu labels; expected at most %zu", argument, path,
                         labels->count, length);
     *shown = labels->count;
     return CLI_DONE;

@@ -45,7 +45,8 @@ typedef struct comparison {
 static const clattn_verdict *verdict_of(const clattn_report *report, const char *name)
 {
     for (size_t i = 0; i < report->count; i++) {
-        if (strcmp(report->verdicts[i].name, name) == 0)
+        const char *found = report->verdicts[i].name;
+        if (found && strcmp(found, name) == 0)
             return &report->verdicts[i];
     }
     return NULL;
@@ -72,7 +73,7 @@ static void compare(comparison *c, const clattn_tensor *got, size_t first,
         double b = clattn_element_load(want->dtype, want->host, i);
         double error = a == b || (isnan(a) && isnan(b)) ? 0 : fabs(a - b);
         if (isnan(error))
-            error = INFINITY;
+            error = HUGE_VAL;
         if (error > c->error)
             c->error = error;
         if (isfinite(b) && fabs(b) > magnitude)
@@ -98,7 +99,7 @@ static int check_expectation(comparison *c, const cli_expectation *e, cli_call *
     c->file = e->file;
     c->bound = verdict ? verdict->bound : 0;
     if (skip && e->index >= got->shape[0]) {
-        result = cli_fail(CLI_BAD_INPUT, "--expect: %s: the leading axis has %" PRId64 " entries",
+        result = CLI_FAIL(CLI_BAD_INPUT, "--expect: %s: the leading axis has %" PRId64 " entries",
                           c->name, got->shape[0]);
         goto done;
     }
@@ -106,7 +107,7 @@ static int check_expectation(comparison *c, const cli_expectation *e, cli_call *
     CLI_TRY(cli_tensor_from_npy(&want, &array, CLI_FLOATS, "expect", e->file));
     if (want.rank != got->rank - skip ||
         memcmp(want.shape, got->shape + skip, want.rank * sizeof want.shape[0]) != 0) {
-        result = cli_fail(CLI_BAD_INPUT, "--expect: %s: shape %s; expected %s, that of %s", e->file,
+        result = CLI_FAIL(CLI_BAD_INPUT, "--expect: %s: shape %s; expected %s, that of %s", e->file,
                           npy_shape_text(found, want.rank, want.shape),
                           npy_shape_text(expected, got->rank - skip, got->shape + skip), c->name);
         goto done;
@@ -212,7 +213,7 @@ int cli_verify(int argc, char **argv)
     CLI_TRY(cli_files_commit(&execution.files));
     CLI_TRY(print_report(&execution, &options, &report, comparisons, report.ok && !outside));
     if (outside)
-        result = cli_fail(CLI_CHECK_FAILED, "verify: %s: error %.3g; expected at most %.3g",
+        result = CLI_FAIL(CLI_CHECK_FAILED, "verify: %s: error %.3g; expected at most %.3g",
                           outside, error, bound);
 done:
     cli_execution_free(&execution);

@@ -27,7 +27,7 @@ static int add_stand(cli_contest *contest, const char *spec, const cli_call *cal
     size_t count = contest->stand_count;
     cli_stand *grown = realloc(contest->stands, (count + 1) * sizeof *grown);
     if (!grown)
-        return cli_fail(CLI_SYSTEM, "bench: no memory");
+        return CLI_FAIL(CLI_SYSTEM, "bench: no memory");
     contest->stands = grown;
     cli_stand *stand = &grown[count];
     memset(stand, 0, sizeof *stand);
@@ -50,7 +50,7 @@ static int add_stands(cli_contest *contest, const cli_call *call, const cli_opti
         size_t count = 0;
         CLI_TRY(cli_check(clattn_device_list(NULL, 0, &count)));
         if (count == 0)
-            return cli_fail(CLI_SYSTEM, "--device: 'all'; there is no OpenCL device");
+            return CLI_FAIL(CLI_SYSTEM, "--device: 'all'; there is no OpenCL device");
         for (size_t i = 0; i < count; i++) {
             char index[24];
             snprintf(index, sizeof index, "%zu", i);
@@ -87,14 +87,14 @@ static int add_entry(cli_contest *contest, cli_stand *stand, const char *variant
     size_t count = contest->entry_count;
     cli_entry *grown = realloc(contest->entries, (count + 1) * sizeof *grown);
     if (!grown)
-        return cli_fail(CLI_SYSTEM, "bench: no memory");
+        return CLI_FAIL(CLI_SYSTEM, "bench: no memory");
     contest->entries = grown;
     cli_entry *entry = &grown[count];
     memset(entry, 0, sizeof *entry);
     entry->stand = stand;
     entry->seconds = calloc(rounds, sizeof *entry->seconds);
     if (!entry->seconds)
-        return cli_fail(CLI_SYSTEM, "bench: no memory for %zu rounds", rounds);
+        return CLI_FAIL(CLI_SYSTEM, "bench: no memory for %zu rounds", rounds);
     contest->entry_count++;
     int result = cli_planned_make(&entry->planned, &stand->resident, call, variant, &status);
     if (result == CLI_DONE)
@@ -103,7 +103,7 @@ static int add_entry(cli_contest *contest, cli_stand *stand, const char *variant
     if (status != CLATTN_E_UNSUPPORTED || !variant)
         return result;
     entry->refusal = strdup(reason_of(variant));
-    return entry->refusal ? CLI_DONE : cli_fail(CLI_SYSTEM, "bench: no memory");
+    return entry->refusal ? CLI_DONE : CLI_FAIL(CLI_SYSTEM, "bench: no memory");
 }
 
 /* All variants of the dispatch table, which a plan of the library's own choice lists: "name:
@@ -117,7 +117,7 @@ static int add_all_variants(cli_contest *contest, cli_stand *stand, const cli_ca
     CLI_TRY(cli_check(clattn_plan_create(&plan, stand->device, &call->desc)));
     lines = strdup(clattn_plan_explain(plan));
     if (!lines) {
-        result = cli_fail(CLI_SYSTEM, "bench: no memory");
+        result = CLI_FAIL(CLI_SYSTEM, "bench: no memory");
         goto done;
     }
     for (char *line = strtok(lines, "\n"); line; line = strtok(NULL, "\n")) {
@@ -155,7 +155,7 @@ static int keep_explanation(cli_stand *stand, const cli_contest *contest)
         if (entry->stand != stand || entry->refusal)
             continue;
         stand->explain = strdup(clattn_plan_explain(entry->planned.plan));
-        return stand->explain ? CLI_DONE : cli_fail(CLI_SYSTEM, "bench: no memory");
+        return stand->explain ? CLI_DONE : CLI_FAIL(CLI_SYSTEM, "bench: no memory");
     }
     return CLI_DONE;
 }
@@ -173,7 +173,7 @@ int cli_contest_make(cli_contest *contest, const cli_call *call, const cli_optio
     for (size_t i = 0; i < contest->entry_count; i++)
         running += contest->entries[i].refusal == NULL;
     if (running == 0)
-        result = cli_fail(CLI_BAD_INPUT, "bench: nothing to time: %s", contest->entries[0].refusal);
+        result = CLI_FAIL(CLI_BAD_INPUT, "bench: nothing to time: %s", contest->entries[0].refusal);
 done:
     return result;
 }

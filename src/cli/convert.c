@@ -49,7 +49,7 @@ static int widen_integers(clattn_tensor *out, const npy_array *array, const char
         if (!load_integer((int64_t *)out->host + i, array, i)) {
             free(out->host);
             memset(out, 0, sizeof *out);
-            return cli_fail(CLI_BAD_INPUT, "--%s: %s: element %zu is beyond 63 bits", argument,
+            return CLI_FAIL(CLI_BAD_INPUT, "--%s: %s: element %zu is beyond 63 bits", argument,
                             path, i);
         }
     }
@@ -62,14 +62,14 @@ int cli_tensor_from_npy(clattn_tensor *out, npy_array *array, int allowed, const
     int found = array->kind == 'f' ? CLI_FLOATS : array->kind == 'b' ? CLI_BOOLS : CLI_INTEGERS;
     memset(out, 0, sizeof *out);
     if (!(found & allowed)) {
-        return cli_fail(CLI_BAD_INPUT, "--%s: %s: %s elements; expected %s", argument, path,
+        return CLI_FAIL(CLI_BAD_INPUT, "--%s: %s: %s elements; expected %s", argument, path,
                         npy_type_name(array->kind, array->size),
                         allowed & CLI_INTEGERS ? "integers"
                         : allowed & CLI_BOOLS  ? "bool, float16, float32 or float64"
                                                : "float16, float32 or float64");
     }
     if (array->rank == 0) {
-        return cli_fail(CLI_BAD_INPUT, "--%s: %s: shape (); expected at least one axis", argument,
+        return CLI_FAIL(CLI_BAD_INPUT, "--%s: %s: shape (); expected at least one axis", argument,
                         path);
     }
     if (found == CLI_INTEGERS) {
@@ -93,13 +93,14 @@ int cli_tensor_new(clattn_tensor *out, clattn_dtype dtype, uint32_t rank, const 
     memset(out, 0, sizeof *out);
     for (uint32_t i = 0; i < rank; i++) {
         if (shape[i] > 0 && bytes > (size_t)PTRDIFF_MAX / (size_t)shape[i])
-            return cli_fail(CLI_SYSTEM, "--%s: larger than memory can be", argument);
+            return CLI_FAIL(CLI_SYSTEM, "--%s: larger than memory can be", argument);
         bytes *= (size_t)shape[i];
     }
     void *memory = calloc(1, bytes ? bytes : 1);
     if (!memory)
-        return cli_fail(CLI_SYSTEM, "--%s: no memory for %zu bytes", argument, bytes);
+        return CLI_FAIL(CLI_SYSTEM, "--%s: no memory for %zu bytes", argument, bytes);
     *out = clattn_tensor_host(dtype, memory, rank, shape);
+    out->host = memory; /* written to; clattn_tensor_host() takes data that is only read, too */
     return CLI_DONE;
 }
 

@@ -54,17 +54,17 @@ static int check_target(const cli_name *output)
     int result = CLI_DONE;
     if (stat(output->path, &status) == 0) {
         if (S_ISDIR(status.st_mode))
-            result = cli_fail(CLI_SYSTEM, "--%s: %s: is a folder; expected the name of a file",
+            result = CLI_FAIL(CLI_SYSTEM, "--%s: %s: is a folder; expected the name of a file",
                               output->argument, output->path);
         goto done;
     }
     folder = folder_of(output->path);
     if (!folder) {
-        result = cli_fail(CLI_SYSTEM, "--%s: no memory", output->argument);
+        result = CLI_FAIL(CLI_SYSTEM, "--%s: no memory", output->argument);
         goto done;
     }
     if (stat(folder, &status) != 0)
-        result = cli_fail(CLI_SYSTEM, "--%s: %s: cannot be written: folder %s: %s",
+        result = CLI_FAIL(CLI_SYSTEM, "--%s: %s: cannot be written: folder %s: %s",
                           output->argument, output->path, folder, strerror(errno));
 done:
     free(folder);
@@ -79,13 +79,13 @@ int cli_files_check(const cli_name *inputs, size_t input_count, const cli_name *
             continue;
         for (size_t i = 0; i < input_count; i++) {
             if (inputs[i].path && same_file(outputs[o].path, inputs[i].path))
-                return cli_fail(CLI_BAD_INPUT,
+                return CLI_FAIL(CLI_BAD_INPUT,
                                 "--%s: %s is also the input --%s; expected another file",
                                 outputs[o].argument, outputs[o].path, inputs[i].argument);
         }
         for (size_t other = 0; other < o; other++) {
             if (outputs[other].path && same_file(outputs[o].path, outputs[other].path))
-                return cli_fail(CLI_BAD_INPUT,
+                return CLI_FAIL(CLI_BAD_INPUT,
                                 "--%s: %s is also the output --%s; expected another file",
                                 outputs[o].argument, outputs[o].path, outputs[other].argument);
         }
@@ -199,7 +199,7 @@ int cli_files_write(cli_files *files, const char *argument, const char *path, co
     }
     if (ok)
         return CLI_DONE;
-    return cli_fail(CLI_SYSTEM, "--%s: %s: cannot be written: %s", argument, path, strerror(cause));
+    return CLI_FAIL(CLI_SYSTEM, "--%s: %s: cannot be written: %s", argument, path, strerror(cause));
 }
 
 int cli_files_write_npy(cli_files *files, const char *argument, const char *path,
@@ -231,7 +231,7 @@ int cli_files_commit(cli_files *files)
         if (!file->temporary)
             continue;
         if (rename(file->temporary, file->target) != 0) {
-            result = cli_fail(CLI_SYSTEM, "--%s: %s: cannot be renamed to its name: %s",
+            result = CLI_FAIL(CLI_SYSTEM, "--%s: %s: cannot be renamed to its name: %s",
                               file->argument, file->path, strerror(errno));
         } else {
             unfinished[i] = NULL;

@@ -22,6 +22,7 @@
 #define BAR_WIDTH 14.0
 #define BAR_GAP 22.0
 #define MOST_LABEL_CHARACTERS 32
+#define MOST_MARKS 12 /* on the colour bar */
 #define FONT "sans-serif"
 
 typedef struct colour {
@@ -31,11 +32,11 @@ typedef struct colour {
 /* The map "mako" of seaborn (M. Waskom, BSD licence) at six even steps, light to dark, its light
  * end lifted towards the paper. Even steps of value look even to all kinds of colour vision, and in
  * grey print. */
-static const colour anchors[] = {
+#define ANCHORS 6
+static const colour anchors[ANCHORS] = {
     {0.945, 0.980, 0.957}, {0.376, 0.808, 0.675}, {0.204, 0.592, 0.663},
     {0.224, 0.365, 0.612}, {0.220, 0.165, 0.329}, {0.043, 0.016, 0.020},
 };
-#define ANCHORS (sizeof anchors / sizeof anchors[0])
 static const colour ink = {0.13, 0.13, 0.15}, grey = {0.45, 0.45, 0.48},
                     nothing = {0.90, 0.90, 0.90};
 
@@ -54,7 +55,7 @@ typedef struct placement {
 
 static colour map_colour(double share)
 {
-    double place = fmin(fmax(share, 0), 1) * (double)(ANCHORS - 1);
+    double place = fmin(fmax(share, 0), 1) * (ANCHORS - 1.0);
     size_t i = (size_t)place;
     if (i >= ANCHORS - 1)
         i = ANCHORS - 2;
@@ -309,7 +310,7 @@ static void draw_bar(cairo_t *c, const placement *p)
     double range = p->high_value - p->low;
     double step = mark_step(range);
     for (size_t i = 0; i < ANCHORS; i++)
-        cairo_pattern_add_color_stop_rgb(fade, (double)i / (double)(ANCHORS - 1), anchors[i].r,
+        cairo_pattern_add_color_stop_rgb(fade, (double)i / (ANCHORS - 1.0), anchors[i].r,
                                          anchors[i].g, anchors[i].b);
     cairo_set_source(c, fade);
     cairo_rectangle(c, p->bar_left, p->top, BAR_WIDTH, p->bar_high);
@@ -318,10 +319,13 @@ static void draw_bar(cairo_t *c, const placement *p)
     set_font(c, 10, 0);
     set_colour(c, ink);
     cairo_set_line_width(c, 0.8);
-    for (double k = ceil(p->low / step - 1e-9); k * step <= p->high_value + 1e-9 * range; k++) {
+    for (int i = 0; i < MOST_MARKS; i++) {
+        double value = step * (ceil(p->low / step - 1e-9) + i);
         char text[32];
-        double y = p->top + p->bar_high * (1 - (k * step - p->low) / range);
-        snprintf(text, sizeof text, "%.4g", k * step + 0.0);
+        double y = p->top + p->bar_high * (1 - (value - p->low) / range);
+        if (!(value <= p->high_value + 1e-9 * range))
+            break;
+        snprintf(text, sizeof text, "%.4g", value + 0.0);
         cairo_move_to(c, p->bar_left + BAR_WIDTH, y);
         cairo_line_to(c, p->bar_left + BAR_WIDTH + 3, y);
         cairo_stroke(c);
@@ -443,6 +447,6 @@ int cli_heatmap_draw(cli_picture *out, const cli_heatmap *map, cli_picture_type 
         return CLI_DONE;
     free(out->bytes);
     memset(out, 0, sizeof *out);
-    return cli_fail(CLI_SYSTEM, "--output: the picture cannot be drawn: %s",
+    return CLI_FAIL(CLI_SYSTEM, "--output: the picture cannot be drawn: %s",
                     cairo_status_to_string(status));
 }

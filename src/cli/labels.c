@@ -53,18 +53,18 @@ static int read_text(char **out, const char *argument, const char *path)
     char *text = NULL;
     FILE *file = fopen(path, "rb");
     if (!file)
-        return cli_fail(CLI_BAD_INPUT, "--%s: %s: %s", argument, path, strerror(errno));
+        return CLI_FAIL(CLI_BAD_INPUT, "--%s: %s: %s", argument, path, strerror(errno));
     text = malloc(LABELS_LIMIT + 1);
     if (!text) {
-        result = cli_fail(CLI_SYSTEM, "--%s: no memory", argument);
+        result = CLI_FAIL(CLI_SYSTEM, "--%s: no memory", argument);
         goto done;
     }
     size_t length = fread(text, 1, LABELS_LIMIT, file);
     text[length] = '\0';
     if (ferror(file))
-        result = cli_fail(CLI_BAD_INPUT, "--%s: %s: %s", argument, path, strerror(errno));
+        result = CLI_FAIL(CLI_BAD_INPUT, "--%s: %s: %s", argument, path, strerror(errno));
     else if (length == LABELS_LIMIT || strlen(text) != length)
-        result = cli_fail(CLI_BAD_INPUT, "--%s: %s: is no text of under 16 MiB", argument, path);
+        result = CLI_FAIL(CLI_BAD_INPUT, "--%s: %s: is no text of under 16 MiB", argument, path);
 done:
     fclose(file);
     if (result)
@@ -98,7 +98,7 @@ int cli_labels_read(cli_labels *out, const char *argument, const char *path, siz
     lines = calloc(line_count, sizeof *lines);
     out->words = calloc(strlen(out->text) + 1, sizeof *out->words);
     if (!lines || !out->words) {
-        result = cli_fail(CLI_SYSTEM, "--%s: no memory", argument);
+        result = CLI_FAIL(CLI_SYSTEM, "--%s: no memory", argument);
         goto done;
     }
     line_count = 0;
@@ -110,11 +110,11 @@ int cli_labels_read(cli_labels *out, const char *argument, const char *path, siz
             most = words;
     }
     if (most == 0) {
-        result = cli_fail(CLI_BAD_INPUT, "--%s: %s: holds no word", argument, path);
+        result = CLI_FAIL(CLI_BAD_INPUT, "--%s: %s: holds no word", argument, path);
         goto done;
     }
     if (most > 1 && entry >= line_count) {
-        result = cli_fail(CLI_BAD_INPUT,
+        result = CLI_FAIL(CLI_BAD_INPUT,
                           "--%s: %s: %zu lines of words; expected one for entry %zu of the batch",
                           argument, path, line_count, entry);
         goto done;

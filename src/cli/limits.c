@@ -76,6 +76,7 @@ static double time_launch(const bench_objects *o)
 static double measure_flops(bench_objects *o)
 {
     const cl_float x = 0.9999f, y = 1e-5f;
+    const size_t lanes = o->global * (o->vector / sizeof(cl_float));
     cl_int error = CL_SUCCESS;
     double gflops = 0;
     o->kernel = clCreateKernel(o->program, "fma_chains", &error);
@@ -90,8 +91,7 @@ static double measure_flops(bench_objects *o)
         double seconds = time_launch(o);
         if (seconds <= 0)
             break;
-        gflops = 1e-9 * 2 * CHAINS * (double)steps *
-                 (double)(o->global * o->vector / sizeof(cl_float)) / seconds;
+        gflops = 1e-9 * 2 * CHAINS * (double)steps * (double)lanes / seconds;
         if (seconds >= LAUNCH_SECONDS)
             break;
     }

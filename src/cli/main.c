@@ -39,7 +39,7 @@ static void print_help(void)
 static int dispatch(int argc, char **argv)
 {
     if (argc < 2)
-        return cli_fail(CLI_BAD_INPUT, "a command is missing; see 'clattn --help'");
+        return CLI_FAIL(CLI_BAD_INPUT, "a command is missing; see 'clattn --help'");
     if (strcmp(argv[1], "--version") == 0) {
         printf("clattn %s\n", clattn_version());
         return CLI_DONE;
@@ -53,7 +53,7 @@ static int dispatch(int argc, char **argv)
         if (strcmp(argv[1], commands[i].name) == 0)
             return commands[i].run(argc - 1, argv + 1);
     }
-    return cli_fail(CLI_BAD_INPUT,
+    return CLI_FAIL(CLI_BAD_INPUT,
                     "'%s' is no command; expected devices, run, verify, bench or plot", argv[1]);
 }
 
@@ -63,7 +63,7 @@ int main(int argc, char **argv)
     if (fflush(stdout) != 0 || ferror(stdout)) {
         int cause = errno;
         if (result == CLI_DONE)
-            result = cli_fail(CLI_SYSTEM, "the report cannot be written: %s", strerror(cause));
+            result = CLI_FAIL(CLI_SYSTEM, "the report cannot be written: %s", strerror(cause));
     }
     if (result != CLI_DONE)
         cli_report_failure();

@@ -49,10 +49,11 @@ size_t npy_header(char header[NPY_HEADER_MAX], char kind, size_t size, uint32_t 
                   const int64_t *shape)
 {
     char shape_text[NPY_SHAPE_TEXT];
-    char order = size == 1 ? '|' : machine_is_little() ? '<' : '>';
-    memcpy(header, "\x93NUMPY\x01\x00", 8);
+    const char *order = size == 1 ? "|" : machine_is_little() ? "<" : ">";
+    const unsigned char magic[8] = {0x93, 'N', 'U', 'M', 'P', 'Y', 1, 0};
+    memcpy(header, magic, sizeof magic);
     int dict = snprintf(header + 10, NPY_HEADER_MAX - 10,
-                        "{'descr': '%c%c%zu', 'fortran_order': False, 'shape': %s, }", order, kind,
+                        "{'descr': '%s%c%zu', 'fortran_order': False, 'shape': %s, }", order, kind,
                         size, npy_shape_text(shape_text, rank, shape));
     size_t length = (10 + (size_t)dict + 1 + 63) / 64 * 64;
     memset(header + 10 + dict, ' ', length - 11 - (size_t)dict);
@@ -113,16 +114,16 @@ static int read_description(npy_description *d, FILE *file, const char *argument
     int result = CLI_DONE;
     size_t got = fread(start, 1, 10, file);
     if (ferror(file)) {
-        result = cli_fail(CLI_BAD_INPUT, "--%s: %s: %s", argument, path, strerror(errno));
+        result = CLI_FAIL(CLI_BAD_INPUT, "--%s: %s: %s", argument, path, strerror(errno));
         goto done;
     }
     if (got < 10 || memcmp(start, "\x93NUMPY", 6) != 0) {
-        result = cli_fail(CLI_BAD_INPUT, "--%s: %s: %s; expected an .npy file", argument, path,
+        result = CLI_FAIL(CLI_BAD_INPUT, "--%s: %s: %s; expected an .npy file", argument, path,
                           got == 0 ? "is empty" : "does not begin with \\x93NUMPY");
         goto done;
     }
     if (start[6] < 1 || start[6] > 3 || start[7] != 0) {
-        result = cli_fail(CLI_BAD_INPUT, "--%s: %s: .npy version %d.%d; expected 1.0, 2.0 or 3.0",
+        result = CLI_FAIL(CLI_BAD_INPUT, "--%s: %s: .npy version %d.%d; expected 1.0, 2.0 or 3.0",
                           argument, path, start[6], start[7]);
         goto done;
     }
@@ -134,24 +135,24 @@ static int read_description(npy_description *d, FILE *file, const char *argument
             length |= (size_t)start[10] << 16 | (size_t)start[11] << 24;
     }
     if (length > HEADER_LIMIT) {
-        result = cli_fail(CLI_BAD_INPUT, "--%s: %s: a header of %zu bytes; expected at most %zu",
+        result = CLI_FAIL(CLI_BAD_INPUT, "--%s: %s: a header of %zu bytes; expected at most %zu",
                           argument, path, length, HEADER_LIMIT);
         goto done;
     }
     text = malloc(length + 1);
     if (!text) {
-        result = cli_fail(CLI_SYSTEM, "--%s: %s: no memory for its header", argument, path);
+        result = CLI_FAIL(CLI_SYSTEM, "--%s: %s: no memory for its header", argument, path);
         goto done;
     }
     if (fread(text, 1, length, file) != length) {
         result =
-            cli_fail(CLI_BAD_INPUT, "--%s: %s: ends within its header; expected %zu bytes of it",
+            CLI_FAIL(CLI_BAD_INPUT, "--%s: %s: ends within its header; expected %zu bytes of it",
                      argument, path, length);
         goto done;
     }
     const char *failure = npy_header_parse(d, text, length);
     if (failure)
-        result = cli_fail(CLI_BAD_INPUT, "--%s: %s: %s", argument, path, failure);
+        result = CLI_FAIL(CLI_BAD_INPUT, "--%s: %s: %s", argument, path, failure);
 done:
     free(text);
     return result;
@@ -167,7 +168,7 @@ int npy_read(npy_array *out, const char *argument, const char *path)
     memset(out, 0, sizeof *out);
     file = fopen(path, "rb");
     if (!file) {
-        result = cli_fail(CLI_BAD_INPUT, "--%s: %s: %s", argument, path, strerror(errno));
+        result = CLI_FAIL(CLI_BAD_INPUT, "--%s: %s: %s", argument, path, strerror(errno));
         goto done;
     }
     CLI_TRY(read_description(&d, file, argument, path));
@@ -176,7 +177,7 @@ int npy_read(npy_array *out, const char *argument, const char *path)
     off_t at = ftello(file);
     if (fstat(fileno(file), &status) == 0 && S_ISREG(status.st_mode) && at >= 0 &&
         (status.st_size < at || (uint64_t)(status.st_size - at) < d.bytes)) {
-        result = cli_fail(
+        result = CLI_FAIL(
             CLI_BAD_INPUT,
             "--%s: %s: is cut: %" PRId64 " bytes of elements; its header promises %zu", argument,
             path, status.st_size < at ? 0 : (int64_t)(status.st_size - at), d.bytes);
@@ -185,12 +186,12 @@ int npy_read(npy_array *out, const char *argument, const char *path)
     data = malloc(d.bytes ? d.bytes : 1);
     if (!data) {
         result =
-            cli_fail(CLI_SYSTEM, "--%s: %s: no memory for its %zu bytes", argument, path, d.bytes);
+            CLI_FAIL(CLI_SYSTEM, "--%s: %s: no memory for its %zu bytes", argument, path, d.bytes);
         goto done;
     }
     if (fread(data, 1, d.bytes, file) != d.bytes) {
         result =
-            cli_fail(CLI_BAD_INPUT, "--%s: %s: is cut; its header promises %zu bytes of elements",
+            CLI_FAIL(CLI_BAD_INPUT, "--%s: %s: is cut; its header promises %zu bytes of elements",
                      argument, path, d.bytes);
         goto done;
     }
@@ -199,7 +200,7 @@ int npy_read(npy_array *out, const char *argument, const char *path)
     if (d.fortran && d.rank > 1) {
         void *turned = to_row_major(&d, data);
         if (!turned) {
-            result = cli_fail(CLI_SYSTEM, "--%s: %s: no memory for its %zu bytes", argument, path,
+            result = CLI_FAIL(CLI_SYSTEM, "--%s: %s: no memory for its %zu bytes", argument, path,
                               d.bytes);
             goto done;
         }

@@ -61,8 +61,12 @@ static const char *parse_type(npy_description *d, cursor *c)
     const char *at = text;
     if (!take_string(c, text, sizeof text))
         return wrong("its 'descr' is not a simple type; expected one like '<f4'");
-    d->order = strchr("<>|=", *at) && *at ? *at++ : '=';
-    d->kind = *at ? *at++ : '\0';
+    d->order = '=';
+    if (*at && strchr("<>|=", *at))
+        d->order = *at++;
+    d->kind = *at;
+    if (*at)
+        at++;
     d->size = *at >= '1' && *at <= '9' && !at[1] ? (size_t)(*at - '0') : 0;
     int known = (d->kind == 'f' && (d->size == 2 || d->size == 4 || d->size == 8)) ||
                 ((d->kind == 'i' || d->kind == 'u') &&

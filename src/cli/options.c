@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <getopt.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -110,9 +111,9 @@ int cli_parse_integer(int64_t *out, const char *option, const char *text, int64_
         text[0] == '-' || (text[0] >= '0' && text[0] <= '9'); /* strtoll also skips blanks */
     if (!digits || end == text || *end || errno || value < low || value > high) {
         if (high == INT64_MAX)
-            return cli_fail(CLI_BAD_INPUT, "--%s: '%s'; expected an integer of at least %" PRId64,
+            return CLI_FAIL(CLI_BAD_INPUT, "--%s: '%s'; expected an integer of at least %" PRId64,
                             option, text, low);
-        return cli_fail(CLI_BAD_INPUT,
+        return CLI_FAIL(CLI_BAD_INPUT,
                         "--%s: '%s'; expected an integer from %" PRId64 " to %" PRId64, option,
                         text, low, high);
     }
@@ -125,7 +126,7 @@ static int parse_number(double *out, const char *option, const char *text)
     char *end = NULL;
     *out = strtod(text, &end);
     if (end == text || *end)
-        return cli_fail(CLI_BAD_INPUT, "--%s: '%s'; expected a number", option, text);
+        return CLI_FAIL(CLI_BAD_INPUT, "--%s: '%s'; expected a number", option, text);
     return CLI_DONE;
 }
 
@@ -139,7 +140,7 @@ static int parse_integers(int64_t *out, size_t count, const char *option, const 
         size_t length = strcspn(at, ",");
         int last = at[length] == '\0';
         if (length >= sizeof item || last != (i + 1 == count))
-            return cli_fail(CLI_BAD_INPUT, "--%s: '%s'; expected %s, %zu integers", option, text,
+            return CLI_FAIL(CLI_BAD_INPUT, "--%s: '%s'; expected %s, %zu integers", option, text,
                             meaning, count);
         memcpy(item, at, length);
         item[length] = '\0';
@@ -159,11 +160,14 @@ static int parse_choice(cli_options *o, const row *r, const char *text)
         value++;
     if (!list[value]) {
         char all[128] = "";
-        for (int i = 0; list[i]; i++) {
-            strcat(all, i == 0 ? "" : list[i + 1] ? ", " : " or ");
-            strcat(all, list[i]);
-        }
-        return cli_fail(CLI_BAD_INPUT, "--%s: '%s' is not known; expected %s", r->name, text, all);
+        size_t used = 0;
+        for (int i = 0; list[i]; i++)
+            used += (size_t)snprintf(all + used, sizeof all - used, "%s%s",
+                                     i == 0        ? ""
+                                     : list[i + 1] ? ", "
+                                                   : " or ",
+                                     list[i]);
+        return CLI_FAIL(CLI_BAD_INPUT, "--%s: '%s' is not known; expected %s", r->name, text, all);
     }
     switch ((enum choice)r->slot) {
     case SCORE:
@@ -199,17 +203,18 @@ static int parse_expectation(cli_options *o, const char *text)
     size_t name_length = strcspn(text, "[=");
     cli_expectation *e = &o->expectations[o->expectation_count];
     if (o->expectation_count == CLI_MAX_EXPECTATIONS)
-        return cli_fail(CLI_BAD_INPUT, "--expect: given more than %d times", CLI_MAX_EXPECTATIONS);
+        return CLI_FAIL(CLI_BAD_INPUT, "--expect: given more than %d times", CLI_MAX_EXPECTATIONS);
     if (!equals || !equals[1])
-        return cli_fail(CLI_BAD_INPUT,
+        return CLI_FAIL(CLI_BAD_INPUT,
                         "--expect: '%s'; expected NAME=FILE.npy or NAME[INDEX]=FILE.npy", text);
     int output = 0;
-    while (output < CLI_OUTPUTS &&
-           (strlen(cli_output_name((enum cli_output)output)) != name_length ||
-            strncmp(text, cli_output_name((enum cli_output)output), name_length)))
-        output++;
+    for (; output < CLI_OUTPUTS; output++) {
+        const char *name = cli_output_name((enum cli_output)output);
+        if (strlen(name) == name_length && strncmp(text, name, name_length) == 0)
+            break;
+    }
     if (output == CLI_OUTPUTS)
-        return cli_fail(CLI_BAD_INPUT,
+        return CLI_FAIL(CLI_BAD_INPUT,
                         "--expect: '%s'; expected output, weights, scores or lse before '='", text);
     e->output = (enum cli_output)output;
     e->index = -1;
@@ -219,7 +224,7 @@ static int parse_expectation(cli_options *o, const char *text)
         const char *first = text + name_length + 1;
         size_t length = strcspn(first, "]");
         if (length >= sizeof index || first[length] != ']' || first + length + 1 != equals)
-            return cli_fail(CLI_BAD_INPUT, "--expect: '%s'; expected NAME[INDEX]=FILE.npy", text);
+            return CLI_FAIL(CLI_BAD_INPUT, "--expect: '%s'; expected NAME[INDEX]=FILE.npy", text);
         memcpy(index, first, length);
         index[length] = '\0';
         int result = cli_parse_integer(&e->index, "expect", index, 0, INT64_MAX);
@@ -236,8 +241,8 @@ static int apply(cli_options *o, const row *r, const char *value)
     int64_t number = 0;
     int64_t pair[2];
     int result = CLI_DONE;
-    if (value && !value[0])
-        return cli_fail(CLI_BAD_INPUT, "--%s: '' is empty; expected a value", r->name);
+    if (!value[0])
+        return CLI_FAIL(CLI_BAD_INPUT, "--%s: '' is empty; expected a value", r->name);
     switch (r->kind) {
     case INPUT:
         o->inputs[r->slot] = value;
@@ -270,7 +275,7 @@ static int apply(cli_options *o, const row *r, const char *value)
         o->desc.window_right = pair[1];
         break;
     case PARAM:
-        return cli_fail(CLI_BAD_INPUT,
+        return CLI_FAIL(CLI_BAD_INPUT,
                         "--param: '%s'; the scores scaled-dot and dot take no parameters", value);
     case VARIANT:
         o->desc.variant = value;
@@ -289,7 +294,7 @@ static int apply(cli_options *o, const row *r, const char *value)
         return parse_integers(o->shape, 7, r->name, "B,Hq,Hkv,S,T,D,Dv", value, 0);
     case VARIANTS:
         if (value[0] == ',' || value[strlen(value) - 1] == ',' || strstr(value, ",,"))
-            return cli_fail(CLI_BAD_INPUT,
+            return CLI_FAIL(CLI_BAD_INPUT,
                             "--variants: '%s'; expected names with commas between them, or all",
                             value);
         o->variants = value;
@@ -313,14 +318,14 @@ static int check_together(const cli_options *o, const unsigned char *seen)
         static const enum cli_input made[] = {CLI_QUERY, CLI_KEY, CLI_VALUE, CLI_GIVEN_SCORES};
         for (size_t i = 0; i < sizeof made / sizeof made[0]; i++) {
             if (o->inputs[made[i]])
-                return cli_fail(
+                return CLI_FAIL(
                     CLI_BAD_INPUT,
                     "--%s: given with --shape, which makes random inputs; expected one of them",
                     cli_input_name(made[i]));
         }
     } else if (given) {
         if (o->inputs[CLI_QUERY] || o->inputs[CLI_KEY])
-            return cli_fail(
+            return CLI_FAIL(
                 CLI_BAD_INPUT,
                 "--given-scores: takes the place of --query and --key, but --%s is given too",
                 o->inputs[CLI_QUERY] ? "query" : "key");
@@ -329,20 +334,20 @@ static int check_together(const cli_options *o, const unsigned char *seen)
         int about_scores =
             rows[i].kind == SCALE || (rows[i].kind == CHOICE && rows[i].slot == SCORE);
         if (given && seen[i] && about_scores)
-            return cli_fail(CLI_BAD_INPUT, "--%s: has no meaning with --given-scores",
+            return CLI_FAIL(CLI_BAD_INPUT, "--%s: has no meaning with --given-scores",
                             rows[i].name);
     }
     for (int i = CLI_QUERY; i <= CLI_VALUE && !o->has_shape; i++) {
         if (!o->inputs[i] && !(given && i != CLI_VALUE))
-            return cli_fail(
+            return CLI_FAIL(
                 CLI_BAD_INPUT,
                 "--%s: missing; expected a file (query, key and value, or given-scores and value)",
                 cli_input_name((enum cli_input)i));
     }
     if (o->desc.scores_stage != CLATTN_SCORES_RAW && !(o->desc.outputs & CLATTN_SCORES))
-        return cli_fail(CLI_BAD_INPUT, "--scores-stage: given without --scores, which it is about");
+        return CLI_FAIL(CLI_BAD_INPUT, "--scores-stage: given without --scores, which it is about");
     if (o->variants && o->desc.variant)
-        return cli_fail(CLI_BAD_INPUT, "--variant: given with --variants; expected one of them");
+        return CLI_FAIL(CLI_BAD_INPUT, "--variant: given with --variants; expected one of them");
     return CLI_DONE;
 }
 
@@ -374,33 +379,33 @@ int cli_options_parse(cli_options *options, int command, int argc, char **argv)
             continue;
         }
         if (code == 1)
-            return cli_fail(CLI_BAD_INPUT, "%s: unexpected argument '%s'; see 'clattn %s --help'",
+            return CLI_FAIL(CLI_BAD_INPUT, "%s: unexpected argument '%s'; see 'clattn %s --help'",
                             argv[0], optarg, argv[0]);
         if (code == ':')
-            return cli_fail(CLI_BAD_INPUT, "--%s: nothing follows it; expected a value", name);
+            return CLI_FAIL(CLI_BAD_INPUT, "--%s: nothing follows it; expected a value", name);
         if (code == '?' && name)
-            return cli_fail(CLI_BAD_INPUT, "--%s: '%s'; expected no value", name, argv[optind - 1]);
+            return CLI_FAIL(CLI_BAD_INPUT, "--%s: '%s'; expected no value", name, argv[optind - 1]);
         if (code == '?')
-            return cli_fail(CLI_BAD_INPUT,
+            return CLI_FAIL(CLI_BAD_INPUT,
                             "%s: unknown or ambiguous option '%s'; see 'clattn %s --help'", argv[0],
                             argv[optind - 1], argv[0]);
         const row *r = &rows[code - 1000];
         if (seen[r - rows] && r->kind != EXPECT)
-            return cli_fail(CLI_BAD_INPUT, "--%s: given twice; expected once", r->name);
+            return CLI_FAIL(CLI_BAD_INPUT, "--%s: given twice; expected once", r->name);
         seen[r - rows] = 1;
-        int result = apply(options, r, optarg);
+        int result = apply(options, r, optarg ? optarg : "switch"); /* whose value nobody reads */
         if (result)
             return result;
     }
     if (optind < argc)
-        return cli_fail(CLI_BAD_INPUT, "%s: unexpected argument '%s'; see 'clattn %s --help'",
+        return CLI_FAIL(CLI_BAD_INPUT, "%s: unexpected argument '%s'; see 'clattn %s --help'",
                         argv[0], argv[optind], argv[0]);
     if (options->help)
         return CLI_DONE;
     if (options->inputs[CLI_GIVEN_SCORES])
         options->desc.score = CLATTN_SCORE_GIVEN;
     if (command == CLI_RUN && !options->desc.outputs)
-        return cli_fail(
+        return CLI_FAIL(
             CLI_BAD_INPUT,
             "--output: missing; expected a file for the result (or --weights, --scores, --lse)");
     if (command == CLI_VERIFY || !options->desc.outputs)

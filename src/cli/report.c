@@ -45,7 +45,7 @@ int cli_json_print(cJSON *root)
     char *text = root ? cJSON_Print(root) : NULL;
     cJSON_Delete(root);
     if (!text)
-        return cli_fail(CLI_SYSTEM, "no memory for the report");
+        return CLI_FAIL(CLI_SYSTEM, "no memory for the report");
     puts(text);
     cJSON_free(text);
     return CLI_DONE;

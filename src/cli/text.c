@@ -16,14 +16,13 @@ static void flatten(char *text)
     }
 }
 
-int cli_fail(int code, const char *format, ...)
+void cli_keep(const char *format, ...)
 {
     va_list arguments;
     va_start(arguments, format);
     vsnprintf(sentence, sizeof sentence, format, arguments);
     va_end(arguments);
     flatten(sentence);
-    return code;
 }
 
 int cli_check(clattn_status status)
@@ -32,7 +31,7 @@ int cli_check(clattn_status status)
         return CLI_DONE;
     const char *words = clattn_last_error();
     int bad_input = status == CLATTN_E_ARGUMENT || status == CLATTN_E_UNSUPPORTED;
-    return cli_fail(bad_input ? CLI_BAD_INPUT : CLI_SYSTEM, "%s",
+    return CLI_FAIL(bad_input ? CLI_BAD_INPUT : CLI_SYSTEM, "%s",
                     words[0] ? words : clattn_status_name(status));
 }
 

@@ -1,0 +1,99 @@
+/* Every case of the table on the default device, against the reference: by the default variant, in copied memory, in
+ * pieces, and by each variant by name. */
+#include "device.h"
+#include "support/cases.h"
+#include "support/device_runs.h"
+#include "support/named_tests.h"
+
+#include <stdio.h>
+
+static clattn_device *device;
+static clattn_device_info real_info;
+
+static void run_case(const clattn_case *c, const char *variant)
+{
+    host_call call;
+    case_make(&call, c);
+    if (device_takes(device, &call))
+        run_and_verify(device, &call, variant, c->name);
+    host_call_free(&call);
+}
+
+static void by_default(void **state)
+{
+    run_case(*state, NULL);
+}
+
+static void by_staged(void **state)
+{
+    run_case(*state, "staged");
+}
+
+static void by_staged_clblast(void **state)
+{
+    run_case(*state, "staged-clblast");
+}
+
+/* As a device does that has memory of its own: every host tensor is copied. */
+static void in_copied_memory(void **state)
+{
+    device->info.unified_memory = 0;
+    run_case(*state, NULL);
+    device->info = real_info;
+}
+
+/* As a device does that allocates little at a time: calls are cut along batch, heads and rows. */
+static void in_pieces(void **state)
+{
+    const clattn_case *c = *state;
+    host_call call;
+    case_make(&call, c);
+    if (device_takes(device, &call)) {
+        /* Small enough to cut most cases, large enough for one head's keys and values. */
+        size_t keys = clattn_tensor_count(&call.args.value), heads = call.desc.kv_heads ? call.desc.kv_heads : 1;
+        size_t head = keys * 16 / (heads ? heads : 1) + 4096;
+        device->info.max_allocation = head * 8;
+        run_and_verify(device, &call, NULL, c->name);
+        device->info.unified_memory = 0;
+        run_and_verify(device, &call, NULL, c->name);
+        device->info = real_info;
+    }
+    host_call_free(&call);
+}
+
+static void add(named_tests *tests, CMUnitTestFunction test)
+{
+    size_t count;
+    const clattn_case *cases = cases_that_hurt(&count);
+    for (size_t i = 0; i < count; i++) named_tests_add(tests, cases[i].name, test, &cases[i]);
+    cases = cases_of_pairs(&count);
+    for (size_t i = 0; i < count; i++) named_tests_add(tests, cases[i].name, test, &cases[i]);
+}
+
+int main(void)
+{
+    int failures = 0;
+    const struct {
+        const char *group;
+        CMUnitTestFunction test;
+    } groups[] = {{"default variant", by_default},
+                  {"staged", by_staged},
+                  {"copied memory", in_copied_memory},
+                  {"pieces", in_pieces},
+#ifdef CLATTN_WITH_CLBLAST
+                  {"staged-clblast", by_staged_clblast},
+#endif
+    };
+    if (clattn_device_open(&device, NULL, 0) != CLATTN_OK) {
+        (void)fprintf(stderr, "%s\n", clattn_last_error());
+        return 1;
+    }
+    real_info = device->info;
+    for (size_t g = 0; g < sizeof groups / sizeof *groups; g++) {
+        named_tests tests = {0};
+        add(&tests, groups[g].test);
+        failures += named_tests_run(&tests, groups[g].group, NULL, NULL);
+    }
+    clattn_device_close(device);
+    return failures;
+}

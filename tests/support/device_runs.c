@@ -1,0 +1,30 @@
+/* device_runs.c: runs a call on a device and judges it. */
+#include "device_runs.h"
+
+#include "checks.h"
+
+#include <string.h>
+
+void run_and_verify(clattn_device *device, host_call *call, const char *variant, const char *about)
+{
+    clattn_plan *plan = NULL;
+    clattn_report report;
+    clattn_attention_desc desc = call->desc;
+    desc.variant = variant;
+    assert_status(CLATTN_OK, clattn_plan_create(&plan, device, &desc));
+    if (variant)
+        assert_string_equal(clattn_plan_variant(plan), variant);
+    /* Twice: what the first run leaves in scratch memory must not matter. */
+    for (int n = 0; n < 2; n++) {
+        assert_status(CLATTN_OK, clattn_plan_run(plan, &call->args));
+        assert_status(CLATTN_OK, clattn_device_finish(device));
+    }
+    clattn_plan_destroy(plan);
+    assert_status(CLATTN_OK, clattn_verify(&report, &call->desc, &call->args, 0));
+    assert_verified(&report, about);
+}
+
+bool device_takes(clattn_device *device, const host_call *call)
+{
+    return call->desc.dtype != CLATTN_F64 || clattn_device_get_info(device)->fp64;
+}

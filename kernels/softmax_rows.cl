@@ -21,6 +21,10 @@
 #error "softmax_rows.cl: WG must be given"
 #endif
 
+/* What stands for a hidden key's weight until the row's sum is known: the sum may be NaN, and 0 *
+ * NaN would show it. */
+#define HIDDEN (vec)(-(ACC)0)
+
 /* Vectors whose sum is kept apart, so that the error of a long sum stays small. */
 #define SUM_BLOCK 32
 
@@ -121,7 +125,7 @@ softmax_rows(global ACC *s, clattn_int stride, clattn_modifications m, ACC softc
         for (int n = 0; n < SUM_BLOCK && j < m.T; n++, j += WG * VW) {
             const vec x = LOAD_VEC(s + j), p = exp_negative(x - (vec)(shift));
             part += p;
-            STORE_VEC(normalize ? p : select(x, (vec)(0), x == (vec)(-INFINITY)), s + j);
+            STORE_VEC(select(normalize ? p : x, HIDDEN, x == (vec)(-INFINITY)), s + j);
         }
         total += part;
     }
@@ -133,7 +137,8 @@ softmax_rows(global ACC *s, clattn_int stride, clattn_modifications m, ACC softc
 
     const vec factor = (vec)(normalize && sum != 0 ? 1 / sum : (ACC)1);
     for (clattn_int j = start; j < stride; j += WG * VW) {
-        const vec w = j < m.T ? LOAD_VEC(s + j) * factor : (vec)(0);
+        const vec p = j < m.T ? LOAD_VEC(s + j) : HIDDEN;
+        const vec w = select(p * factor, (vec)(0), AS_IVEC(p) == AS_IVEC(HIDDEN));
         STORE_VEC(w, s + j);
         if (weights_view.kind != KIND_ABSENT && j < m.T)
             store_lanes(weights, weights_view.kind, weights_row + j * weights_view.column,

@@ -1,5 +1,5 @@
-/* Every case of the table on the default device, against the reference: by the default variant, in copied memory, in
- * pieces, and by each variant by name. */
+/* Every case of the table on the default device, against the reference: by the default variant, in
+ * copied memory, in pieces, and by each variant by name. */
 #include "device.h"
 #include "support/cases.h"
 #include "support/device_runs.h"
@@ -50,7 +50,8 @@ static void in_pieces(void **state)
     case_make(&call, c);
     if (device_takes(device, &call)) {
         /* Small enough to cut most cases, large enough for one head's keys and values. */
-        size_t keys = clattn_tensor_count(&call.args.value), heads = call.desc.kv_heads ? call.desc.kv_heads : 1;
+        size_t keys = clattn_tensor_count(&call.args.value),
+               heads = call.desc.kv_heads ? call.desc.kv_heads : 1;
         size_t head = keys * 16 / (heads ? heads : 1) + 4096;
         device->info.max_allocation = head * 8;
         run_and_verify(device, &call, NULL, c->name);
@@ -65,9 +66,11 @@ static void add(named_tests *tests, CMUnitTestFunction test)
 {
     size_t count;
     const clattn_case *cases = cases_that_hurt(&count);
-    for (size_t i = 0; i < count; i++) named_tests_add(tests, cases[i].name, test, &cases[i]);
+    for (size_t i = 0; i < count; i++)
+        named_tests_add(tests, cases[i].name, test, &cases[i]);
     cases = cases_of_pairs(&count);
-    for (size_t i = 0; i < count; i++) named_tests_add(tests, cases[i].name, test, &cases[i]);
+    for (size_t i = 0; i < count; i++)
+        named_tests_add(tests, cases[i].name, test, &cases[i]);
 }
 
 int main(void)
@@ -76,12 +79,11 @@ int main(void)
     const struct {
         const char *group;
         CMUnitTestFunction test;
-    } groups[] = {{"default variant", by_default},
-                  {"staged", by_staged},
-                  {"copied memory", in_copied_memory},
-                  {"pieces", in_pieces},
+    } groups[] = {
+        {"default variant", by_default},       {"staged", by_staged},
+        {"copied memory", in_copied_memory},   {"pieces", in_pieces},
 #ifdef CLATTN_WITH_CLBLAST
-                  {"staged-clblast", by_staged_clblast},
+        {"staged-clblast", by_staged_clblast},
 #endif
     };
     if (clattn_device_open(&device, NULL, 0) != CLATTN_OK) {

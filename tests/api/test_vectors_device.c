@@ -1,5 +1,5 @@
-/* Every vector of the independent script on the default device: within the budget of the reference, and within the same
- * budget of the script's own numbers. */
+/* Every vector of the independent script on the default device: within the budget of the reference,
+ * and within the same budget of the script's own numbers. */
 #include "support/device_runs.h"
 #include "support/named_tests.h"
 #include "support/vectors.h"

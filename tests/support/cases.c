@@ -1,12 +1,16 @@
 #include "cases.h"
 
 #include <math.h>
-#include <stdio.h>
 #include <stdbool.h>
+#include <stdio.h>
 
 #define EACH_DTYPE(words, ...)                                                                     \
-    {"f32 " words, .dtype = CLATTN_F32, __VA_ARGS__}, {"f16 " words, .dtype = CLATTN_F16, __VA_ARGS__}, \
-        {"bf16 " words, .dtype = CLATTN_BF16, __VA_ARGS__}, {"f64 " words, .dtype = CLATTN_F64, __VA_ARGS__}
+    {"f32 " words, .dtype = CLATTN_F32, __VA_ARGS__},                                              \
+        {"f16 " words, .dtype = CLATTN_F16, __VA_ARGS__},                                          \
+        {"bf16 " words, .dtype = CLATTN_BF16, __VA_ARGS__},                                        \
+    {                                                                                              \
+        "f64 " words, .dtype = CLATTN_F64, __VA_ARGS__                                             \
+    }
 
 /* clang-format off: one row, one case */
 static const clattn_case that_hurt[] = {
@@ -35,64 +39,84 @@ static const clattn_case that_hurt[] = {
     {"one key head", .B = 2, .Hq = 8, .Hkv = 1, .S = 9, .T = 21, .D = 16},
     {"many small heads", .B = 5, .Hq = 12, .S = 3, .T = 4, .D = 4},
     {"rank 3", .B = 3, .rank = 3, .S = 9, .T = 11, .flags = CLATTN_MASK | CLATTN_CAUSAL},
-    {"rank 2", .rank = 2, .S = 9, .T = 11, .flags = CLATTN_MASK | CLATTN_BIAS, .mask = MASK_FLOAT_FULL},
+    {"rank 2", .rank = 2, .S = 9, .T = 11, .flags = CLATTN_MASK | CLATTN_BIAS,
+     .mask = MASK_FLOAT_FULL},
     EACH_DTYPE("plain", .B = 2, .Hq = 2, .S = 33, .T = 47, .D = 32),
-    EACH_DTYPE("causal, grouped", .B = 2, .Hq = 4, .Hkv = 2, .S = 33, .D = 32, .flags = CLATTN_CAUSAL),
-    EACH_DTYPE("all modifications", .B = 2, .Hq = 4, .Hkv = 2, .S = 19, .T = 35, .D = 16, .Dv = 24, .softcap = 5,
-        .scale = 0.25, .window_left = 20, .window_right = 9, .alignment = CLATTN_BOTTOM_RIGHT,
-        .stage = CLATTN_SCORES_MODIFIED, .flags = CLATTN_CAUSAL | CLATTN_WINDOW | CLATTN_SCALE | CLATTN_MASK |
-        CLATTN_BIAS | CLATTN_KV_LENGTHS | CLATTN_ALIBI | CLATTN_SINKS),
-    EACH_DTYPE("bshd", .B = 2, .Hq = 4, .Hkv = 2, .S = 11, .T = 14, .D = 8, .Dv = 5, .layout = CLATTN_BSHD,
-        .flags = CLATTN_CAUSAL),
-    EACH_DTYPE("padded", .B = 2, .Hq = 2, .S = 11, .T = 14, .strides = STRIDES_PADDED, .flags = CLATTN_MASK),
-    EACH_DTYPE("transposed", .B = 2, .Hq = 2, .S = 11, .T = 14, .strides = STRIDES_TRANSPOSED, .flags = CLATTN_BIAS),
-    EACH_DTYPE("given scores", .B = 2, .Hq = 4, .Hkv = 2, .S = 9, .T = 19, .score = CLATTN_SCORE_GIVEN,
-        .flags = CLATTN_CAUSAL),
-    EACH_DTYPE("without normalizer", .B = 2, .Hq = 2, .S = 9, .T = 19, .normalizer = CLATTN_NORMALIZER_NONE,
-        .flags = CLATTN_CAUSAL | CLATTN_BIAS),
+    EACH_DTYPE("causal, grouped", .B = 2, .Hq = 4, .Hkv = 2, .S = 33, .D = 32,
+               .flags = CLATTN_CAUSAL),
+    EACH_DTYPE("all modifications", .B = 2, .Hq = 4, .Hkv = 2, .S = 19, .T = 35, .D = 16, .Dv = 24,
+               .softcap = 5, .scale = 0.25, .window_left = 20, .window_right = 9,
+               .alignment = CLATTN_BOTTOM_RIGHT, .stage = CLATTN_SCORES_MODIFIED,
+               .flags = CLATTN_CAUSAL | CLATTN_WINDOW | CLATTN_SCALE | CLATTN_MASK | CLATTN_BIAS |
+                        CLATTN_KV_LENGTHS | CLATTN_ALIBI | CLATTN_SINKS),
+    EACH_DTYPE("bshd", .B = 2, .Hq = 4, .Hkv = 2, .S = 11, .T = 14, .D = 8, .Dv = 5,
+               .layout = CLATTN_BSHD, .flags = CLATTN_CAUSAL),
+    EACH_DTYPE("padded", .B = 2, .Hq = 2, .S = 11, .T = 14, .strides = STRIDES_PADDED,
+               .flags = CLATTN_MASK),
+    EACH_DTYPE("transposed", .B = 2, .Hq = 2, .S = 11, .T = 14, .strides = STRIDES_TRANSPOSED,
+               .flags = CLATTN_BIAS),
+    EACH_DTYPE("given scores", .B = 2, .Hq = 4, .Hkv = 2, .S = 9, .T = 19,
+               .score = CLATTN_SCORE_GIVEN, .flags = CLATTN_CAUSAL),
+    EACH_DTYPE("without normalizer", .B = 2, .Hq = 2, .S = 9, .T = 19,
+               .normalizer = CLATTN_NORMALIZER_NONE, .flags = CLATTN_CAUSAL | CLATTN_BIAS),
     EACH_DTYPE("NaN behind lengths", .B = 3, .Hq = 2, .S = 17, .T = 33, .fill = FILL_NAN_LAST,
-        .flags = CLATTN_KV_LENGTHS, .stage = CLATTN_SCORES_MODIFIED),
+               .flags = CLATTN_KV_LENGTHS, .stage = CLATTN_SCORES_MODIFIED),
     {"NaN behind causal, shown to the last query", .Hq = 2, .S = 33, .D = 16, .fill = FILL_NAN_LAST,
-        .flags = CLATTN_CAUSAL, .stage = CLATTN_SCORES_MODIFIED},
-    {"NaN behind a window", .Hq = 2, .S = 17, .T = 40, .D = 16, .fill = FILL_NAN_LAST, .window_left = -1,
-        .window_right = 2, .flags = CLATTN_WINDOW, .stage = CLATTN_SCORES_MODIFIED},
-    {"NaN behind a mask", .B = 2, .Hq = 2, .S = 17, .T = 40, .D = 16, .fill = FILL_NAN_LAST, .mask = MASK_KEYS,
-        .flags = CLATTN_MASK, .stage = CLATTN_SCORES_MODIFIED},
+     .flags = CLATTN_CAUSAL, .stage = CLATTN_SCORES_MODIFIED},
+    {"NaN behind a window", .Hq = 2, .S = 17, .T = 40, .D = 16, .fill = FILL_NAN_LAST,
+     .window_left = -1, .window_right = 2, .flags = CLATTN_WINDOW, .stage = CLATTN_SCORES_MODIFIED},
+    {"NaN behind a mask", .B = 2, .Hq = 2, .S = 17, .T = 40, .D = 16, .fill = FILL_NAN_LAST,
+     .mask = MASK_KEYS, .flags = CLATTN_MASK, .stage = CLATTN_SCORES_MODIFIED},
     {"NaN behind a float mask", .B = 2, .Hq = 2, .S = 17, .T = 40, .D = 16, .fill = FILL_NAN_LAST,
-        .mask = MASK_FLOAT_KEYS, .flags = CLATTN_MASK, .stage = CLATTN_SCORES_MODIFIED},
+     .mask = MASK_FLOAT_KEYS, .flags = CLATTN_MASK, .stage = CLATTN_SCORES_MODIFIED},
     {"NaN for all to see", .Hq = 2, .S = 17, .T = 40, .D = 16, .fill = FILL_NAN_LAST},
     {"NaN behind lengths, without normalizer", .B = 2, .S = 9, .T = 17, .fill = FILL_NAN_LAST,
-        .normalizer = CLATTN_NORMALIZER_NONE, .flags = CLATTN_KV_LENGTHS, .stage = CLATTN_SCORES_MODIFIED},
-    {"infinity behind causal", .Hq = 2, .S = 33, .D = 16, .fill = FILL_INF_LAST, .flags = CLATTN_CAUSAL},
-    {"infinity behind lengths", .B = 2, .Hq = 2, .S = 9, .T = 17, .fill = FILL_INF_LAST, .flags = CLATTN_KV_LENGTHS},
-    {"all masked by lengths", .B = 2, .Hq = 2, .S = 9, .T = 17, .lengths = LENGTHS_NONE, .flags = CLATTN_KV_LENGTHS},
+     .normalizer = CLATTN_NORMALIZER_NONE, .flags = CLATTN_KV_LENGTHS,
+     .stage = CLATTN_SCORES_MODIFIED},
+    {"infinity behind causal", .Hq = 2, .S = 33, .D = 16, .fill = FILL_INF_LAST,
+     .flags = CLATTN_CAUSAL},
+    {"infinity behind lengths", .B = 2, .Hq = 2, .S = 9, .T = 17, .fill = FILL_INF_LAST,
+     .flags = CLATTN_KV_LENGTHS},
+    {"all masked by lengths", .B = 2, .Hq = 2, .S = 9, .T = 17, .lengths = LENGTHS_NONE,
+     .flags = CLATTN_KV_LENGTHS},
     {"all masked by lengths, with sinks", .B = 2, .Hq = 2, .S = 9, .T = 17, .lengths = LENGTHS_NONE,
-        .flags = CLATTN_KV_LENGTHS | CLATTN_SINKS},
-    {"rows all masked", .B = 2, .Hq = 2, .S = 18, .T = 17, .mask = MASK_NONE_VISIBLE, .flags = CLATTN_MASK},
-    {"rows all masked, NaN behind", .B = 2, .S = 18, .T = 17, .mask = MASK_NONE_VISIBLE, .fill = FILL_NAN_LAST,
-        .flags = CLATTN_MASK, .stage = CLATTN_SCORES_MODIFIED},
-    {"queries before the first key", .S = 40, .T = 9, .alignment = CLATTN_BOTTOM_RIGHT, .flags = CLATTN_CAUSAL},
-    {"lengths of i64", .B = 4, .S = 5, .T = 17, .lengths = LENGTHS_RAGGED_I64, .flags = CLATTN_KV_LENGTHS},
-    {"lengths of all keys", .B = 2, .S = 5, .T = 17, .lengths = LENGTHS_ALL, .flags = CLATTN_KV_LENGTHS},
+     .flags = CLATTN_KV_LENGTHS | CLATTN_SINKS},
+    {"rows all masked", .B = 2, .Hq = 2, .S = 18, .T = 17, .mask = MASK_NONE_VISIBLE,
+     .flags = CLATTN_MASK},
+    {"rows all masked, NaN behind", .B = 2, .S = 18, .T = 17, .mask = MASK_NONE_VISIBLE,
+     .fill = FILL_NAN_LAST, .flags = CLATTN_MASK, .stage = CLATTN_SCORES_MODIFIED},
+    {"queries before the first key", .S = 40, .T = 9, .alignment = CLATTN_BOTTOM_RIGHT,
+     .flags = CLATTN_CAUSAL},
+    {"lengths of i64", .B = 4, .S = 5, .T = 17, .lengths = LENGTHS_RAGGED_I64,
+     .flags = CLATTN_KV_LENGTHS},
+    {"lengths of all keys", .B = 2, .S = 5, .T = 17, .lengths = LENGTHS_ALL,
+     .flags = CLATTN_KV_LENGTHS},
     {"no key heads of its own, bottom-right lengths", .B = 4, .Hq = 4, .Hkv = 1, .S = 5, .T = 17,
-        .alignment = CLATTN_BOTTOM_RIGHT, .flags = CLATTN_KV_LENGTHS | CLATTN_CAUSAL},
-    {"a window without bounds", .S = 17, .window_left = -1, .window_right = -1, .flags = CLATTN_WINDOW},
+     .alignment = CLATTN_BOTTOM_RIGHT, .flags = CLATTN_KV_LENGTHS | CLATTN_CAUSAL},
+    {"a window without bounds", .S = 17, .window_left = -1, .window_right = -1,
+     .flags = CLATTN_WINDOW},
     {"a window of one", .S = 17, .flags = CLATTN_WINDOW},
-    {"the widest window", .S = 17, .window_left = INT64_MAX, .window_right = INT64_MAX, .flags = CLATTN_WINDOW},
-    {"lowest float as mask", .B = 2, .Hq = 2, .S = 9, .T = 33, .mask = MASK_FLOAT_LOWEST, .flags = CLATTN_MASK},
-    {"lowest half as mask", .dtype = CLATTN_F16, .B = 2, .Hq = 2, .S = 9, .T = 33, .mask = MASK_FLOAT_LOWEST,
-        .flags = CLATTN_MASK, .outputs = CLATTN_OUTPUT | CLATTN_WEIGHTS | CLATTN_LSE},
+    {"the widest window", .S = 17, .window_left = INT64_MAX, .window_right = INT64_MAX,
+     .flags = CLATTN_WINDOW},
+    {"lowest float as mask", .B = 2, .Hq = 2, .S = 9, .T = 33, .mask = MASK_FLOAT_LOWEST,
+     .flags = CLATTN_MASK},
+    {"lowest half as mask", .dtype = CLATTN_F16, .B = 2, .Hq = 2, .S = 9, .T = 33,
+     .mask = MASK_FLOAT_LOWEST, .flags = CLATTN_MASK,
+     .outputs = CLATTN_OUTPUT | CLATTN_WEIGHTS | CLATTN_LSE},
     {"huge logits", .Hq = 2, .S = 33, .T = 47, .D = 32, .fill = FILL_HUGE},
     {"huge logits, capped", .Hq = 2, .S = 33, .T = 47, .D = 32, .softcap = 30, .fill = FILL_HUGE,
-        .stage = CLATTN_SCORES_CAPPED},
+     .stage = CLATTN_SCORES_CAPPED},
     {"extreme scores", .Hq = 2, .S = 9, .T = 33, .score = CLATTN_SCORE_GIVEN, .fill = FILL_EXTREME},
-    {"extreme scores, causal", .Hq = 2, .S = 33, .T = 33, .score = CLATTN_SCORE_GIVEN, .fill = FILL_EXTREME,
-        .flags = CLATTN_CAUSAL},
-    {"scores of -infinity", .Hq = 2, .S = 9, .T = 33, .score = CLATTN_SCORE_GIVEN, .fill = FILL_MINUS_INF_SCORES},
+    {"extreme scores, causal", .Hq = 2, .S = 33, .T = 33, .score = CLATTN_SCORE_GIVEN,
+     .fill = FILL_EXTREME, .flags = CLATTN_CAUSAL},
+    {"scores of -infinity", .Hq = 2, .S = 9, .T = 33, .score = CLATTN_SCORE_GIVEN,
+     .fill = FILL_MINUS_INF_SCORES},
     {"constant", .Hq = 2, .S = 33, .T = 129, .D = 16, .fill = FILL_CONSTANT},
     {"denormals", .Hq = 2, .S = 17, .T = 33, .D = 16, .fill = FILL_DENORMAL},
-    {"denormal halves", .dtype = CLATTN_F16, .Hq = 2, .S = 17, .T = 33, .D = 16, .fill = FILL_DENORMAL},
-    {"strict halves", .dtype = CLATTN_F16, .Hq = 2, .S = 33, .D = 32, .precision = CLATTN_PRECISION_STRICT},
+    {"denormal halves", .dtype = CLATTN_F16, .Hq = 2, .S = 17, .T = 33, .D = 16,
+     .fill = FILL_DENORMAL},
+    {"strict halves", .dtype = CLATTN_F16, .Hq = 2, .S = 33, .D = 32,
+     .precision = CLATTN_PRECISION_STRICT},
     {"fast", .Hq = 2, .S = 33, .D = 32, .precision = CLATTN_PRECISION_FAST},
     {"scale 0", .S = 9, .flags = CLATTN_SCALE},
     {"negative scale", .S = 9, .scale = -0.5, .flags = CLATTN_SCALE},
@@ -142,7 +166,8 @@ const clattn_case *cases_of_pairs(size_t *count)
     for (int i = 0; i < MODIFICATIONS; i++) {
         for (int j = i + 1; j < MODIFICATIONS; j++) {
             const modification *a = &modifications[i], *b = &modifications[j];
-            if (a->flag && a->flag == b->flag) continue; /* a call has one mask */
+            if (a->flag && a->flag == b->flag)
+                continue; /* a call has one mask */
             (void)snprintf(names[*count], sizeof names[*count], "%s with %s", a->name, b->name);
             pairs[*count] = (clattn_case){.name = names[*count],
                                           .B = 3,
@@ -164,7 +189,8 @@ const clattn_case *cases_of_pairs(size_t *count)
     return pairs;
 }
 
-/* xorshift64* (Vigna, arXiv:1402.6246), then twelve uniform numbers for a nearly normal one: the same everywhere. */
+/* xorshift64* (Vigna, arXiv:1402.6246), then twelve uniform numbers for a nearly normal one: the
+ * same everywhere. */
 static double uniform(uint64_t *state)
 {
     *state ^= *state >> 12;
@@ -184,28 +210,37 @@ static double normal(uint64_t *state)
 static double tiny_number(clattn_dtype dtype)
 {
     switch (dtype) {
-    case CLATTN_F16: return 0x1p-20;
-    case CLATTN_F64: return 0x1p-1060;
-    default: return 0x1p-130;
+    case CLATTN_F16:
+        return 0x1p-20;
+    case CLATTN_F64:
+        return 0x1p-1060;
+    default:
+        return 0x1p-130;
     }
 }
 
 static double lowest_number(clattn_dtype dtype)
 {
     switch (dtype) {
-    case CLATTN_F16: return -65504.0;
-    case CLATTN_BF16: return -0x1.fep127;
-    default: return -0x1.fffffep127;
+    case CLATTN_F16:
+        return -65504.0;
+    case CLATTN_BF16:
+        return -0x1.fep127;
+    default:
+        return -0x1.fffffep127;
     }
 }
 
-static void fill(const clattn_tensor *tensor, const clattn_case *from, double spread, uint64_t *seed)
+static void fill(const clattn_tensor *tensor, const clattn_case *from, double spread,
+                 uint64_t *seed)
 {
     const size_t count = clattn_tensor_count(tensor);
     for (size_t i = 0; i < count; i++) {
         double value = spread * normal(seed);
-        if (from->fill == FILL_CONSTANT) value = 0.5;
-        if (from->fill == FILL_DENORMAL && i % 2) value *= tiny_number(tensor->dtype);
+        if (from->fill == FILL_CONSTANT)
+            value = 0.5;
+        if (from->fill == FILL_DENORMAL && i % 2)
+            value *= tiny_number(tensor->dtype);
         host_tensor_set(tensor, i, value);
     }
 }
@@ -215,7 +250,8 @@ static void fill_scores(const clattn_tensor *tensor, const clattn_case *from, ui
     fill(tensor, from, 1.0, seed);
     const size_t count = clattn_tensor_count(tensor), T = (size_t)tensor->shape[tensor->rank - 1];
     for (size_t i = 0; i < count; i++) {
-        if (from->fill == FILL_EXTREME) host_tensor_set(tensor, i, uniform(seed) < 0.5 ? -3e38 : 3e38);
+        if (from->fill == FILL_EXTREME)
+            host_tensor_set(tensor, i, uniform(seed) < 0.5 ? -3e38 : 3e38);
         if (from->fill == FILL_MINUS_INF_SCORES && (i % 3 == 0 || i / T % 4 == 0))
             host_tensor_set(tensor, i, -(double)INFINITY);
     }
@@ -240,12 +276,14 @@ static void fill_mask(const clattn_tensor *mask, const clattn_case *from, uint64
     const size_t count = clattn_tensor_count(mask), last = (size_t)mask->shape[mask->rank - 1];
     for (size_t i = 0; i < count; i++) {
         bool hidden = uniform(seed) < 0.25 || (last > 1 && i % last == last - 1);
-        if (from->mask == MASK_NONE_VISIBLE) hidden = i % 2 == 0;
+        if (from->mask == MASK_NONE_VISIBLE)
+            hidden = i % 2 == 0;
         if (mask->dtype == CLATTN_BOOL)
             host_tensor_set(mask, i, !hidden);
         else if (hidden)
             host_tensor_set(mask, i,
-                            from->mask == MASK_FLOAT_LOWEST ? lowest_number(from->dtype) : -(double)INFINITY);
+                            from->mask == MASK_FLOAT_LOWEST ? lowest_number(from->dtype)
+                                                            : -(double)INFINITY);
         else
             host_tensor_set(mask, i, from->mask == MASK_FLOAT_LOWEST ? 0.0 : normal(seed));
     }
@@ -257,8 +295,10 @@ static void make_lengths(host_call *out, const clattn_case *from, int64_t B, int
         out, from->lengths == LENGTHS_RAGGED_I64 ? CLATTN_I64 : CLATTN_I32, 1, &B, STRIDES_DENSE);
     for (int64_t b = 0; b < B; b++) {
         int64_t length = B > 1 ? b * (T - 1) / (B - 1) : T - 1;
-        if (from->lengths == LENGTHS_ALL) length = T;
-        if (from->lengths == LENGTHS_NONE) length = 0;
+        if (from->lengths == LENGTHS_ALL)
+            length = T;
+        if (from->lengths == LENGTHS_NONE)
+            length = 0;
         host_tensor_set(&lengths, (size_t)b, (double)length);
     }
     out->args.kv_lengths = lengths;
@@ -276,7 +316,10 @@ typedef struct sizes {
 
 static sizes sizes_of(const clattn_case *from)
 {
-    sizes n = {.B = size_or(from->B, 1), .Hq = size_or(from->Hq, 1), .S = size_or(from->S, 5), .D = size_or(from->D, 8)};
+    sizes n = {.B = size_or(from->B, 1),
+               .Hq = size_or(from->Hq, 1),
+               .S = size_or(from->S, 5),
+               .D = size_or(from->D, 8)};
     n.Hkv = size_or(from->Hkv, n.Hq);
     n.T = size_or(from->T, n.S);
     n.Dv = size_or(from->Dv, n.D);
@@ -284,12 +327,13 @@ static sizes sizes_of(const clattn_case *from)
 }
 
 /* A tensor of the case's rank, from its four canonical dimensions. */
-static clattn_tensor make(host_call *out, const clattn_case *from, clattn_dtype dtype, bool has_layout, int64_t heads,
-                          int64_t B, int64_t rows, int64_t columns)
+static clattn_tensor make(host_call *out, const clattn_case *from, clattn_dtype dtype,
+                          bool has_layout, int64_t heads, int64_t B, int64_t rows, int64_t columns)
 {
     const uint32_t rank = from->rank ? from->rank : 4;
     const bool swap = has_layout && from->layout == CLATTN_BSHD;
-    const int64_t four[] = {B, swap ? rows : heads, swap ? heads : rows, columns}, fewer[] = {B, rows, columns};
+    const int64_t four[] = {B, swap ? rows : heads, swap ? heads : rows, columns},
+                  fewer[] = {B, rows, columns};
     return host_call_tensor(out, dtype, rank, rank == 4 ? four : fewer + (3 - rank), from->strides);
 }
 
@@ -306,18 +350,22 @@ static void make_inputs(host_call *out, const clattn_case *from, const sizes *n,
         args->key = make(out, from, t, true, n->Hkv, n->B, n->T, n->D);
         fill(&args->query, from, spread, seed);
         fill(&args->key, from, spread, seed);
-        if (from->fill == FILL_NAN_LAST) spoil_last_key(&args->key, from, (double)NAN);
+        if (from->fill == FILL_NAN_LAST)
+            spoil_last_key(&args->key, from, (double)NAN);
     }
     args->value = make(out, from, t, true, n->Hkv, n->B, n->T, n->Dv);
     fill(&args->value, from, 1.0, seed);
-    if (from->fill == FILL_NAN_LAST) spoil_last_key(&args->value, from, (double)NAN);
-    if (from->fill == FILL_INF_LAST) spoil_last_key(&args->value, from, (double)INFINITY);
+    if (from->fill == FILL_NAN_LAST)
+        spoil_last_key(&args->value, from, (double)NAN);
+    if (from->fill == FILL_INF_LAST)
+        spoil_last_key(&args->value, from, (double)INFINITY);
 }
 
 static void make_mask(host_call *out, const clattn_case *from, const sizes *n, uint64_t *seed)
 {
     const bool is_float = from->mask >= MASK_FLOAT_FULL;
-    const bool keys = from->mask == MASK_KEYS || from->mask == MASK_FLOAT_KEYS || from->mask == MASK_FLOAT_LOWEST;
+    const bool keys =
+        from->mask == MASK_KEYS || from->mask == MASK_FLOAT_KEYS || from->mask == MASK_FLOAT_LOWEST;
     const clattn_dtype dtype = !is_float                         ? CLATTN_BOOL
                                : from->mask == MASK_FLOAT_LOWEST ? CLATTN_F32
                                                                  : from->dtype;
@@ -326,24 +374,29 @@ static void make_mask(host_call *out, const clattn_case *from, const sizes *n, u
     else if (from->mask == MASK_NONE_VISIBLE)
         out->args.mask = make(out, from, dtype, false, 1, n->B, n->S, 1);
     else
-        out->args.mask = make(out, from, dtype, false, keys ? 1 : n->Hq, n->B, keys ? 1 : n->S, n->T);
+        out->args.mask =
+            make(out, from, dtype, false, keys ? 1 : n->Hq, n->B, keys ? 1 : n->S, n->T);
     fill_mask(&out->args.mask, from, seed);
 }
 
 static void make_modifiers(host_call *out, const clattn_case *from, const sizes *n, uint64_t *seed)
 {
     clattn_attention_args *args = &out->args;
-    if (from->flags & CLATTN_MASK) make_mask(out, from, n, seed);
+    if (from->flags & CLATTN_MASK)
+        make_mask(out, from, n, seed);
     if (from->flags & CLATTN_BIAS) {
-        args->bias = from->bias == BIAS_HEADS ? make(out, from, from->dtype, false, n->Hq, 1, 1, n->T)
-                                              : make(out, from, from->dtype, false, n->Hq, n->B, n->S, n->T);
+        args->bias = from->bias == BIAS_HEADS
+                         ? make(out, from, from->dtype, false, n->Hq, 1, 1, n->T)
+                         : make(out, from, from->dtype, false, n->Hq, n->B, n->S, n->T);
         fill(&args->bias, from, 1.0, seed);
     }
-    if (from->flags & CLATTN_KV_LENGTHS) make_lengths(out, from, n->B, n->T);
+    if (from->flags & CLATTN_KV_LENGTHS)
+        make_lengths(out, from, n->B, n->T);
     if (from->flags & CLATTN_ALIBI) {
         args->alibi_slopes = host_call_tensor(out, CLATTN_F32, 1, &n->Hq, STRIDES_DENSE);
         for (int64_t h = 0; h < n->Hq; h++)
-            host_tensor_set(&args->alibi_slopes, (size_t)h, exp2(-8.0 * (double)(h + 1) / (double)n->Hq));
+            host_tensor_set(&args->alibi_slopes, (size_t)h,
+                            exp2(-8.0 * (double)(h + 1) / (double)n->Hq));
     }
     if (from->flags & CLATTN_SINKS) {
         args->sinks = host_call_tensor(out, CLATTN_F32, 1, &n->Hq, STRIDES_DENSE);
@@ -358,9 +411,12 @@ static void make_outputs(host_call *out, const clattn_case *from, const sizes *n
     const uint32_t rank = from->rank ? from->rank : 4;
     const int64_t rows[] = {n->B, n->Hq, n->S}, fewer[] = {n->B, n->S};
     const char *name;
-    if (out->desc.outputs & CLATTN_OUTPUT) args->output = make(out, from, t, true, n->Hq, n->B, n->S, n->Dv);
-    if (out->desc.outputs & CLATTN_WEIGHTS) args->weights = make(out, from, t, false, n->Hq, n->B, n->S, n->T);
-    if (out->desc.outputs & CLATTN_SCORES) args->scores = make(out, from, t, false, n->Hq, n->B, n->S, n->T);
+    if (out->desc.outputs & CLATTN_OUTPUT)
+        args->output = make(out, from, t, true, n->Hq, n->B, n->S, n->Dv);
+    if (out->desc.outputs & CLATTN_WEIGHTS)
+        args->weights = make(out, from, t, false, n->Hq, n->B, n->S, n->T);
+    if (out->desc.outputs & CLATTN_SCORES)
+        args->scores = make(out, from, t, false, n->Hq, n->B, n->S, n->T);
     if (out->desc.outputs & CLATTN_LSE)
         args->lse = host_call_tensor(out, t == CLATTN_F64 ? CLATTN_F64 : CLATTN_F32, rank - 1,
                                      rank == 4 ? rows : fewer + (3 - rank), STRIDES_DENSE);
@@ -393,7 +449,8 @@ void case_make(host_call *out, const clattn_case *from)
                                 .window_left = from->window_left,
                                 .window_right = from->window_right},
                        .args.struct_size = sizeof out->args};
-    out->desc.outputs = from->outputs ? from->outputs : CLATTN_OUTPUT | CLATTN_WEIGHTS | CLATTN_SCORES | CLATTN_LSE;
+    out->desc.outputs =
+        from->outputs ? from->outputs : CLATTN_OUTPUT | CLATTN_WEIGHTS | CLATTN_SCORES | CLATTN_LSE;
     make_inputs(out, from, &n, &seed);
     make_modifiers(out, from, &n, &seed);
     make_outputs(out, from, &n);

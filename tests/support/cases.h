@@ -1,18 +1,20 @@
-/* cases.h: the one table of problems that tests run and the benchmark times. A case names what differs from the
- * smallest plain one; case_make() turns it into a call on host tensors, from a fixed seed. */
+/* cases.h: the one table of problems that tests run and the benchmark times. A case names what
+ * differs from the smallest plain one; case_make() turns it into a call on host tensors, from a
+ * fixed seed. */
 #ifndef TESTS_SUPPORT_CASES_H
 #define TESTS_SUPPORT_CASES_H
 
 #include "host_call.h"
 
 typedef enum case_mask {
-    MASK_FULL = 0, /* bool (B, Hq, S, T), three of four visible */
-    MASK_KEYS,     /* bool (B, 1, 1, T) */
-    MASK_ROWS,     /* bool (S, T) */
+    MASK_FULL = 0,     /* bool (B, Hq, S, T), three of four visible */
+    MASK_KEYS,         /* bool (B, 1, 1, T) */
+    MASK_ROWS,         /* bool (S, T) */
     MASK_NONE_VISIBLE, /* bool (B, 1, S, 1), every second row of queries sees nothing */
     MASK_FLOAT_FULL,   /* of the case's dtype, one of four -infinity */
     MASK_FLOAT_KEYS,
-    MASK_FLOAT_LOWEST, /* f32 (B, 1, 1, T), hidden keys hold the lowest finite float of the case's dtype */
+    MASK_FLOAT_LOWEST, /* f32 (B, 1, 1, T), hidden keys hold the lowest finite float of the case's
+                          dtype */
 } case_mask;
 
 typedef enum case_bias { BIAS_FULL = 0, BIAS_HEADS /* (1, Hq, 1, T) */ } case_bias;

@@ -2,11 +2,13 @@
 
 #include <math.h>
 
-void assert_status_at(clattn_status wanted, clattn_status got, const char *call, const char *file, int line)
+void assert_status_at(clattn_status wanted, clattn_status got, const char *call, const char *file,
+                      int line)
 {
-    if (got == wanted) return;
-    print_error("%s gave %s, expected %s; last error: %s\n", call, clattn_status_name(got), clattn_status_name(wanted),
-                clattn_last_error());
+    if (got == wanted)
+        return;
+    print_error("%s gave %s, expected %s; last error: %s\n", call, clattn_status_name(got),
+                clattn_status_name(wanted), clattn_last_error());
     _fail(file, line);
 }
 
@@ -15,18 +17,22 @@ void assert_close(double got, double wanted, double tolerance, const char *what,
     const int fits = isnan(wanted)      ? isnan(got)
                      : isfinite(wanted) ? fabs(got - wanted) <= tolerance
                                         : got == wanted;
-    if (fits) return;
-    print_error("%s[%zu] is %.17g, expected %.17g within %.3g\n", what, index, got, wanted, tolerance);
+    if (fits)
+        return;
+    print_error("%s[%zu] is %.17g, expected %.17g within %.3g\n", what, index, got, wanted,
+                tolerance);
     fail();
 }
 
 void assert_verified(const clattn_report *report, const char *about)
 {
-    if (report->ok) return;
+    if (report->ok)
+        return;
     for (size_t v = 0; v < report->count; v++) {
         const clattn_verdict *verdict = &report->verdicts[v];
-        print_error("%s: %s: error %.3g, bound %.3g, worst at %zu of %zu%s\n", about, verdict->name, verdict->error,
-                    verdict->bound, verdict->worst, verdict->checked, verdict->ok ? "" : "  <- outside");
+        print_error("%s: %s: error %.3g, bound %.3g, worst at %zu of %zu%s\n", about, verdict->name,
+                    verdict->error, verdict->bound, verdict->worst, verdict->checked,
+                    verdict->ok ? "" : "  <- outside");
     }
     fail();
 }

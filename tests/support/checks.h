@@ -1,4 +1,5 @@
-/* checks.h: cmocka with the headers that it wants before it, and assertions in this project's words. */
+/* checks.h: cmocka with the headers that it wants before it, and assertions in this project's
+ * words. */
 #ifndef TESTS_SUPPORT_CHECKS_H
 #define TESTS_SUPPORT_CHECKS_H
 
@@ -13,9 +14,11 @@
 
 /* Fails with the thread's last error in the report. */
 #define assert_status(wanted, call) assert_status_at(wanted, call, #call, __FILE__, __LINE__)
-void assert_status_at(clattn_status wanted, clattn_status got, const char *call, const char *file, int line);
+void assert_status_at(clattn_status wanted, clattn_status got, const char *call, const char *file,
+                      int line);
 
-/* |got - wanted| <= tolerance; NaN meets NaN, and an infinity the same one. `what` and `index` go into the report. */
+/* |got - wanted| <= tolerance; NaN meets NaN, and an infinity the same one. `what` and `index` go
+ * into the report. */
 void assert_close(double got, double wanted, double tolerance, const char *what, size_t index);
 
 /* Fails with the errors and bounds of a report that is not ok. `about` says what was verified. */

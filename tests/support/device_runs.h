@@ -6,7 +6,8 @@
 
 #include <stdbool.h>
 
-/* Runs `call` by `variant` (NULL: the default one) and asserts that clattn_verify() finds it right. */
+/* Runs `call` by `variant` (NULL: the default one) and asserts that clattn_verify() finds it right.
+ */
 void run_and_verify(clattn_device *device, host_call *call, const char *variant, const char *about);
 
 /* False for doubles on a device that has none. */

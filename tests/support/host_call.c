@@ -4,8 +4,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-clattn_tensor host_call_tensor(host_call *call, clattn_dtype dtype, uint32_t rank, const int64_t *shape,
-                               host_strides strides)
+clattn_tensor host_call_tensor(host_call *call, clattn_dtype dtype, uint32_t rank,
+                               const int64_t *shape, host_strides strides)
 {
     clattn_tensor tensor = {.dtype = dtype, .rank = rank};
     const int64_t padding = strides == STRIDES_PADDED ? 3 : 0;
@@ -15,10 +15,12 @@ clattn_tensor host_call_tensor(host_call *call, clattn_dtype dtype, uint32_t ran
         tensor.shape[axis] = shape[axis];
     for (uint32_t n = 0; n < rank; n++) {
         uint32_t axis = rank - 1 - n;
-        if (strides == STRIDES_TRANSPOSED && n < 2 && rank > 1) axis = rank - 2 + n;
+        if (strides == STRIDES_TRANSPOSED && n < 2 && rank > 1)
+            axis = rank - 2 + n;
         tensor.strides[axis] = step;
         step *= shape[axis];
-        if (n == 0) step += padding;
+        if (n == 0)
+            step += padding;
     }
     tensor.offset = strides == STRIDES_PADDED ? 7 : 0;
     room += (size_t)(step + tensor.offset);
@@ -66,9 +68,10 @@ void host_tensor_set(const clattn_tensor *tensor, size_t index, double value)
 const clattn_tensor *host_call_output(const host_call *call, size_t index, const char **name)
 {
     static const char *const names[] = {"output", "weights", "scores", "lse"};
-    const clattn_tensor *const tensors[] = {&call->args.output, &call->args.weights, &call->args.scores,
-                                            &call->args.lse};
-    if (index >= sizeof names / sizeof *names) return NULL;
+    const clattn_tensor *const tensors[] = {&call->args.output, &call->args.weights,
+                                            &call->args.scores, &call->args.lse};
+    if (index >= sizeof names / sizeof *names)
+        return NULL;
     *name = names[index];
     return tensors[index];
 }

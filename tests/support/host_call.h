@@ -18,13 +18,14 @@ typedef enum host_strides {
     STRIDES_TRANSPOSED /* the last two axes swapped */
 } host_strides;
 
-/* A tensor of zeros, freed by host_call_free(). Elements that no index reaches hold NaN. Ends the program when memory
- * is out: no test can go on. */
-clattn_tensor host_call_tensor(host_call *call, clattn_dtype dtype, uint32_t rank, const int64_t *shape,
-                               host_strides strides);
+/* A tensor of zeros, freed by host_call_free(). Elements that no index reaches hold NaN. Ends the
+ * program when memory is out: no test can go on. */
+clattn_tensor host_call_tensor(host_call *call, clattn_dtype dtype, uint32_t rank,
+                               const int64_t *shape, host_strides strides);
 void host_call_free(host_call *call);
 
-/* Element number `index` of a tensor in row-major order, whatever its strides: where it lies, its value. */
+/* Element number `index` of a tensor in row-major order, whatever its strides: where it lies, its
+ * value. */
 size_t host_tensor_at(const clattn_tensor *tensor, size_t index);
 double host_tensor_get(const clattn_tensor *tensor, size_t index);
 void host_tensor_set(const clattn_tensor *tensor, size_t index, double value);

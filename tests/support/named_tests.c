@@ -3,7 +3,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-void named_tests_add(named_tests *tests, const char *name, CMUnitTestFunction test, const void *data)
+void named_tests_add(named_tests *tests, const char *name, CMUnitTestFunction test,
+                     const void *data)
 {
     if (tests->count == tests->room) {
         tests->room = tests->room ? 2 * tests->room : 64;
@@ -13,10 +14,12 @@ void named_tests_add(named_tests *tests, const char *name, CMUnitTestFunction te
             exit(1);
         }
     }
-    tests->list[tests->count++] = (struct CMUnitTest){.name = name, .test_func = test, .initial_state = (void *)data};
+    tests->list[tests->count++] =
+        (struct CMUnitTest){.name = name, .test_func = test, .initial_state = (void *)data};
 }
 
-int named_tests_run(named_tests *tests, const char *group, CMFixtureFunction setup, CMFixtureFunction teardown)
+int named_tests_run(named_tests *tests, const char *group, CMFixtureFunction setup,
+                    CMFixtureFunction teardown)
 {
     const int failures = _cmocka_run_group_tests(group, tests->list, tests->count, setup, teardown);
     free(tests->list);

@@ -16,10 +16,12 @@ static FILE *open_file(void)
     char path[4096];
     const char *folder = getenv("CLATTN_TEST_DATA");
     FILE *file;
-    if (!folder) give_up("CLATTN_TEST_DATA", "not set, expected the path of tests/data");
+    if (!folder)
+        give_up("CLATTN_TEST_DATA", "not set, expected the path of tests/data");
     (void)snprintf(path, sizeof path, "%s/vectors.txt", folder);
     file = fopen(path, "r");
-    if (!file) give_up(path, "cannot be opened");
+    if (!file)
+        give_up(path, "cannot be opened");
     return file;
 }
 
@@ -27,33 +29,60 @@ static FILE *open_file(void)
 static int choose(const char *word, const char *const *names)
 {
     for (int i = 0; names[i]; i++)
-        if (strcmp(word, names[i]) == 0) return i;
+        if (strcmp(word, names[i]) == 0)
+            return i;
     give_up("unknown word", word);
     return -1;
 }
 
-static void set_field(clattn_attention_desc *desc, const char *field, const char *value, const char *second)
+static void set_field(clattn_attention_desc *desc, const char *field, const char *value,
+                      const char *second)
 {
     static const char *const scores[] = {"scaled-dot", "dot", "given", NULL};
     static const char *const normalizers[] = {"softmax", "none", NULL};
     static const char *const alignments[] = {"top-left", "bottom-right", NULL};
     static const char *const layouts[] = {"bhsd", "bshd", NULL};
     static const char *const stages[] = {"raw", "capped", "modified", NULL};
-    static const char *const fields[] = {"score", "normalizer", "alignment", "layout", "stage",  "Hq",    "Hkv",
-                                         "D",     "Dv",         "softcap",   "scale",  "causal", "window", NULL};
+    static const char *const fields[] = {"score", "normalizer", "alignment", "layout", "stage",
+                                         "Hq",    "Hkv",        "D",         "Dv",     "softcap",
+                                         "scale", "causal",     "window",    NULL};
     switch (choose(field, fields)) {
-    case 0: desc->score = (clattn_score)choose(value, scores); break;
-    case 1: desc->normalizer = (clattn_normalizer)choose(value, normalizers); break;
-    case 2: desc->alignment = (clattn_alignment)choose(value, alignments); break;
-    case 3: desc->layout = (clattn_layout)choose(value, layouts); break;
-    case 4: desc->scores_stage = (clattn_scores_stage)choose(value, stages); break;
-    case 5: desc->query_heads = strtoull(value, NULL, 10); break;
-    case 6: desc->kv_heads = strtoull(value, NULL, 10); break;
-    case 7: desc->head_size = strtoull(value, NULL, 10); break;
-    case 8: desc->value_size = strtoull(value, NULL, 10); break;
-    case 9: desc->softcap = strtod(value, NULL); break;
-    case 10: desc->scale = strtod(value, NULL), desc->flags |= CLATTN_SCALE; break;
-    case 11: desc->flags |= CLATTN_CAUSAL; break;
+    case 0:
+        desc->score = (clattn_score)choose(value, scores);
+        break;
+    case 1:
+        desc->normalizer = (clattn_normalizer)choose(value, normalizers);
+        break;
+    case 2:
+        desc->alignment = (clattn_alignment)choose(value, alignments);
+        break;
+    case 3:
+        desc->layout = (clattn_layout)choose(value, layouts);
+        break;
+    case 4:
+        desc->scores_stage = (clattn_scores_stage)choose(value, stages);
+        break;
+    case 5:
+        desc->query_heads = strtoull(value, NULL, 10);
+        break;
+    case 6:
+        desc->kv_heads = strtoull(value, NULL, 10);
+        break;
+    case 7:
+        desc->head_size = strtoull(value, NULL, 10);
+        break;
+    case 8:
+        desc->value_size = strtoull(value, NULL, 10);
+        break;
+    case 9:
+        desc->softcap = strtod(value, NULL);
+        break;
+    case 10:
+        desc->scale = strtod(value, NULL), desc->flags |= CLATTN_SCALE;
+        break;
+    case 11:
+        desc->flags |= CLATTN_CAUSAL;
+        break;
     default:
         desc->window_left = strtoll(value, NULL, 10);
         desc->window_right = strtoll(second, NULL, 10);
@@ -67,25 +96,31 @@ static void read_tensor(vector *to, const char *header, FILE *file)
     vector_tensor *tensor = &to->tensors[to->tensor_count++];
     char dtype[8], word[64];
     int used = 0;
-    if (to->tensor_count > sizeof to->tensors / sizeof *to->tensors) give_up(to->name, "too many tensors");
-    if (sscanf(header, "%31s %7s%n", tensor->name, dtype, &used) != 2) give_up(to->name, header);
+    if (to->tensor_count > sizeof to->tensors / sizeof *to->tensors)
+        give_up(to->name, "too many tensors");
+    if (sscanf(header, "%31s %7s%n", tensor->name, dtype, &used) != 2)
+        give_up(to->name, header);
     tensor->dtype = strcmp(dtype, "bool") == 0  ? CLATTN_BOOL
                     : strcmp(dtype, "int") == 0 ? CLATTN_I32
                                                 : CLATTN_F64;
     tensor->count = 1;
     for (char *at = (char *)header + used, *end; tensor->rank < CLATTN_MAX_RANK; at = end) {
         const long long length = strtoll(at, &end, 10);
-        if (end == at) break;
+        if (end == at)
+            break;
         tensor->shape[tensor->rank++] = length;
         tensor->count *= (size_t)length;
     }
     tensor->values = calloc(tensor->count + 1, sizeof *tensor->values);
-    if (!tensor->values) give_up(to->name, "no memory");
+    if (!tensor->values)
+        give_up(to->name, "no memory");
     for (size_t i = 0; i < tensor->count; i++) {
         char *end;
-        if (fscanf(file, "%63s", word) != 1) give_up(to->name, "ends inside a tensor");
+        if (fscanf(file, "%63s", word) != 1)
+            give_up(to->name, "ends inside a tensor");
         tensor->values[i] = strtod(word, &end);
-        if (*end) give_up(to->name, word);
+        if (*end)
+            give_up(to->name, word);
     }
 }
 
@@ -102,7 +137,8 @@ void vectors_read(vectors *out)
             if (out->count == room) {
                 room = room ? 2 * room : 64;
                 out->list = realloc(out->list, room * sizeof *out->list);
-                if (!out->list) give_up(line, "no memory");
+                if (!out->list)
+                    give_up(line, "no memory");
             }
             out->list[out->count] = (vector){.desc.struct_size = sizeof(clattn_attention_desc)};
             (void)snprintf(out->list[out->count++].name, sizeof last->name, "%.127s", line + 7);
@@ -115,7 +151,8 @@ void vectors_read(vectors *out)
         }
     }
     (void)fclose(file);
-    if (!out->count) give_up("vectors.txt", "holds no vector");
+    if (!out->count)
+        give_up("vectors.txt", "holds no vector");
 }
 
 void vectors_free(vectors *all)
@@ -130,7 +167,8 @@ void vectors_free(vectors *all)
 const vector_tensor *vector_find(const vector *from, const char *name)
 {
     for (size_t t = 0; t < from->tensor_count; t++)
-        if (strcmp(from->tensors[t].name, name) == 0) return &from->tensors[t];
+        if (strcmp(from->tensors[t].name, name) == 0)
+            return &from->tensors[t];
     return NULL;
 }
 
@@ -160,9 +198,11 @@ void vector_make_call(host_call *out, const vector *from, clattn_dtype dtype)
     out->desc.outputs = CLATTN_OUTPUT | CLATTN_WEIGHTS | CLATTN_SCORES | CLATTN_LSE;
     for (size_t a = 0; a < sizeof all / sizeof *all; a++) {
         const vector_tensor *tensor = vector_find(from, all[a].name);
-        if (!tensor) continue;
+        if (!tensor)
+            continue;
         clattn_dtype stored = tensor->dtype == CLATTN_F64 ? dtype : tensor->dtype;
-        if (all[a].to == &args->lse) stored = dtype == CLATTN_F64 ? CLATTN_F64 : CLATTN_F32;
+        if (all[a].to == &args->lse)
+            stored = dtype == CLATTN_F64 ? CLATTN_F64 : CLATTN_F32;
         *all[a].to = host_call_tensor(out, stored, tensor->rank, tensor->shape, STRIDES_DENSE);
         out->desc.flags |= all[a].flag;
         for (size_t i = 0; i < tensor->count && !all[a].output; i++)

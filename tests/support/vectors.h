@@ -25,8 +25,8 @@ typedef struct vectors {
     size_t count;
 } vectors;
 
-/* Reads vectors.txt of the folder that the environment variable CLATTN_TEST_DATA names. Ends the program with a
- * sentence when it cannot. */
+/* Reads vectors.txt of the folder that the environment variable CLATTN_TEST_DATA names. Ends the
+ * program with a sentence when it cannot. */
 void vectors_read(vectors *out);
 void vectors_free(vectors *all);
 

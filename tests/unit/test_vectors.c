@@ -7,7 +7,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* Both sides round inside their sums; the script also rounds in double what we keep in long double. */
+/* Both sides round inside their sums; the script also rounds in double what we keep in long double.
+ */
 #define F64_TOLERANCE 2e-14
 
 static void check(const vector *wanted, clattn_dtype dtype)
@@ -24,10 +25,12 @@ static void check(const vector *wanted, clattn_dtype dtype)
         for (size_t i = 0; i < expected->count; i++) {
             const double value = expected->values[i];
             const float nearest = (float)value;
-            const double tolerance = dtype == CLATTN_F64
-                                         ? F64_TOLERANCE * fmax(1.0, fabs(value))
-                                         : (double)(nextafterf(fabsf(nearest), INFINITY) - fabsf(nearest));
-            assert_close(host_tensor_get(got, i), dtype == CLATTN_F64 ? value : (double)nearest, tolerance, name, i);
+            const double tolerance =
+                dtype == CLATTN_F64
+                    ? F64_TOLERANCE * fmax(1.0, fabs(value))
+                    : (double)(nextafterf(fabsf(nearest), INFINITY) - fabsf(nearest));
+            assert_close(host_tensor_get(got, i), dtype == CLATTN_F64 ? value : (double)nearest,
+                         tolerance, name, i);
         }
     }
     host_call_free(&call);

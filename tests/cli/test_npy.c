@@ -20,10 +20,10 @@ static char path[64];
 static int make_folder(void **state)
 {
     (void)state;
-    strcpy(path, "/tmp/clattn-npy-XXXXXX");
-    if (!mkdtemp(path))
+    char folder[] = "/tmp/clattn-npy-XXXXXX";
+    if (!mkdtemp(folder))
         return -1;
-    strcat(path, "/a.npy");
+    (void)snprintf(path, sizeof path, "%s/a.npy", folder);
     return 0;
 }
 

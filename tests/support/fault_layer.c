@@ -22,6 +22,7 @@
 #include <CL/cl_icd.h>
 #include <CL/cl_layer.h>
 
+#include <limits.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -441,21 +442,22 @@ static void read_rules(const char *list)
 {
     const char *at = list;
     while (at) {
-        char name[64];
-        int n = 0, code = 0, call = 0;
-        if (rule_count == sizeof rules / sizeof *rules ||
-            sscanf(at, "%63[^:]:%d:%d", name, &n, &code) != 3)
-            usage("FAIL", at);
-        while (call < CALL_COUNT && strcmp(call_names[call], name) != 0)
+        const size_t length = strcspn(at, ":");
+        char *end = NULL;
+        int call = 0;
+        while (call < CALL_COUNT &&
+               (strlen(call_names[call]) != length || strncmp(call_names[call], at, length) != 0))
             call++;
-        if (call == CALL_COUNT || n < 1 || code >= 0)
+        if (rule_count == sizeof rules / sizeof *rules || call == CALL_COUNT || at[length] != ':')
+            usage("FAIL", at);
+        const long n = strtol(at + length + 1, &end, 10);
+        const long code = *end == ':' ? strtol(end + 1, &end, 10) : 0;
+        if (n < 1 || n > INT_MAX || code >= 0 || code < INT_MIN || (*end != '\0' && *end != ','))
             usage("FAIL", at);
         rules[rule_count].call = call;
-        rules[rule_count].n = n;
-        rules[rule_count++].code = code;
-        at = strchr(at, ',');
-        if (at)
-            at++;
+        rules[rule_count].n = (int)n;
+        rules[rule_count++].code = (int)code;
+        at = *end == ',' ? end + 1 : NULL;
     }
 }
 

@@ -82,7 +82,8 @@ static void only_file(char path[PATH_MAX], const char *of)
     for (struct dirent *entry; (entry = readdir(list));) {
         if (entry->d_name[0] == '.')
             continue;
-        (void)snprintf(path, PATH_MAX, "%s/%s", of, entry->d_name);
+        const int length = snprintf(path, PATH_MAX, "%s/%s", of, entry->d_name);
+        assert_true(length > 0 && length < PATH_MAX);
         files++;
     }
     (void)closedir(list);
@@ -354,7 +355,7 @@ static void old_temporary_files_are_removed(void **state)
     (void)snprintf(young, sizeof young, "%s/young.tmp", folder);
     write_file(old, (const unsigned char *)"", 0);
     write_file(young, (const unsigned char *)"", 0);
-    struct timespec times[2] = {{.tv_sec = time(NULL) - 2 * 24 * 60 * 60}};
+    struct timespec times[2] = {{.tv_sec = time(NULL) - (time_t)2 * 24 * 60 * 60}};
     times[1] = times[0];
     assert_int_equal(utimensat(AT_FDCWD, old, times, 0), 0);
     save();

@@ -3,6 +3,7 @@
 
 #include "text.h"
 
+#include <stdbool.h>
 #include <string.h>
 #include <time.h>
 
@@ -16,6 +17,15 @@ double cli_now(void)
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
+/* True for a tensor that the device cannot hold in one piece: it stays in host memory, and the library
+ * cuts the call. */
+static bool is_too_large(const clattn_device *device, const clattn_tensor *tensor)
+{
+    const clattn_device_info *info = clattn_device_get_info(device);
+    return info->kind != CLATTN_DEVICE_REFERENCE &&
+           clattn_tensor_count(tensor) * clattn_dtype_size(tensor->dtype) > info->max_allocation;
+}
+
 int cli_resident_make(cli_resident *resident, clattn_device *device, const cli_call *call)
 {
     clattn_attention_args host = call->args;
@@ -26,9 +36,11 @@ int cli_resident_make(cli_resident *resident, clattn_device *device, const cli_c
     for (int i = 0; i < CLI_INPUTS; i++) {
         const clattn_tensor *from = cli_input_of(&host, (enum cli_input)i);
         clattn_tensor *to = cli_input_of(&resident->args, (enum cli_input)i);
-        if (i >= RESIDENT_INPUTS)
+        if (i >= RESIDENT_INPUTS || is_too_large(device, from)) {
             *to = *from;
-        if (i >= RESIDENT_INPUTS || from->rank == 0)
+            continue;
+        }
+        if (from->rank == 0)
             continue;
         CLI_TRY(cli_check(clattn_tensor_alloc(to, device, from->dtype, from->rank, from->shape)));
         double begin = cli_now();
@@ -37,10 +49,12 @@ int cli_resident_make(cli_resident *resident, clattn_device *device, const cli_c
     }
     for (int i = 0; i < CLI_OUTPUTS; i++) {
         const clattn_tensor *from = cli_output_of(&host, (enum cli_output)i);
-        if (from->rank == 0)
-            continue;
-        CLI_TRY(cli_check(clattn_tensor_alloc(cli_output_of(&resident->args, (enum cli_output)i),
-                                              device, from->dtype, from->rank, from->shape)));
+        clattn_tensor *to = cli_output_of(&resident->args, (enum cli_output)i);
+        if (is_too_large(device, from))
+            *to = *from;
+        else if (from->rank)
+            CLI_TRY(cli_check(
+                clattn_tensor_alloc(to, device, from->dtype, from->rank, from->shape)));
     }
 done:
     if (result)
@@ -56,7 +70,7 @@ int cli_resident_read(const cli_resident *resident, cli_call *call, double *seco
     for (int i = 0; i < CLI_OUTPUTS; i++) {
         const clattn_tensor *from = cli_output_of(&args, (enum cli_output)i);
         void *to = cli_output_of(&call->args, (enum cli_output)i)->host;
-        if (from->rank)
+        if (from->rank && from->host != to)
             CLI_TRY(cli_check(clattn_tensor_read(from, resident->device, to)));
     }
     *seconds = cli_now() - begin;

@@ -2,7 +2,7 @@
 # faults and devices (tests/support/fault_layer.c) is below every program it starts.
 set -u
 : "${CLATTN_PROGRAM:?}" "${CLATTN_FAULT_LAYER:?}" "${CLATTN_DATA:?}"
-export OPENCL_LAYERS=$CLATTN_FAULT_LAYER CLATTN_FAULT_LEAKS=1
+export OPENCL_LAYERS=$CLATTN_FAULT_LAYER CLATTN_FAULT_LEAKS=${CLATTN_FAULT_LEAKS-1}
 # Where there is no device the reference is to take over here, rather than fail the test.
 unset CLATTN_REQUIRE_DEVICE CLATTN_DEVICE
 

@@ -495,7 +495,8 @@ static void read_environment(void)
     read_rules(getenv("CLATTN_FAULT_FAIL"));
     sticky = getenv("CLATTN_FAULT_STICKY") != NULL;
     count_file = getenv("CLATTN_FAULT_COUNT");
-    count_leaks = getenv("CLATTN_FAULT_LEAKS") != NULL;
+    const char *leaks = getenv("CLATTN_FAULT_LEAKS");
+    count_leaks = leaks && strcmp(leaks, "0") != 0;
     hidden = getenv("CLATTN_FAULT_HIDE");
     read_device_type(getenv("CLATTN_FAULT_DEVICE_TYPE"));
 #define READ(variable, limit)                                                                      \

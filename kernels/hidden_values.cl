@@ -1,14 +1,16 @@
 /* hidden_values.cl: adds the values that are not finite to the rows that may see them
  *
- * Formula   output[i][d] += w[i][j] * value[j][d]  for each key j that row i sees, where
- * value[j][d] is NaN or infinite Why       a product has no eye for masks: 0 * NaN would carry a
- * hidden key's NaN into every row. So pack.cl makes such values 0, the product runs, and this
- * kernel shows them where they are visible; usually there are none. Shapes    w: [G][M][stride],
- * rows as in softmax_rows.cl; flags: of pack.cl, [G][panels][blocks]; value, output: views Launch
- * global {ceil(M / ROWS), G}, local {1, 1}; a work-item looks after ROWS rows Memory    reads the
- * flags, and of w and value only what they point at Edges     a visible key whose weight is 0 shows
- * its NaN all the same: 0 * NaN See       src/ops/hidden_values.c,
- * tests/kernels/test_hidden_values.c
+ * Formula   output[i][d] += w[i][j] * value[j][d] for each key j that row i sees, where
+ *           value[j][d] is NaN or infinite
+ * Why       a product has no eye for masks: 0 * NaN would carry a hidden key's NaN into every row.
+ *           So pack.cl makes such values 0, the product runs, and this kernel shows them where they
+ *           are visible; usually there are none.
+ * Shapes    w: [G][M][stride], rows as in softmax_rows.cl; flags: of pack.cl, [G][panels][blocks];
+ *           value, output: views
+ * Launch    global {ceil(M / ROWS), G}, local {1, 1}; a work-item looks after ROWS rows
+ * Memory    reads the flags, and of w and value only what they point at
+ * Edges     a visible key whose weight is 0 shows its NaN all the same: 0 * NaN
+ * See       src/ops/hidden_values.c, tests/api/test_attention.c
  *
  * -D        meaning                     values   set by
  * ROWS      rows of a work-item         64       src/ops/hidden_values.c

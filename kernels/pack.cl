@@ -1,13 +1,16 @@
-/* pack.cl: brings a tensor of any type and strides into dense panels of sums' type
+/* pack.cl: brings a tensor of any type and strides into dense panels of the sums' type
  *
- * Formula   packed[g][lane / W][depth][lane % W] = tensor(g, lane, depth); 0 past the last lane or
- * depth W = 1 and lanes = rows makes a plain row-major copy Shapes    tensor: G heads g = b*H + h
- * of lanes x depths; packed: [G][panels][depth_padded][W] Units     strides in elements Launch
- * global {panels, ceil(depth_padded / DEPTHS), G}, local {1, 1, 1}; a work-item packs W lanes x
- * DEPTHS depths Memory    reads and writes each element once Edges     with `clean`, what is not
- * finite becomes 0 and flags[g][panel][depth block] tells that there was some: the product that
- * follows then stays finite, and hidden_values.cl puts back what may be seen See src/ops/pack.c,
- * tests/kernels/test_pack.c
+ * Formula   packed[g][lane / W][depth][lane % W] = tensor(g, lane, depth), 0 past the last lane or
+ *           depth; W = 1 and lanes = rows makes a plain row-major copy
+ * Shapes    tensor: G heads g = b*H + h of lanes x depths; packed: [G][panels][depths_padded][W]
+ * Units     strides in elements
+ * Launch    global {panels, ceil(depths_padded / DEPTHS), G}, local {1, 1, 1}; a work-item packs
+ *           W lanes x DEPTHS depths
+ * Memory    reads and writes each element once
+ * Edges     with `clean`, what is not finite becomes 0, and flags[g][panel][depth block] tells that
+ *           there was some: the product that follows then stays finite, and hidden_values.cl puts
+ *           back what may be seen
+ * See       src/ops/pack.c, tests/api/test_attention.c
  *
  * -D        meaning                        values   set by
  * DEPTHS    depths of one work-item        64       src/ops/pack.h

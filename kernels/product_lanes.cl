@@ -2,16 +2,20 @@
  *
  * Formula   c[g][m][n] = alpha * sum_k a[g][m][k] * b[g][k][n]
  * Source    Goto and van de Geijn, "Anatomy of high-performance matrix multiplication", ACM TOMS
- * 34(3), 2008: panels of B, register tiles of C; each element of A is broadcast and multiplied by
- * vectors of B Shapes    a: [G][M][lda] from a_offset on; b: panels of pack.cl, [G][ceil(N /
- * NB)][K][NB], NB = NV * VW; c: view (batch: heads / Hkv, head: ..., row, column), rows m = r * S +
- * i of a key head g are row i of its query head r Units     strides in elements Launch    global
- * {ceil(M / ROWS), ceil(panels / item_panels), G}, local {1, 1, 1}; a work-item makes ROWS rows of
- * C by item_panels panels, one panel after the other, so that its rows of A stay in the cache
+ *           34(3), 2008: panels of B, register tiles of C; each element of A is broadcast and
+ *           multiplied by vectors of B
+ * Shapes    a: [G][M][lda] from a_offset on; b: panels of pack.cl, [G][ceil(N / NB)][K][NB],
+ *           NB = NV * VW; c: view of (B, Hq, S, N), row r * S + i of key head g being row i of its
+ *           query head r
+ * Units     strides in elements
+ * Launch    global {ceil(M / ROWS), ceil(panels / item_panels), G}, local {1, 1, 1}; a work-item
+ *           makes ROWS rows of C by item_panels panels, one panel after the other, so that its
+ *           rows of A stay in the cache
  * Memory    ROWS * NB sums in private memory when K > DEPTH
  * Edges     sums run over DEPTH terms in registers, and those partial sums are added up: the error
- * grows with DEPTH + K / DEPTH, not with K. Rows past M repeat the last one and are not stored. K =
- * 0 gives zeros. See       src/ops/product.c, tests/kernels/test_product.c
+ *           grows with DEPTH + K / DEPTH, not with K. Rows past M repeat the last one and are not
+ *           stored. K = 0 gives zeros.
+ * See       src/ops/product.c, tests/api/test_attention.c
  *
  * -D        meaning                                   values        set by
  * MR        rows of a register tile                   1 to 8        tuning table

@@ -1,16 +1,19 @@
 /* softmax_rows.cl: scores to weights, one row per work-group
  *
- * Formula   x[j] = modify(s[j]);  m = max_j x[j];  w[j] = exp(x[j] - m) / (sum_j exp(x[j] - m) +
- * exp(sink - m)) lse = m + log(that sum); without normalizing, w[j] = x[j], 0 where hidden Source
- * Milakov and Gimelshein, arXiv:1805.02867, "safe softmax"; sinks: Xiao et al., arXiv:2309.17453
+ * Formula   x[j] = modify(s[j]);  m = max_j x[j];  sum = sum_j exp(x[j] - m) + exp(sink - m)
+ *           w[j] = exp(x[j] - m) / sum;  lse = m + log(sum)
+ *           without normalizing, w[j] = x[j], 0 where hidden
+ * Source    Milakov and Gimelshein, arXiv:1805.02867, "safe softmax"; sinks: Xiao et al.,
+ *           arXiv:2309.17453
  * Shapes    s: [G][M][stride], M = group * S rows of key head g = b*Hkv + h; row r * S + i is row i
- * of its query head r; stride: T rounded up to a multiple of VW. Weights replace the scores there;
- * scores, weights, lse are views. Units     strides in elements; scores in natural-log units Launch
- * global {WG, M, G}, local {WG, 1, 1}; work-item l takes vectors l, l + WG, ... of the row Memory
- * WG values of ACC in local memory; reads and writes s three times, which a CPU's cache or a GPU's
- * holds Edges     a row in which all is hidden gives zeros and lse -infinity (or the sink); NaN at
- * a hidden key has no effect; all of s up to `stride` is written, with zeros past T See
- * src/ops/softmax_rows.c, src/reference, tests/kernels/test_softmax_rows.c
+ *           of its query head r; stride: T rounded up to a multiple of VW. Weights replace the
+ *           scores there; scores, weights and lse are views.
+ * Units     strides in elements; scores in natural-log units
+ * Launch    global {WG, M, G}, local {WG, 1, 1}; work-item l takes vectors l, l + WG, ...
+ * Memory    WG values of ACC in local memory; reads and writes s three times, from the cache
+ * Edges     a row in which all is hidden gives zeros and lse -infinity (or the sink); NaN at a
+ *           hidden key has no effect; all of s up to `stride` is written, with zeros past T
+ * See       src/ops/softmax_rows.c, src/reference, tests/api/test_attention.c
  *
  * -D        meaning                     values           set by
  * WG        work-items for one row      2^k, 1 to 256    tuning table

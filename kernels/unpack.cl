@@ -1,9 +1,11 @@
-/* unpack.cl: brings a dense row-major result of sums' type to a tensor of any type and strides
+/* unpack.cl: brings a dense row-major result of the sums' type to a tensor of any type and strides
  *
- * Formula   tensor(b, h, i, d) = packed[g][r][d], row r * S + i of key head g being row i of its
- * query head r Shapes    packed: [G][M][columns], M = group * S; tensor: view Launch    global
- * {columns, M, G}, local chosen by the driver Memory    reads and writes each element once See
- * src/ops/unpack.c, tests/kernels/test_pack.c
+ * Formula   tensor(b, h, i, d) = packed[g][m][d], row m = r * S + i of key head g being row i of its
+ *           query head r
+ * Shapes    packed: [G][M][columns], M = group * S; tensor: view
+ * Launch    global {columns, M, G}, local chosen by the driver
+ * Memory    reads and writes each element once
+ * See       src/ops/pack.c, tests/api/test_attention.c
  */
 #include "common.clh"
 

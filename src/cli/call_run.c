@@ -53,8 +53,8 @@ int cli_resident_make(cli_resident *resident, clattn_device *device, const cli_c
         if (is_too_large(device, from))
             *to = *from;
         else if (from->rank)
-            CLI_TRY(cli_check(
-                clattn_tensor_alloc(to, device, from->dtype, from->rank, from->shape)));
+            CLI_TRY(
+                cli_check(clattn_tensor_alloc(to, device, from->dtype, from->rank, from->shape)));
     }
 done:
     if (result)

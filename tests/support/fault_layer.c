@@ -5,16 +5,20 @@
  *   OPENCL_LAYERS=.../libfaultlayer.so CLATTN_FAULT_FAIL=clCreateBuffer:3:-4 PROGRAM
  *
  * CLATTN_FAULT_      meaning
- * FAIL=NAME:N:CODE   the N-th call of a function fails with this code; several such rules are
- * separated by commas STICKY=1           after the first of them every call of every function fails
- * with its code: the device is lost COUNT=FILE         at exit, the number of calls of each
- * function is written to a file, "NAME NUMBER" a line LEAKS=1            at exit, objects and
- * mappings that are not released are named on stderr, exit status 97 LOCAL_MEMORY=N     bytes of
- * local memory; a kernel with more does not start GROUP_SIZE=N       work-items of a group; a
- * kernel with larger groups does not start ALLOCATION=N       bytes of the largest buffer; a larger
- * one is refused HIDE=NAME,...      extensions that the device does not name UNIFIED_MEMORY=B
- * whether the device shares the host's memory, 0 or 1 DEVICE_TYPE=TYPE   cpu, gpu or accelerator:
- * what the devices say they are
+ * FAIL=NAME:N:CODE   the N-th call of a function fails with this code; several rules are separated
+ *                    by commas
+ * STICKY=1           after the first of them every call of every function fails with its code: the
+ *                    device is lost
+ * COUNT=FILE         at exit, the number of calls of each function is written to a file, a line
+ *                    "NAME NUMBER" each
+ * LEAKS=1            at exit, objects and mappings that are not released are named on stderr, exit
+ *                    status 97; 0: not
+ * LOCAL_MEMORY=N     bytes of local memory; a kernel with more does not start
+ * GROUP_SIZE=N       work-items of a group; a kernel with larger groups does not start
+ * ALLOCATION=N       bytes of the largest buffer; a larger one is refused
+ * HIDE=NAME,...      extensions that the device does not name
+ * UNIFIED_MEMORY=B   whether the device shares the host's memory, 0 or 1
+ * DEVICE_TYPE=TYPE   cpu, gpu or accelerator: what the devices say they are
  *
  * A rule that was never met is an error of the test: exit status 96. A bad value of a variable: 98.
  * Releases are counted but do not fail, since no caller could do anything about it. */

@@ -1,0 +1,25 @@
+/* case.h: one problem of the benchmark, and its data on file for the peers. */
+#ifndef BENCH_CASE_H
+#define BENCH_CASE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+typedef struct bench_case {
+    int B, H, S, D; /* T = S, Dv = D, float32 */
+    bool causal;
+    float *query, *key, *value; /* (B, H, S, D) each, from a fixed seed */
+    char file[64];              /* query, key, value as raw f32, then B lengths as int32 */
+} bench_case;
+
+/* Reads "B,H,S,D" or "B,H,S,D,causal"; false when it is neither. */
+bool bench_case_parse(bench_case *c, const char *text);
+
+/* Fills the tensors and writes the file; false when memory or disk fail. */
+bool bench_case_make(bench_case *c);
+void bench_case_free(bench_case *c);
+
+size_t bench_case_count(const bench_case *c);
+double bench_case_flops(const bench_case *c);
+
+#endif

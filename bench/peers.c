@@ -1,0 +1,148 @@
+/* peers.c: starts the peers and speaks with them. */
+#include "peers.h"
+
+#include <fcntl.h>
+#include <math.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#ifndef CLBLAST3
+#define CLBLAST3 NULL
+#endif
+#ifndef OPENBLAS3
+#define OPENBLAS3 NULL
+#endif
+
+static bench_peer peers[] = {
+    {.name = "CLBlast, three steps"},
+    {.name = "OpenBLAS, three steps"},
+    {.name = "PyTorch SDPA"},
+    {.name = "ONNX Runtime MHA"},
+    {.name = NULL},
+};
+
+static void start(bench_peer *peer, const char *program, char *const arguments[])
+{
+    int in[2], out[2];
+    if (!program) {
+        peer->why_not = "not installed when this was built";
+        return;
+    }
+    if (pipe(in) != 0 || pipe(out) != 0) {
+        peer->why_not = "no pipe";
+        return;
+    }
+    /* No other peer may hold these ends: a peer ends when its input does. */
+    (void)fcntl(in[1], F_SETFD, FD_CLOEXEC);
+    (void)fcntl(out[0], F_SETFD, FD_CLOEXEC);
+    peer->process = fork();
+    if (peer->process == 0) {
+        (void)dup2(in[0], STDIN_FILENO);
+        (void)dup2(out[1], STDOUT_FILENO);
+        (void)execvp(program, arguments);
+        _exit(127);
+    }
+    (void)close(in[0]);
+    (void)close(out[1]);
+    peer->to = fdopen(in[1], "w");
+    peer->from = fdopen(out[0], "r");
+    if (peer->process < 0 || !peer->to || !peer->from)
+        peer->why_not = "it does not start";
+}
+
+/* Whether the interpreter can import what a peer needs. */
+static bool can_import(const char *python, const char *statement)
+{
+    const pid_t process = fork();
+    int status = 1;
+    if (process == 0) {
+        if (!freopen("/dev/null", "w", stderr))
+            _exit(127);
+        (void)execlp(python, python, "-c", statement, (char *)NULL);
+        _exit(127);
+    }
+    return process > 0 && waitpid(process, &status, 0) == process && status == 0;
+}
+
+static void start_python(bench_peer *peer, const char *python, const char *library,
+                         const char *imports)
+{
+    if (!can_import(python, imports)) {
+        peer->why_not = "not installed (BENCH_PYTHON names an interpreter that has it)";
+        return;
+    }
+    start(peer, python, (char *[]){(char *)python, (char *)PYTHON_PEERS, (char *)library, NULL});
+}
+
+bench_peer *bench_peers_start(void)
+{
+    const char *python = getenv("BENCH_PYTHON");
+    const char *clblast = CLBLAST3, *openblas = OPENBLAS3;
+    (void)signal(SIGPIPE, SIG_IGN); /* a peer that ended is found by its silence */
+    start(&peers[0], clblast, (char *[]){(char *)clblast, NULL});
+    start(&peers[1], openblas, (char *[]){(char *)openblas, NULL});
+    if (!python)
+        python = "python3";
+    start_python(&peers[2], python, "torch", "import torch, numpy");
+    start_python(&peers[3], python, "onnxruntime", "import onnxruntime, onnx, numpy");
+    return peers;
+}
+
+/* Sends a line and reads the answer; false when the peer is silent. */
+static bool ask(bench_peer *peer, const char *question, char *answer, int size)
+{
+    if (peer->why_not)
+        return false;
+    if (fprintf(peer->to, "%s\n", question) > 0 && fflush(peer->to) == 0 &&
+        fgets(answer, size, peer->from))
+        return true;
+    peer->why_not = "it failed";
+    return false;
+}
+
+bool bench_peer_case(bench_peer *peer, const bench_case *c)
+{
+    char line[256], answer[64];
+    (void)snprintf(line, sizeof line, "case %d %d %d %d %d %d %.9g %d %s", c->B, c->H, c->H, c->S,
+                   c->S, c->D, 1.0 / sqrt((double)c->D), c->causal, c->file);
+    return ask(peer, line, answer, sizeof answer) && strncmp(answer, "ready", 5) == 0;
+}
+
+double bench_peer_go(bench_peer *peer)
+{
+    char answer[64];
+    return ask(peer, "go", answer, sizeof answer) ? strtod(answer, NULL) : -1;
+}
+
+bool bench_peer_output(bench_peer *peer, const bench_case *c, float *output)
+{
+    char path[] = "/tmp/clattn-peer-XXXXXX", line[64], answer[64];
+    const size_t count = bench_case_count(c);
+    const int descriptor = mkstemp(path);
+    bool ok = false;
+    if (descriptor < 0)
+        return false;
+    (void)snprintf(line, sizeof line, "save %s", path);
+    FILE *file = fdopen(descriptor, "rb");
+    if (file && ask(peer, line, answer, sizeof answer))
+        ok = fread(output, sizeof *output, count, file) == count;
+    if (file)
+        (void)fclose(file);
+    (void)unlink(path);
+    return ok;
+}
+
+void bench_peers_stop(bench_peer *all)
+{
+    for (bench_peer *peer = all; peer->name; peer++) {
+        if (peer->to)
+            (void)fclose(peer->to);
+        if (peer->from)
+            (void)fclose(peer->from);
+        if (peer->process > 0)
+            (void)waitpid(peer->process, NULL, 0);
+    }
+}

@@ -1,0 +1,28 @@
+/* peers.h: other libraries as coprocesses, which take "case", "go" and "save" on their standard input. */
+#ifndef BENCH_PEERS_H
+#define BENCH_PEERS_H
+
+#include "case.h"
+
+#include <stdio.h>
+#include <sys/types.h>
+
+typedef struct bench_peer {
+    const char *name;
+    const char *why_not; /* NULL while it runs */
+    pid_t process;
+    FILE *to, *from;
+} bench_peer;
+
+/* All known peers, started where they are installed. The list ends with a NULL name. */
+bench_peer *bench_peers_start(void);
+void bench_peers_stop(bench_peer *peers);
+
+/* False, and `why_not` says so, when the peer failed. */
+bool bench_peer_case(bench_peer *peer, const bench_case *c);
+/* Seconds of one run; negative when the peer failed. */
+double bench_peer_go(bench_peer *peer);
+/* Reads what the peer computed last. */
+bool bench_peer_output(bench_peer *peer, const bench_case *c, float *output);
+
+#endif

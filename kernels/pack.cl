@@ -30,21 +30,27 @@ kernel void pack(global const void *tensor, clattn_view view, global ACC *packed
     const clattn_int begin = block * DEPTHS, end = min(begin + DEPTHS, depths_padded);
     const clattn_int source = row_of(view, g / heads, g % heads, 0);
     global ACC *target = packed + (g * panels + panel) * depths_padded * W;
+    /* One lane after the other: the block of the panel stays in the nearest cache meanwhile. */
+    for (int l = 0; l < W; l++) {
+        const clattn_int lane = panel * W + l, from = source + lane * lane_stride;
+        const clattn_int filled = lane < lanes ? max(min(end, depths), begin) : begin;
+        if (view.kind == KIND_OF_SUMS)
+            for (clattn_int depth = begin; depth < filled; depth++)
+                target[depth * W + l] = ((global const ACC *)tensor)[from + depth * depth_stride];
+        else
+            for (clattn_int depth = begin; depth < filled; depth++)
+                target[depth * W + l] =
+                    load_element(tensor, view.kind, from + depth * depth_stride);
+        for (clattn_int depth = filled; depth < end; depth++)
+            target[depth * W + l] = 0;
+    }
+    if (!clean)
+        return;
     bool found = false;
-
-    for (clattn_int depth = begin; depth < end; depth++)
-        for (int l = 0; l < W; l++) {
-            const clattn_int lane = panel * W + l;
-            ACC value = 0;
-            if (lane < lanes && depth < depths)
-                value = load_element(tensor, view.kind,
-                                     source + lane * lane_stride + depth * depth_stride);
-            if (clean && !isfinite(value)) {
-                value = 0;
-                found = true;
-            }
-            target[depth * W + l] = value;
+    for (clattn_int n = begin * W; n < end * W; n++)
+        if (!isfinite(target[n])) {
+            target[n] = 0;
+            found = true;
         }
-    if (clean)
-        flags[(g * panels + panel) * blocks + block] = found;
+    flags[(g * panels + panel) * blocks + block] = found;
 }

@@ -83,13 +83,20 @@ static clattn__packing value_packing(const staged *s, const clattn__call *call)
                              clattn__round_up(call->Dv, s->panel)};
 }
 
+/* Elements from one row of scores to the next. Rows a power of two apart would all want the same few lines of a cache. */
+static int64_t row_stride(const staged *s, const clattn__call *call)
+{
+    const int64_t whole = clattn__round_up(call->T, s->panel);
+    return whole % 256 == 0 ? whole + s->panel : whole;
+}
+
 /* Scores are what grows as a square; the packed tensors are about as large as the caller's. */
 static bool fits(const void *state, const clattn_device *device, const clattn__call *call)
 {
     const staged *s = state;
     const uint64_t size = s->sum_size, limit = device->info.max_allocation;
     const clattn__packing key = key_packing(s, call), value = value_packing(s, call);
-    const uint64_t scores = (uint64_t)(call->B * call->Hq * call->S * key.lanes_padded) * size;
+    const uint64_t scores = (uint64_t)(call->B * call->Hq * call->S * row_stride(s, call)) * size;
     const bool one_row = call->B * call->Hkv * call->S == 1;
     return clattn__packed_count(&call->value, &value) * size <= limit &&
            (uint64_t)(call->B * call->Hkv * key.lanes_padded * call->D) * size <= limit &&
@@ -129,7 +136,7 @@ static clattn_status make_scores(staged *s, clattn_device *device, const clattn_
                                .lda = call->query.strides[2],
                                .b = s->key.memory,
                                .c = s->scores.memory,
-                               .N = stride,
+                               .N = key.lanes_padded,
                                .K = call->D,
                                .alpha = problem->scale};
     product.c_view = (clattn_view){.batch = call->Hq * call->S * stride,
@@ -187,7 +194,7 @@ static clattn_status run(void *state, clattn_device *device, const clattn__probl
 {
     staged *s = state;
     clattn_status status = CLATTN_OK;
-    const int64_t stride = key_packing(s, call).lanes_padded;
+    const int64_t stride = row_stride(s, call);
     const size_t scores =
         (size_t)(call->B * call->Hq * call->S * stride) * clattn__sum_size(problem->desc.dtype);
     TRY(clattn__scratch_reserve(&s->scores, device, scores));

@@ -34,6 +34,14 @@ static double now(void)
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
+/* Lets threads of the last runner go to sleep: OpenMP's and OpenBLAS's spin for a while after their work, on the next
+ * one's cores. */
+static void settle(void)
+{
+    const struct timespec pause = {.tv_nsec = 100000000};
+    (void)nanosleep(&pause, NULL);
+}
+
 static bool measure_limits(limits *out)
 {
     char line[512] = "";
@@ -161,6 +169,7 @@ static int run_case(const bench_case *c, clattn_device *device, bench_peer *peer
     }
     for (int round = 0; round < rounds; round++)
         for (size_t i = 0; i < count; i++) {
+            settle();
             const double begin = now();
             if (entries[i].peer) {
                 entries[i].seconds[round] = bench_peer_go(entries[i].peer);

@@ -33,9 +33,9 @@ empty_file() { : >"$1"; }
 cut_file() { truncate -s "$(($(stat -c %s "$1") / 2))" "$1"; }
 cut_last_byte() { truncate -s -1 "$1"; }
 lengthen() { echo more >>"$1"; }
-garble() { printf 'garbled, 300 bytes of it: %300s' | dd of="$1" bs=1 conv=notrunc status=none \
-    seek="$(($(stat -c %s "$1") / 2))"; }
-garble_header() { printf '\377\377\377\377\377\377\377\377' | dd of="$1" bs=1 seek=40 conv=notrunc status=none; }
+overwrite_at() { dd of="$2" bs=1 seek="$1" conv=notrunc status=none; }
+garble() { printf '%300s' garbled | overwrite_at "$(($(stat -c %s "$1") / 2))" "$1"; }
+garble_header() { printf '\377\377\377\377\377\377\377\377' | overwrite_at 40 "$1"; }
 exchange() { cp "$(files | grep -vF "$1" | head -n 1)" "$1"; }
 
 several_processes() {

@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # common.sh: what the fault tests share. Each works in a folder of its own, and the layer that plays
 # faults and devices (tests/support/fault_layer.c) is below every program it starts.
 set -u

@@ -32,8 +32,9 @@ requires() {
 verifies() {
     env "$@" bash -c '. "$0/common.sh"; batch verify' "$here"
 }
-verifies_causal() {
-    env "$@" bash -c '. "$0/common.sh"; batch verify --causal --softcap 20 --scores "$FAULTS_WORK/scores.npy" --scores-stage modified' "$here"
+verifies_our_kernels() {
+    env "$@" bash -c '. "$0/common.sh"; batch verify --variant staged --causal --softcap 20 \
+        --scores "$FAULTS_WORK/scores.npy" --scores-stage modified' "$here"
 }
 same() {
     rm -rf "$work/run"
@@ -51,6 +52,15 @@ refuses_f64() {
     complain "$work/run" run $status
     return 1
 }
+# launches FOLDER [SETTING]: how many kernels a run starts.
+launches() {
+    env CLATTN_FAULT_COUNT="$1/counts" "${@:2}" bash -c '. "$0/common.sh"; run_batch "$1"' "$here" "$1" &&
+        awk '$1 == "clEnqueueNDRangeKernel" { print $2 }' "$1/counts"
+}
+is_cut() {
+    mkdir -p "$work/whole" "$work/cut"
+    [ "$(launches "$work/cut" CLATTN_FAULT_ALLOCATION=20000)" -gt "$(launches "$work/whole")" ]
+}
 says_gpu() { CLATTN_FAULT_DEVICE_TYPE=gpu CLATTN_FAULT_UNIFIED_MEMORY=0 "$CLATTN_PROGRAM" devices | grep 'discrete GPU'; }
 
 run_batch "$work/reference" --device reference || { complain "$work/reference" reference $?; exit 1; }
@@ -67,16 +77,17 @@ for limits in CLATTN_FAULT_LOCAL_MEMORY={1024,16384} CLATTN_FAULT_GROUP_SIZE={1,
     CLATTN_FAULT_DEVICE_TYPE={gpu,accelerator} \
     "CLATTN_FAULT_DEVICE_TYPE=gpu CLATTN_FAULT_UNIFIED_MEMORY=0 CLATTN_FAULT_LOCAL_MEMORY=32768
      CLATTN_FAULT_GROUP_SIZE=64 CLATTN_FAULT_ALLOCATION=200000 CLATTN_FAULT_HIDE=cl_khr_fp64"; do
+    # shellcheck disable=SC2086 # several settings are several words
+    check "${limits//CLATTN_FAULT_/}: verify, our kernels" verifies_our_kernels $limits
     # CLBlast, which serves all but CPUs, keeps programs until after the layer has counted.
     [[ $limits != *DEVICE_TYPE* ]] || limits="CLATTN_FAULT_LEAKS=0 $limits"
-    # shellcheck disable=SC2086 # several settings are several words
-    check "${limits//CLATTN_FAULT_/}: verify" verifies $limits
     # shellcheck disable=SC2086
-    check "${limits//CLATTN_FAULT_/}: verify, causal" verifies_causal $limits
+    check "${limits//CLATTN_FAULT_/}: verify" verifies $limits
 done
 for limits in CLATTN_FAULT_ALLOCATION={20000,200000} CLATTN_FAULT_UNIFIED_MEMORY=0 CLATTN_FAULT_HIDE=cl_khr_fp64; do
     check "${limits//CLATTN_FAULT_/}: the same bits" same "$limits"
 done
+check "small allocations cut the batch" is_cut
 check "f64 on a device without it" refuses_f64
 check "the layer plays a discrete GPU" says_gpu
 finish

@@ -13,6 +13,7 @@
 #define MAX_ENTRIES 16
 #define MAX_ROUNDS 1000
 #define MAX_CASES 32
+#define WARM_UP 0.08 /* seconds */
 
 /* One row of the table: a variant of ours, or a peer. */
 typedef struct entry {
@@ -143,6 +144,29 @@ static clattn_status plan_variant(entry *e, clattn_device *device, const bench_c
     return status == CLATTN_OK ? clattn_device_finish(device) : status;
 }
 
+/* Seconds of one run; negative after a failure. */
+static double run_once(entry *e, clattn_device *device, const clattn_attention_args *args)
+{
+    const double begin = now();
+    if (e->peer)
+        return bench_peer_go(e->peer);
+    if (clattn_plan_run(e->plan, args) != CLATTN_OK || clattn_device_finish(device) != CLATTN_OK)
+        return -1;
+    return now() - begin;
+}
+
+/* One turn: runs that do not count for WARM_UP seconds, since threads that wake up together may share
+ * a core until the system has spread them, and the last turn left its own data in the caches; then
+ * the one that counts. Negative after a failure. */
+static double take_turn(entry *e, clattn_device *device, const clattn_attention_args *args)
+{
+    double seconds = 0;
+    settle();
+    for (const double begin = now(); seconds >= 0 && now() - begin < WARM_UP;)
+        seconds = run_once(e, device, args);
+    return seconds < 0 ? seconds : run_once(e, device, args);
+}
+
 /* Runs one case; negative for a failure of ours, else the number of wrong entries. */
 static int run_case(const bench_case *c, clattn_device *device, bench_peer *peers, int rounds,
                     bool all_variants, const limits *machine)
@@ -169,16 +193,9 @@ static int run_case(const bench_case *c, clattn_device *device, bench_peer *peer
     }
     for (int round = 0; round < rounds; round++)
         for (size_t i = 0; i < count; i++) {
-            settle();
-            const double begin = now();
-            if (entries[i].peer) {
-                entries[i].seconds[round] = bench_peer_go(entries[i].peer);
-                continue;
-            }
-            if (clattn_plan_run(entries[i].plan, &args) != CLATTN_OK ||
-                clattn_device_finish(device) != CLATTN_OK)
+            entries[i].seconds[round] = take_turn(&entries[i], device, &args);
+            if (entries[i].seconds[round] < 0)
                 goto done;
-            entries[i].seconds[round] = now() - begin;
         }
     for (size_t i = 0; i < count; i++) {
         float *to = i == 0 ? ours : theirs;

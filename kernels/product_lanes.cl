@@ -1,6 +1,7 @@
 /* product_lanes.cl: C = alpha * A B for many heads, in the form that CPU-like devices want
  *
- * Formula   c[g][m][n] = alpha * sum_k a[g][m][k] * b[g][k][n]
+ * Formula   c[g][m][n] = alpha * sum_k a[g][m][k] * b[g][k][n]; with `factors`, factors[g][m]
+ *           stands in for alpha
  * Source    Goto and van de Geijn, "Anatomy of high-performance matrix multiplication", ACM TOMS
  *           34(3), 2008: panels of B, register tiles of C; each element of A is broadcast and
  *           multiplied by vectors of B
@@ -57,7 +58,8 @@ static inline void tile(vec sums[MR][NV], global const ACC *const rows[MR], glob
 static inline void panel_of_rows(global const ACC *a, clattn_int lda, global const ACC *b,
                                  clattn_int K, global void *c, clattn_view view, clattn_int b_index,
                                  clattn_int head, clattn_int row, clattn_int S, clattn_int count,
-                                 clattn_int column, clattn_int N, ACC alpha)
+                                 clattn_int column, clattn_int N, ACC alpha,
+                                 global const ACC *factors)
 {
     ACC partial[ROWS * NB];
     const bool whole = view.kind == KIND_OF_SUMS && view.column == 1 && column + NB <= N;
@@ -91,9 +93,10 @@ static inline void panel_of_rows(global const ACC *a, clattn_int lda, global con
                 if (m + i >= count)
                     break;
                 const clattn_int at = row_of(view, b_index, head, row) + column * view.column;
+                const vec factor = (vec)(factors ? factors[m + i] : alpha);
 #pragma unroll
                 for (int v = 0; v < NV; v++) {
-                    const vec value = (vec)(alpha)*sums[i][v];
+                    const vec value = factor * sums[i][v];
                     if (whole)
                         STORE_VEC(value, (global ACC *)c + at + v * VW);
                     else
@@ -113,14 +116,17 @@ static inline void panel_of_rows(global const ACC *a, clattn_int lda, global con
 kernel __attribute__((reqd_work_group_size(1, 1, 1))) void
 product_lanes(global const ACC *a, clattn_int a_offset, clattn_int lda, global const ACC *b,
               global void *c, clattn_view view, clattn_int M, clattn_int N, clattn_int K,
-              clattn_int S, clattn_int heads, ACC alpha, clattn_int item_panels)
+              clattn_int S, clattn_int heads, ACC alpha, global const ACC *factors, int has_factors,
+              clattn_int item_panels)
 {
     const clattn_int first = (clattn_int)get_global_id(0) * ROWS, g = get_global_id(2);
     const clattn_int panels = (N + NB - 1) / NB, begin = (clattn_int)get_global_id(1) * item_panels;
     const clattn_int count = min((clattn_int)ROWS, M - first);
     a += a_offset + (g * M + first) * lda;
     b += g * panels * K * NB;
+    factors = has_factors ? factors + g * M + first : 0;
     for (clattn_int panel = begin; panel < min(begin + item_panels, panels); panel++)
         panel_of_rows(a, lda, b + panel * K * NB, K, c, view, g / heads,
-                      g % heads * (M / S) + first / S, first % S, S, count, panel * NB, N, alpha);
+                      g % heads * (M / S) + first / S, first % S, S, count, panel * NB, N, alpha,
+                      factors);
 }

@@ -1,19 +1,24 @@
-/* softmax_rows.cl: scores to weights, one row per work-group
+/* softmax_rows.cl: scores to weights, one row after the other by each work-group
  *
  * Formula   x[j] = modify(s[j]);  m = max_j x[j];  sum = sum_j exp(x[j] - m) + exp(sink - m)
  *           w[j] = exp(x[j] - m) / sum;  lse = m + log(sum)
  *           without normalizing, w[j] = x[j], 0 where hidden
+ *           with `factors`, s becomes 2^-halvings exp(x[j] - m), and factors[r] = 2^halvings / sum is
+ *           left to whoever multiplies by s: one pass over it less
  * Source    Milakov and Gimelshein, arXiv:1805.02867, "safe softmax"; sinks: Xiao et al.,
  *           arXiv:2309.17453
  * Shapes    s: [G][M][stride], M = group * S rows of key head g = b*Hkv + h; row r * S + i is row i
  *           of its query head r; stride: T rounded up to a multiple of VW. Weights replace the
- *           scores there; scores, weights and lse are views.
+ *           scores there; scores, weights and lse are views; factors: [G][M]
  * Units     strides in elements; scores in natural-log units
- * Launch    global {WG, M, G}, local {WG, 1, 1}; work-item l takes vectors l, l + WG, ...
- * Memory    WG values of ACC in local memory; reads and writes s three times, from the cache
+ * Launch    global {WG, ceil(M / group_rows), G}, local {WG, 1, 1}; a group makes group_rows rows;
+ *           work-item l takes vectors l, l + WG, ...
+ * Memory    WG values of ACC in local memory; reads s three times and writes it twice, from the
+ *           nearest cache but for the first reading; with `factors` one reading and writing less
  * Edges     a row in which all is hidden gives zeros and lse -infinity (or the sink); NaN at a
- *           hidden key has no effect; all of s up to `stride` is written, with zeros past T
- * See       src/ops/softmax_rows.c, src/reference, tests/api/test_attention.c
+ *           hidden key has no effect; all of s up to `stride` is written, with zeros past T;
+ *           2^halvings >= T keeps sums of deferred weights times values within the values' range
+ * See       src/ops/softmax_rows.c, src/reference, tests/kernels/test_softmax_rows.c
  *
  * -D        meaning                     values           set by
  * WG        work-items for one row      2^k, 1 to 256    tuning table
@@ -54,97 +59,112 @@ static inline ACC group_reduce(ACC value, local ACC *scratch, int sum)
 
 kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void
 softmax_rows(global ACC *s, clattn_int stride, clattn_modifications m, ACC softcap,
-             clattn_int heads, int normalize, int stage, global const void *mask,
-             global const void *bias, global const void *kv_lengths,
+             clattn_int heads, clattn_int M, clattn_int group_rows, int normalize, int stage,
+             global const void *mask, global const void *bias, global const void *kv_lengths,
              global const void *alibi_slopes, global const void *sinks, global void *scores,
              clattn_view scores_view, global void *weights, clattn_view weights_view,
-             global void *lse, clattn_view lse_view)
+             global void *lse, clattn_view lse_view, global ACC *factors, int deferred,
+             ACC halvings)
 {
     local ACC scratch[WG];
-    const clattn_int r = get_global_id(1), g = get_global_id(2), M = get_global_size(1);
-    const clattn_int b = g / heads, h = g % heads * (M / m.S) + r / m.S, i = r % m.S;
-    const query_place q = place_query(m, kv_lengths, alibi_slopes, b, h, i);
-    const clattn_int mask_row = row_of(m.mask, b, h, i), bias_row = row_of(m.bias, b, h, i);
-    const clattn_int scores_row = row_of(scores_view, b, h, i),
-                     weights_row = row_of(weights_view, b, h, i);
-    const bool has_sink = m.sinks.kind != KIND_ABSENT;
-    const ACC sink =
-        has_sink ? load_element(sinks, m.sinks.kind, row_of(m.sinks, 0, h, 0)) : (ACC)-INFINITY;
-    const ivec lanes = lane_numbers();
+    const clattn_int g = get_global_id(2), b = g / heads;
+    const clattn_int first = (clattn_int)get_global_id(1) * group_rows;
     const clattn_int start = (clattn_int)get_local_id(0) * VW;
-    vec top = (vec)(-INFINITY);
-    s += (g * M + r) * stride;
+    const ivec lanes = lane_numbers();
+    for (clattn_int r = first; r < min(first + group_rows, M); r++) {
+        const clattn_int h = g % heads * (M / m.S) + r / m.S, i = r % m.S;
+        const query_place q = place_query(m, kv_lengths, alibi_slopes, b, h, i);
+        const clattn_int mask_row = row_of(m.mask, b, h, i), bias_row = row_of(m.bias, b, h, i);
+        const clattn_int scores_row = row_of(scores_view, b, h, i),
+                         weights_row = row_of(weights_view, b, h, i);
+        const bool has_sink = m.sinks.kind != KIND_ABSENT;
+        const ACC sink =
+            has_sink ? load_element(sinks, m.sinks.kind, row_of(m.sinks, 0, h, 0)) : (ACC)-INFINITY;
+        global ACC *x_row = s + (g * M + r) * stride;
+        vec top = (vec)(-INFINITY);
 
-    /* Most vectors of most problems are wholly visible and stay as they are: only their maximum is
-     * of interest. */
-    const bool untouched = softcap == 0 && q.slope == 0 && m.mask.kind == KIND_ABSENT &&
-                           m.bias.kind == KIND_ABSENT && scores_view.kind == KIND_ABSENT;
-    for (clattn_int j = start; j < m.T; j += WG * VW) {
-        const vec raw = LOAD_VEC(s + j);
-        if (untouched && j >= q.begin && j + VW <= q.end) {
-            top = larger(top, raw);
+        /* Most vectors of most problems are wholly visible and stay as they are: only their maximum
+         * is of interest. */
+        const bool untouched = softcap == 0 && q.slope == 0 && m.mask.kind == KIND_ABSENT &&
+                               m.bias.kind == KIND_ABSENT && scores_view.kind == KIND_ABSENT;
+        for (clattn_int j = start; j < m.T; j += WG * VW) {
+            const vec raw = LOAD_VEC(x_row + j);
+            if (untouched && j >= q.begin && j + VW <= q.end) {
+                top = larger(top, raw);
+                continue;
+            }
+            const int count = (int)min(m.T - j, (clattn_int)VW);
+            const vec capped = cap_score(raw, softcap);
+            vec added = (vec)(0);
+            ivec hidden = lanes < (ivec)((INT)clamp(q.begin - j, (clattn_int)0, (clattn_int)VW)) ||
+                          lanes >= (ivec)((INT)clamp(q.end - j, (clattn_int)0, (clattn_int)VW));
+            if (m.mask.kind != KIND_ABSENT) {
+                const vec at = load_lanes(mask, m.mask.kind, mask_row + j * m.mask.column,
+                                          m.mask.column, count);
+                if (m.mask.kind == KIND_BOOL) {
+                    hidden = hidden || at == (vec)(0);
+                } else {
+                    hidden = hidden || at == (vec)(-INFINITY);
+                    added = at;
+                }
+            }
+            if (m.bias.kind != KIND_ABSENT) {
+                const vec at = load_lanes(bias, m.bias.kind, bias_row + j * m.bias.column,
+                                          m.bias.column, count);
+                hidden = hidden || at == (vec)(-INFINITY);
+                added += at;
+            }
+            ACC distances[VW];
+            for (int l = 0; l < VW; l++)
+                distances[l] = (ACC)(q.position - j - l);
+            const vec x =
+                hide_score(shift_score(capped, q.slope, LOAD_VEC(distances), added), hidden);
+            STORE_VEC(x, x_row + j);
+            top = larger(top, x);
+            if (scores_view.kind != KIND_ABSENT)
+                store_lanes(scores, scores_view.kind, scores_row + j * scores_view.column,
+                            scores_view.column,
+                            stage == STAGE_RAW ? raw : (stage == STAGE_CAPPED ? capped : x), count);
+        }
+
+        /* Where all is hidden, -infinity less itself would be NaN; any finite shift gives the zeros
+         * that are due. */
+        const ACC most = fmax(group_reduce(max_lanes(top), scratch, 0), sink);
+        const ACC shift = most == -INFINITY ? (ACC)0 : most;
+        const vec nothing = deferred ? (vec)(0) : HIDDEN;
+        vec total = (vec)(0);
+        for (clattn_int j = start; j < m.T;) {
+            vec part = (vec)(0);
+            for (int n = 0; n < SUM_BLOCK && j < m.T; n++, j += WG * VW) {
+                const vec x = LOAD_VEC(x_row + j), p = exp_negative(x - (vec)(shift), halvings);
+                part += p;
+                STORE_VEC(select(normalize ? p : x, nothing, x == (vec)(-INFINITY)), x_row + j);
+            }
+            total += part;
+        }
+        ACC sum = group_reduce(sum_lanes(total), scratch, 1);
+        if (has_sink)
+            sum += exp(sink - shift) * exp2(-halvings);
+        const ACC factor = normalize && sum != 0 ? 1 / sum : (ACC)1;
+        if (get_local_id(0) == 0) {
+            if (lse_view.kind != KIND_ABSENT)
+                store_element(lse, lse_view.kind, row_of(lse_view, b, h, i),
+                              shift + (log(sum) + halvings * log((ACC)2)));
+            if (deferred)
+                factors[g * M + r] = factor;
+        }
+        if (deferred) {
+            for (clattn_int j = (m.T + VW - 1) / VW * VW + start; j < stride; j += WG * VW)
+                STORE_VEC((vec)(0), x_row + j);
             continue;
         }
-        const int count = (int)min(m.T - j, (clattn_int)VW);
-        const vec capped = cap_score(raw, softcap);
-        vec added = (vec)(0);
-        ivec hidden = lanes < (ivec)((INT)clamp(q.begin - j, (clattn_int)0, (clattn_int)VW)) ||
-                      lanes >= (ivec)((INT)clamp(q.end - j, (clattn_int)0, (clattn_int)VW));
-        if (m.mask.kind != KIND_ABSENT) {
-            const vec at =
-                load_lanes(mask, m.mask.kind, mask_row + j * m.mask.column, m.mask.column, count);
-            if (m.mask.kind == KIND_BOOL) {
-                hidden = hidden || at == (vec)(0);
-            } else {
-                hidden = hidden || at == (vec)(-INFINITY);
-                added = at;
-            }
+        for (clattn_int j = start; j < stride; j += WG * VW) {
+            const vec p = j < m.T ? LOAD_VEC(x_row + j) : HIDDEN;
+            const vec w = select(p * (vec)(factor), (vec)(0), AS_IVEC(p) == AS_IVEC(HIDDEN));
+            STORE_VEC(w, x_row + j);
+            if (weights_view.kind != KIND_ABSENT && j < m.T)
+                store_lanes(weights, weights_view.kind, weights_row + j * weights_view.column,
+                            weights_view.column, w, (int)min(m.T - j, (clattn_int)VW));
         }
-        if (m.bias.kind != KIND_ABSENT) {
-            const vec at =
-                load_lanes(bias, m.bias.kind, bias_row + j * m.bias.column, m.bias.column, count);
-            hidden = hidden || at == (vec)(-INFINITY);
-            added += at;
-        }
-        ACC distances[VW];
-        for (int l = 0; l < VW; l++)
-            distances[l] = (ACC)(q.position - j - l);
-        const vec x = hide_score(shift_score(capped, q.slope, LOAD_VEC(distances), added), hidden);
-        STORE_VEC(x, s + j);
-        top = larger(top, x);
-        if (scores_view.kind != KIND_ABSENT)
-            store_lanes(scores, scores_view.kind, scores_row + j * scores_view.column,
-                        scores_view.column,
-                        stage == STAGE_RAW ? raw : (stage == STAGE_CAPPED ? capped : x), count);
-    }
-
-    /* Where all is hidden, -infinity less itself would be NaN; any finite shift gives the zeros
-     * that are due. */
-    const ACC most = fmax(group_reduce(max_lanes(top), scratch, 0), sink);
-    const ACC shift = most == -INFINITY ? (ACC)0 : most;
-    vec total = (vec)(0);
-    for (clattn_int j = start; j < m.T;) {
-        vec part = (vec)(0);
-        for (int n = 0; n < SUM_BLOCK && j < m.T; n++, j += WG * VW) {
-            const vec x = LOAD_VEC(s + j), p = exp_negative(x - (vec)(shift));
-            part += p;
-            STORE_VEC(select(normalize ? p : x, HIDDEN, x == (vec)(-INFINITY)), s + j);
-        }
-        total += part;
-    }
-    ACC sum = group_reduce(sum_lanes(total), scratch, 1);
-    if (has_sink)
-        sum += exp(sink - shift);
-    if (lse_view.kind != KIND_ABSENT && get_local_id(0) == 0)
-        store_element(lse, lse_view.kind, row_of(lse_view, b, h, i), shift + log(sum));
-
-    const vec factor = (vec)(normalize && sum != 0 ? 1 / sum : (ACC)1);
-    for (clattn_int j = start; j < stride; j += WG * VW) {
-        const vec p = j < m.T ? LOAD_VEC(s + j) : HIDDEN;
-        const vec w = select(p * factor, (vec)(0), AS_IVEC(p) == AS_IVEC(HIDDEN));
-        STORE_VEC(w, s + j);
-        if (weights_view.kind != KIND_ABSENT && j < m.T)
-            store_lanes(weights, weights_view.kind, weights_row + j * weights_view.column,
-                        weights_view.column, w, (int)min(m.T - j, (clattn_int)VW));
     }
 }

@@ -36,9 +36,10 @@ clattn_status clattn__pack_run(clattn__kernel *kernel, clattn_device *device,
 clattn_status clattn__unpack_create(clattn__kernel *kernel, clattn_device *device,
                                     clattn_dtype dtype);
 
-/* Brings [B*Hkv][group*S][columns] to `tensor`. */
+/* Brings [B*Hkv][group*S][columns] to `tensor`, each row times its factor of [B*Hkv][group*S] where
+ * `factors` is not NULL. */
 clattn_status clattn__unpack_run(clattn__kernel *kernel, clattn_device *device,
-                                 clattn__timeline *timeline, cl_mem packed,
+                                 clattn__timeline *timeline, cl_mem packed, cl_mem factors,
                                  const clattn__call *call, const clattn_tensor *tensor);
 
 #endif

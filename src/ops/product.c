@@ -37,15 +37,15 @@ clattn_status clattn__product_run(clattn__kernel *kernel, clattn_device *device,
                      panels = clattn__ceil_div(p->N, clattn__product_panel(device, dtype)),
                      heads = call->B * call->Hkv;
     const clattn_int item_panels = panels_of_item(device, rows * heads, panels);
+    const cl_int has_factors = p->factors != NULL;
+    const cl_mem factors = p->factors ? p->factors : p->a;
     clattn__number alpha;
     const clattn__arg args[] = {
-        CLATTN__ARG(p->a),        CLATTN__ARG(p->a_offset),
-        CLATTN__ARG(p->lda),      CLATTN__ARG(p->b),
-        CLATTN__ARG(p->c),        CLATTN__ARG(p->c_view),
-        CLATTN__ARG(M),           CLATTN__ARG(p->N),
-        CLATTN__ARG(p->K),        CLATTN__ARG(call->S),
-        CLATTN__ARG(call->Hkv),   clattn__number_arg(&alpha, dtype, p->alpha),
-        CLATTN__ARG(item_panels),
+        CLATTN__ARG(p->a),    CLATTN__ARG(p->a_offset), CLATTN__ARG(p->lda),
+        CLATTN__ARG(p->b),    CLATTN__ARG(p->c),        CLATTN__ARG(p->c_view),
+        CLATTN__ARG(M),       CLATTN__ARG(p->N),        CLATTN__ARG(p->K),
+        CLATTN__ARG(call->S), CLATTN__ARG(call->Hkv),   clattn__number_arg(&alpha, dtype, p->alpha),
+        CLATTN__ARG(factors), CLATTN__ARG(has_factors), CLATTN__ARG(item_panels),
     };
     const size_t global[3] = {(size_t)rows,
                               item_panels ? (size_t)clattn__ceil_div(panels, item_panels) : 0,

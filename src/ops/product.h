@@ -11,12 +11,13 @@ clattn_status clattn__product_create(clattn__kernel *kernel, clattn_device *devi
                                      clattn_dtype dtype);
 
 /* C = alpha * A B for each key head of the call, whose query heads' rows are taken together: M =
- * group * S. */
+ * group * S. With `factors`, [B*Hkv][M], each row of C has a factor of its own in place of alpha. */
 typedef struct clattn__product {
     cl_mem a; /* [B*Hkv][M][lda] from element a_offset on */
     int64_t a_offset, lda;
     cl_mem b; /* panels of pack.cl */
     cl_mem c;
+    cl_mem factors;     /* or NULL */
     clattn_view c_view; /* of (B, Hq, S, N) */
     int64_t N, K;
     double alpha;

@@ -1,6 +1,9 @@
 /* softmax_rows.c: host side of softmax_rows.cl. */
 #include "softmax_rows.h"
 
+/* Rows that one group makes where a group is one work-item: enough to hide the cost of starting it. */
+#define MOST_ROWS 16
+
 /* A row's work-group: as the device's family wants it, never more than the device allows. */
 static size_t group_size(const clattn_device *device)
 {
@@ -19,6 +22,24 @@ clattn_status clattn__softmax_rows_create(clattn__kernel *kernel, clattn_device 
     return clattn__kernel_create(kernel, device, "softmax_rows", options);
 }
 
+/* As many rows for a group as leave each compute unit several groups. */
+static clattn_int rows_of_group(const clattn_device *device, clattn_int rows)
+{
+    const clattn_int share = rows / (8 * (clattn_int)device->info.compute_units);
+    if (group_size(device) > 1 || share < 1)
+        return 1;
+    return share < MOST_ROWS ? share : MOST_ROWS;
+}
+
+/* The least n with 2^n >= count. */
+static double halvings_for(clattn_int count)
+{
+    int n = 0;
+    while ((clattn_int)1 << n < count)
+        n++;
+    return n;
+}
+
 /* The memory of a tensor, or some other memory where there is none: the kernel looks at the view's
  * kind first. */
 static cl_mem memory_of(const clattn_tensor *tensor, cl_mem other)
@@ -28,27 +49,32 @@ static cl_mem memory_of(const clattn_tensor *tensor, cl_mem other)
 
 clattn_status clattn__softmax_rows_run(clattn__kernel *kernel, clattn_device *device,
                                        clattn__timeline *timeline, const clattn__problem *problem,
-                                       const clattn__call *call, cl_mem s, int64_t stride)
+                                       const clattn__call *call, cl_mem s, int64_t stride,
+                                       cl_mem factors)
 {
     const clattn_attention_desc *desc = &problem->desc;
     const clattn_modifications modifications = clattn__modifications(problem, call);
     const cl_int normalize = desc->normalizer == CLATTN_NORMALIZER_SOFTMAX,
-                 stage = (cl_int)desc->scores_stage;
+                 stage = (cl_int)desc->scores_stage, deferred = factors != NULL;
+    const clattn_int M = call->Hq / call->Hkv * call->S, heads = call->B * call->Hkv,
+                     group_rows = rows_of_group(device, M * heads);
     const cl_mem mask = memory_of(&call->mask, s), bias = memory_of(&call->bias, s),
                  lengths = memory_of(&call->kv_lengths, s),
                  slopes = memory_of(&call->alibi_slopes, s), sinks = memory_of(&call->sinks, s),
                  scores = memory_of(&call->scores, s), weights = memory_of(&call->weights, s),
-                 lse = memory_of(&call->lse, s);
+                 lse = memory_of(&call->lse, s), row_factors = factors ? factors : s;
     const clattn_view scores_view = clattn__view(&call->scores),
                       weights_view = clattn__view(&call->weights),
                       lse_view = clattn__view(&call->lse);
-    clattn__number softcap;
+    clattn__number softcap, halvings;
     const clattn__arg args[] = {
         CLATTN__ARG(s),
         CLATTN__ARG(stride),
         CLATTN__ARG(modifications),
         clattn__number_arg(&softcap, desc->dtype, desc->softcap),
         CLATTN__ARG(call->Hkv),
+        CLATTN__ARG(M),
+        CLATTN__ARG(group_rows),
         CLATTN__ARG(normalize),
         CLATTN__ARG(stage),
         CLATTN__ARG(mask),
@@ -62,10 +88,12 @@ clattn_status clattn__softmax_rows_run(clattn__kernel *kernel, clattn_device *de
         CLATTN__ARG(weights_view),
         CLATTN__ARG(lse),
         CLATTN__ARG(lse_view),
+        CLATTN__ARG(row_factors),
+        CLATTN__ARG(deferred),
+        clattn__number_arg(&halvings, desc->dtype, deferred ? halvings_for(call->T) : 0),
     };
     const size_t group = group_size(device);
-    const size_t global[3] = {group, (size_t)(call->Hq / call->Hkv * call->S),
-                              (size_t)(call->B * call->Hkv)};
+    const size_t global[3] = {group, (size_t)clattn__ceil_div(M, group_rows), (size_t)heads};
     const size_t local[3] = {group, 1, 1};
     return clattn__launch(device, timeline, kernel, global, local, args,
                           sizeof args / sizeof *args);

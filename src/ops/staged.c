@@ -1,9 +1,9 @@
 /* staged.c: the variant `staged`: pack, scores, rows, weighted sum. It takes any problem on any
  * device, and its products are made for CPU-like ones.
  *
- *   query ----------> (packed) --+
- *   key ------------> panels ----+--> scores --> softmax_rows --> weights --+--> output -->
- * hidden_values value ----------> panels ----------------------------------------------+
+ *   query --> (packed) --+
+ *   key ----> panels ----+--> scores --> softmax_rows --> weights --+--> output --> hidden_values
+ *   value --> panels -----------------------------------------------+
  */
 #include "hidden_values.h"
 #include "pack.h"
@@ -16,7 +16,7 @@
 
 typedef struct staged {
     clattn__kernel pack, product, softmax_rows, hidden_values;
-    clattn__scratch query, key, value, flags, scores;
+    clattn__scratch query, key, value, flags, scores, factors;
     int64_t panel;   /* columns of a panel of the product */
     size_t sum_size; /* bytes of the type in which sums are kept */
 } staged;
@@ -50,6 +50,7 @@ static void release(void *state)
     clattn__scratch_release(&s->value);
     clattn__scratch_release(&s->flags);
     clattn__scratch_release(&s->scores);
+    clattn__scratch_release(&s->factors);
     free(s);
 }
 
@@ -83,7 +84,8 @@ static clattn__packing value_packing(const staged *s, const clattn__call *call)
                              clattn__round_up(call->Dv, s->panel)};
 }
 
-/* Elements from one row of scores to the next. Rows a power of two apart would all want the same few lines of a cache. */
+/* Elements from one row of scores to the next. Rows a power of two apart would all want the same few
+ * lines of a cache. */
 static int64_t row_stride(const staged *s, const clattn__call *call)
 {
     const int64_t whole = clattn__round_up(call->T, s->panel);
@@ -129,8 +131,11 @@ static clattn_status make_scores(staged *s, clattn_device *device, const clattn_
                                 s->scores.memory, NULL);
     }
     const clattn__packing key = key_packing(s, call);
-    TRY(clattn__scratch_reserve(&s->key, device, clattn__packed_count(&call->key, &key) * size));
-    TRY(clattn__pack_run(&s->pack, device, timeline, &call->key, &key, s->key.memory, NULL));
+    if (call->first_row == 0) {
+        TRY(clattn__scratch_reserve(&s->key, device,
+                                    clattn__packed_count(&call->key, &key) * size));
+        TRY(clattn__pack_run(&s->pack, device, timeline, &call->key, &key, s->key.memory, NULL));
+    }
     clattn__product product = {.a = call->query.buffer,
                                .a_offset = call->query.offset,
                                .lda = call->query.strides[2],
@@ -161,22 +166,26 @@ done:
 
 static clattn_status make_output(staged *s, clattn_device *device, const clattn__problem *problem,
                                  const clattn__call *call, clattn__timeline *timeline,
-                                 int64_t stride)
+                                 int64_t stride, cl_mem factors)
 {
     clattn_status status = CLATTN_OK;
     const clattn_dtype dtype = problem->desc.dtype;
     const clattn__packing value = value_packing(s, call);
     const bool hides = clattn__problem_hides_keys(problem);
-    TRY(clattn__scratch_reserve(
-        &s->value, device, clattn__packed_count(&call->value, &value) * clattn__sum_size(dtype)));
-    if (hides)
-        TRY(clattn__scratch_reserve(&s->flags, device, clattn__packed_flags(&call->value, &value)));
-    TRY(clattn__pack_run(&s->pack, device, timeline, &call->value, &value, s->value.memory,
-                         hides ? s->flags.memory : NULL));
+    if (call->first_row == 0) {
+        TRY(clattn__scratch_reserve(&s->value, device,
+                                    clattn__packed_count(&call->value, &value) * s->sum_size));
+        if (hides)
+            TRY(clattn__scratch_reserve(&s->flags, device,
+                                        clattn__packed_flags(&call->value, &value)));
+        TRY(clattn__pack_run(&s->pack, device, timeline, &call->value, &value, s->value.memory,
+                             hides ? s->flags.memory : NULL));
+    }
     const clattn__product product = {.a = s->scores.memory,
                                      .lda = stride,
                                      .b = s->value.memory,
                                      .c = call->output.buffer,
+                                     .factors = factors,
                                      .c_view = clattn__view(&call->output),
                                      .N = call->Dv,
                                      .K = call->T,
@@ -195,14 +204,19 @@ static clattn_status run(void *state, clattn_device *device, const clattn__probl
     staged *s = state;
     clattn_status status = CLATTN_OK;
     const int64_t stride = row_stride(s, call);
-    const size_t scores =
-        (size_t)(call->B * call->Hq * call->S * stride) * clattn__sum_size(problem->desc.dtype);
-    TRY(clattn__scratch_reserve(&s->scores, device, scores));
+    const size_t rows = (size_t)(call->B * call->Hq * call->S);
+    cl_mem factors = NULL;
+    TRY(clattn__scratch_reserve(&s->scores, device, rows * (size_t)stride * s->sum_size));
+    /* Weights that nobody asked for need not be finished: the output takes what is left of it. */
+    if (!clattn__has(&call->weights)) {
+        TRY(clattn__scratch_reserve(&s->factors, device, rows * s->sum_size));
+        factors = s->factors.memory;
+    }
     TRY(make_scores(s, device, problem, call, timeline, stride));
     TRY(clattn__softmax_rows_run(&s->softmax_rows, device, timeline, problem, call,
-                                 s->scores.memory, stride));
+                                 s->scores.memory, stride, factors));
     if (clattn__has(&call->output))
-        TRY(make_output(s, device, problem, call, timeline, stride));
+        TRY(make_output(s, device, problem, call, timeline, stride, factors));
 done:
     return status;
 }

@@ -29,10 +29,32 @@ static void by_staged(void **state)
     run_case(*state, "staged");
 }
 
+#ifdef CLATTN_WITH_CLBLAST
 static void by_staged_clblast(void **state)
 {
     run_case(*state, "staged-clblast");
 }
+#endif
+
+/* Nobody looks at the weights, so that they need not be finished. */
+static void output_alone(const clattn_case *from, const char *variant)
+{
+    clattn_case c = *from;
+    c.outputs = CLATTN_OUTPUT;
+    run_case(&c, variant);
+}
+
+static void output_alone_by_default(void **state)
+{
+    output_alone(*state, NULL);
+}
+
+#ifdef CLATTN_WITH_CLBLAST
+static void output_alone_by_staged_clblast(void **state)
+{
+    output_alone(*state, "staged-clblast");
+}
+#endif
 
 /* As a device does that has memory of its own: every host tensor is copied. */
 static void in_copied_memory(void **state)
@@ -80,10 +102,14 @@ int main(void)
         const char *group;
         CMUnitTestFunction test;
     } groups[] = {
-        {"default variant", by_default},       {"staged", by_staged},
-        {"copied memory", in_copied_memory},   {"pieces", in_pieces},
+        {"default variant", by_default},
+        {"output alone", output_alone_by_default},
+        {"copied memory", in_copied_memory},
+        {"pieces", in_pieces},
+        {"staged", by_staged},
 #ifdef CLATTN_WITH_CLBLAST
         {"staged-clblast", by_staged_clblast},
+        {"staged-clblast, output alone", output_alone_by_staged_clblast},
 #endif
     };
     if (clattn_device_open(&device, NULL, 0) != CLATTN_OK) {

@@ -34,6 +34,7 @@ typedef enum case_fill {
     FILL_DENORMAL,        /* every second element is below the smallest normal number of its type */
     FILL_NAN_LAST,        /* last key and value of each head are NaN */
     FILL_INF_LAST,        /* last value is +infinity */
+    FILL_HUGE_VALUES,     /* values of 3e38, whose plain sum is no float any more */
     FILL_MINUS_INF_SCORES /* given scores, one of three -infinity, all of every fourth row */
 } case_fill;
 

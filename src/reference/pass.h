@@ -6,6 +6,11 @@
 
 #include "../problem.h"
 
+/* Whether a number of any real type is one that a double can hold, as the largest results are. (A
+ * long double compared with its own largest value is not told apart from infinity by tools that
+ * compute it in 64 bits, valgrind among them.) */
+#define CLATTN__IS_FINITE(x) isfinite((double)(x))
+
 typedef enum clattn__real { CLATTN__FLOAT, CLATTN__DOUBLE, CLATTN__LONG_DOUBLE } clattn__real;
 
 /* One row of results and what it took to get there; arrays are of the pass's real type. */

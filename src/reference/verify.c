@@ -75,8 +75,8 @@ static void compare(finding *found, const clattn_tensor *tensor, int64_t at, siz
     double error;
     reference = saturate(reference, overflow);
     plain = saturate(plain, overflow);
-    if (isfinite(reference)) {
-        if (!isfinite(plain))
+    if (CLATTN__IS_FINITE(reference)) {
+        if (!CLATTN__IS_FINITE(plain))
             return;
         error = isfinite(got) ? (double)fabsl((long double)got - reference) : (double)INFINITY;
         found->plain_error = fmax(found->plain_error, (double)fabsl(plain - reference));

@@ -1,66 +1,36 @@
 /* Every case of the table on the default device, against the reference: by the default variant, in
- * copied memory, in pieces, and by each variant by name. */
+ * copied memory, in pieces, and by our own products by name. */
 #include "device.h"
-#include "support/cases.h"
 #include "support/device_runs.h"
-#include "support/named_tests.h"
 
 #include <stdio.h>
 
 static clattn_device *device;
 static clattn_device_info real_info;
 
-static void run_case(const clattn_case *c, const char *variant)
-{
-    host_call call;
-    case_make(&call, c);
-    if (device_takes(device, &call))
-        run_and_verify(device, &call, variant, c->name);
-    host_call_free(&call);
-}
-
 static void by_default(void **state)
 {
-    run_case(*state, NULL);
+    run_case(device, *state, NULL);
 }
 
 static void by_staged(void **state)
 {
-    run_case(*state, "staged");
+    run_case(device, *state, "staged");
 }
-
-#ifdef CLATTN_WITH_CLBLAST
-static void by_staged_clblast(void **state)
-{
-    run_case(*state, "staged-clblast");
-}
-#endif
 
 /* Nobody looks at the weights, so that they need not be finished. */
-static void output_alone(const clattn_case *from, const char *variant)
+static void output_alone(void **state)
 {
-    clattn_case c = *from;
+    clattn_case c = *(const clattn_case *)*state;
     c.outputs = CLATTN_OUTPUT;
-    run_case(&c, variant);
+    run_case(device, &c, NULL);
 }
-
-static void output_alone_by_default(void **state)
-{
-    output_alone(*state, NULL);
-}
-
-#ifdef CLATTN_WITH_CLBLAST
-static void output_alone_by_staged_clblast(void **state)
-{
-    output_alone(*state, "staged-clblast");
-}
-#endif
 
 /* As a device does that has memory of its own: every host tensor is copied. */
 static void in_copied_memory(void **state)
 {
     device->info.unified_memory = 0;
-    run_case(*state, NULL);
+    run_case(device, *state, NULL);
     device->info = real_info;
 }
 
@@ -84,17 +54,6 @@ static void in_pieces(void **state)
     host_call_free(&call);
 }
 
-static void add(named_tests *tests, CMUnitTestFunction test)
-{
-    size_t count;
-    const clattn_case *cases = cases_that_hurt(&count);
-    for (size_t i = 0; i < count; i++)
-        named_tests_add(tests, cases[i].name, test, &cases[i]);
-    cases = cases_of_pairs(&count);
-    for (size_t i = 0; i < count; i++)
-        named_tests_add(tests, cases[i].name, test, &cases[i]);
-}
-
 int main(void)
 {
     int failures = 0;
@@ -103,14 +62,10 @@ int main(void)
         CMUnitTestFunction test;
     } groups[] = {
         {"default variant", by_default},
-        {"output alone", output_alone_by_default},
+        {"output alone", output_alone},
         {"copied memory", in_copied_memory},
         {"pieces", in_pieces},
         {"staged", by_staged},
-#ifdef CLATTN_WITH_CLBLAST
-        {"staged-clblast", by_staged_clblast},
-        {"staged-clblast, output alone", output_alone_by_staged_clblast},
-#endif
     };
     if (clattn_device_open(&device, NULL, 0) != CLATTN_OK) {
         (void)fprintf(stderr, "%s\n", clattn_last_error());
@@ -119,7 +74,7 @@ int main(void)
     real_info = device->info;
     for (size_t g = 0; g < sizeof groups / sizeof *groups; g++) {
         named_tests tests = {0};
-        add(&tests, groups[g].test);
+        add_all_cases(&tests, groups[g].test);
         failures += named_tests_run(&tests, groups[g].group, NULL, NULL);
     }
     clattn_device_close(device);

@@ -24,6 +24,26 @@ void run_and_verify(clattn_device *device, host_call *call, const char *variant,
     assert_verified(&report, about);
 }
 
+void run_case(clattn_device *device, const clattn_case *c, const char *variant)
+{
+    host_call call;
+    case_make(&call, c);
+    if (device_takes(device, &call))
+        run_and_verify(device, &call, variant, c->name);
+    host_call_free(&call);
+}
+
+void add_all_cases(named_tests *tests, CMUnitTestFunction test)
+{
+    const clattn_case *(*const tables[])(size_t *) = {cases_that_hurt, cases_of_pairs};
+    for (size_t t = 0; t < sizeof tables / sizeof *tables; t++) {
+        size_t count;
+        const clattn_case *cases = tables[t](&count);
+        for (size_t i = 0; i < count; i++)
+            named_tests_add(tests, cases[i].name, test, &cases[i]);
+    }
+}
+
 bool device_takes(clattn_device *device, const host_call *call)
 {
     return call->desc.dtype != CLATTN_F64 || clattn_device_get_info(device)->fp64;

@@ -2,13 +2,20 @@
 #ifndef TESTS_SUPPORT_DEVICE_RUNS_H
 #define TESTS_SUPPORT_DEVICE_RUNS_H
 
-#include "host_call.h"
+#include "cases.h"
+#include "named_tests.h"
 
 #include <stdbool.h>
 
 /* Runs `call` by `variant` (NULL: the default one) and asserts that clattn_verify() finds it right.
  */
 void run_and_verify(clattn_device *device, host_call *call, const char *variant, const char *about);
+
+/* The same with a case of the table; one that the device cannot take is left out. */
+void run_case(clattn_device *device, const clattn_case *c, const char *variant);
+
+/* Adds `test` for every case that hurts and every pair of modifications; its state is the case. */
+void add_all_cases(named_tests *tests, CMUnitTestFunction test);
 
 /* False for doubles on a device that has none. */
 bool device_takes(clattn_device *device, const host_call *call);

@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# sweep.sh warm|cold|lost: fails each OpenCL call of `clattn run` once.
+# sweep.sh warm|copied|cold|lost: fails each OpenCL call of `clattn run` once.
 #
-#   warm  every call of every function, the programs' binaries cached
-#   cold  every call that has to do with programs, with an empty cache: they are built
-#   lost  every function's first, middle and last call, and all calls of all functions after it
+#   warm    every call of every function, the programs' binaries cached
+#   copied  the same on a device with memory of its own, to which and from which tensors are copied
+#   cold    every call that has to do with programs, with an empty cache: they are built
+#   lost    every function's first, middle and last call, and all calls of all functions after it
 #
 # Each run must end by itself, release everything, and either fail with status 3, one line and no
 # output file, or succeed with complete and right outputs. It may succeed where a call was needed for
@@ -30,7 +31,7 @@ may_continue() {
     case $2 in
     clGetPlatformIDs | clGetPlatformInfo | clGetDeviceIDs | clGetDeviceInfo) [ "$4" = warning ] ;;
     clCreateProgramWithBinary | clGetProgramInfo) [ "$4" = silence ] ;;
-    clBuildProgram) [ "$4" = silence ] && [ "$1" = warm ] ;; # of a binary: the source is built then
+    clBuildProgram) [ "$4" = silence ] && [[ $1 == warm || $1 == copied ]] ;; # of a binary: the source is built then
     # The last one closes the device, when the outputs are written.
     clFinish) [ "$4" = silence ] && grep -qx "clFinish $3" "$work/counts" ;;
     *) false ;;
@@ -40,7 +41,7 @@ may_continue() {
 # one_fault MODE FUNCTION N: a single run; prints what is wrong with it.
 one_fault() {
     local mode=$1 name=$2 n=$3 folder=$work/$2.$3 status kind
-    [ "$mode" = warm ] || export CLATTN_CACHE_DIR=$folder/cache
+    [[ $mode == warm || $mode == copied ]] || export CLATTN_CACHE_DIR=$folder/cache
     [ "$mode" != lost ] || export CLATTN_FAULT_STICKY=1
     mkdir "$folder"
     CLATTN_FAULT_FAIL=$name:$n:$(code_of "$name") run_batch "$folder"
@@ -69,15 +70,16 @@ if [ "${1-}" = --one ]; then
 fi
 mode=$1
 make_work
+[ "$mode" != copied ] || export CLATTN_FAULT_UNIFIED_MEMORY=0
 export CLATTN_CACHE_DIR=$work/cache
 run_batch "$work/reference" --device reference || { complain "$work/reference" reference $?; exit 1; }
 run_batch "$work/clean" || { complain "$work/clean" "run that fills the cache" $?; exit 1; }
-[ "$mode" = warm ] || CLATTN_CACHE_DIR=$work/cold
+[[ $mode == warm || $mode == copied ]] || CLATTN_CACHE_DIR=$work/cold
 CLATTN_FAULT_COUNT=$work/counts run_batch "$work/counted" || { complain "$work/counted" count $?; exit 1; }
 
 while read -r name count; do
     case $mode:$name in
-    warm:*) seq 1 "$count" ;;
+    warm:* | copied:*) seq 1 "$count" ;;
     cold:*Program* | cold:clCreateKernel) seq 1 "$count" ;;
     lost:*) printf '%d\n' 1 $(((count + 1) / 2)) "$count" | sort -nu ;;
     esac | sed "s/^/$mode $name /"

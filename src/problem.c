@@ -55,9 +55,22 @@ done:
     return status;
 }
 
+/* Beyond what any tensor can have, and beyond int64_t, in which sizes are reckoned from here on. */
+static clattn_status check_size(size_t size, const char *name)
+{
+    if (size <= (size_t)INT64_MAX / 8)
+        return CLATTN_OK;
+    return FAIL(CLATTN_E_ARGUMENT, 0, "desc.%s: %zu, expected a number that a tensor can have",
+                name, size);
+}
+
 static clattn_status check_numbers(const clattn_attention_desc *desc)
 {
     clattn_status status = CLATTN_OK;
+    TRY(check_size(desc->query_heads, "query_heads"));
+    TRY(check_size(desc->kv_heads, "kv_heads"));
+    TRY(check_size(desc->head_size, "head_size"));
+    TRY(check_size(desc->value_size, "value_size"));
     FAIL_IF(desc->query_heads % desc->kv_heads, CLATTN_E_ARGUMENT,
             "desc.query_heads: %zu, expected a multiple of desc.kv_heads, which is %zu",
             desc->query_heads, desc->kv_heads);

@@ -138,7 +138,7 @@ static clattn_status view(clattn_tensor *out, const clattn_tensor *tensor, rule 
     for (uint32_t i = 0; i < tensor->rank; i++) {
         int64_t *length = &out->shape[axes[i]];
         if (*length == ANY)
-            *length = expected->shape[axes[i]] = tensor->shape[i];
+            *length = tensor->shape[i];
         if (tensor->shape[i] == *length) {
             out->strides[axes[i]] = *length == 1 ? 0 : tensor->strides[i];
         } else if (!expected->broadcast || tensor->shape[i] != 1) {
@@ -149,6 +149,7 @@ static clattn_status view(clattn_tensor *out, const clattn_tensor *tensor, rule 
     FAIL_IF(expected->written && clattn_tensor_count(tensor) > 0 && overlaps_itself(tensor),
             CLATTN_E_ARGUMENT,
             "%s: its strides let elements overlap, expected an own place for each", expected->name);
+    memcpy(expected->shape, out->shape, sizeof expected->shape);
 done:
     return status;
 }

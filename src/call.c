@@ -11,6 +11,9 @@
 /* A size that no tensor has told yet. */
 #define ANY (-1)
 
+/* Of a tensor, from its first to its last: their bytes can still be counted in 64 bits. */
+#define MOST_ELEMENTS ((uint64_t)INT64_MAX / 8)
+
 /* Which axes of (B, H, rows, columns) a tensor's own dimensions are, by the rank of query and
  * value. */
 static const int axes_bhsd[4] = {0, 1, 2, 3}, axes_bshd[4] = {0, 2, 1, 3},
@@ -62,10 +65,21 @@ static clattn_status wrong_shape(const clattn_tensor *tensor, const rule *expect
                 expected->broadcast ? "what broadcasts to " : "", wanted);
 }
 
+/* What `factor` steps of `stride` add to `*sum`; false where no number holds it. */
+static bool add_reach(uint64_t *sum, int64_t stride, uint64_t factor)
+{
+    const uint64_t length = stride < 0 ? 0 - (uint64_t)stride : (uint64_t)stride;
+    uint64_t reach;
+    return !__builtin_mul_overflow(length, factor, &reach) &&
+           !__builtin_add_overflow(*sum, reach, sum) && *sum <= MOST_ELEMENTS;
+}
+
+/* Everything below multiplies and adds these numbers without a look at overflow. A dimension of 0
+ * must not hide what the others do: strides are products of those too. */
 static clattn_status check_memory(const clattn_tensor *tensor, const char *name)
 {
     clattn_status status = CLATTN_OK;
-    int64_t count = 1;
+    uint64_t count = 1, reach = 0;
     bool empty = false;
     for (uint32_t i = 0; i < tensor->rank; i++) {
         FAIL_IF(tensor->shape[i] < 0, CLATTN_E_ARGUMENT,
@@ -73,13 +87,24 @@ static clattn_status check_memory(const clattn_tensor *tensor, const char *name)
                 (long long)tensor->shape[i]);
         empty = empty || tensor->shape[i] == 0;
     }
-    for (uint32_t i = 0; i < tensor->rank && !empty; i++)
-        FAIL_IF(__builtin_mul_overflow(count, tensor->shape[i], &count) || count > INT64_MAX / 8,
-                CLATTN_E_ARGUMENT, "%s: its shape has more elements than memory can hold", name);
+    for (uint32_t i = 0; i < tensor->rank; i++)
+        FAIL_IF(tensor->shape[i] != 0 &&
+                    (__builtin_mul_overflow(count, (uint64_t)tensor->shape[i], &count) ||
+                     count > MOST_ELEMENTS),
+                CLATTN_E_ARGUMENT,
+                "%s: dimension %u is %lld, expected a shape of fewer elements than memory can hold",
+                name, i, (long long)tensor->shape[i]);
     FAIL_IF(!empty && !tensor->host && !tensor->buffer, CLATTN_E_ARGUMENT,
             "%s: neither host nor buffer is set, expected one of them", name);
     FAIL_IF(tensor->host && tensor->buffer, CLATTN_E_ARGUMENT,
             "%s: host and buffer are both set, expected one of them", name);
+    FAIL_IF(!empty && !add_reach(&reach, tensor->offset, 1), CLATTN_E_ARGUMENT,
+            "%s: offset %lld, expected one that memory can hold", name, (long long)tensor->offset);
+    for (uint32_t i = 0; i < tensor->rank && !empty; i++)
+        FAIL_IF(!add_reach(&reach, tensor->strides[i], (uint64_t)tensor->shape[i] - 1),
+                CLATTN_E_ARGUMENT,
+                "%s: stride %u is %lld, expected strides whose elements memory can hold", name, i,
+                (long long)tensor->strides[i]);
 done:
     return status;
 }
@@ -146,7 +171,7 @@ static clattn_status view(clattn_tensor *out, const clattn_tensor *tensor, rule 
             goto done;
         }
     }
-    FAIL_IF(expected->written && clattn_tensor_count(tensor) > 0 && overlaps_itself(tensor),
+    FAIL_IF(expected->written && clattn_tensor_count(tensor) > 0 && overlaps_itself(out),
             CLATTN_E_ARGUMENT,
             "%s: its strides let elements overlap, expected an own place for each", expected->name);
     memcpy(expected->shape, out->shape, sizeof expected->shape);

@@ -314,6 +314,22 @@ static const refusal refusals[] = {
 
     {"query: dimension 2 is -3, expected a number from 0", &plain, QUERY, DIMENSION, 2, -3},
     {"lse: dimension 0 is -1, expected a number from 0", &whole, LSE, DIMENSION, 0, -1},
+    {"key: dimension 2 is 4611686018427387904, expected a shape of fewer elements", &plain, KEY,
+     DIMENSION, 2, 0x1p62},
+    /* No single one is too large, and what is behind a 0 counts too. */
+    {"query: dimension 3 is 6, expected a shape of fewer elements", &plain, QUERY, DIMENSION, 2,
+     0x1p56},
+    {"value: dimension 3 is 2305843009213693952, expected a shape of fewer elements", &nothing,
+     VALUE, DIMENSION, 3, 0x1p61},
+    {"value: offset 4611686018427387904, expected one that memory", &plain, VALUE, OFFSET, 0,
+     0x1p62},
+    {"value: offset -9223372036854775808, expected one that memory", &plain, VALUE, OFFSET, 0,
+     -0x1p63},
+    {"key: stride 2 is 4611686018427387904, expected strides", &plain, KEY, STRIDE, 2, 0x1p62},
+    /* Four of these wrap to 0, as which they would pass for a step within the tensor. */
+    {"key: stride 0 is 4611686018427387904, expected strides", &rank2, KEY, STRIDE, 0, 0x1p62},
+    {"output: stride 1 is -9223372036854775808, expected strides", &plain, OUTPUT, STRIDE, 1,
+     -0x1p63},
 
     {"query: neither host nor buffer is set, expected one of them", &plain, QUERY, NOWHERE, 0, 0},
     {"mask: neither host nor buffer is set, expected one of them", &whole, MASK, NOWHERE, 0, 0},

@@ -24,22 +24,12 @@ size_t clattn__call_tensors(clattn__call *call, clattn_tensor *tensors[CLATTN__C
     return 9;
 }
 
-/* The offsets of the lowest and the highest element, relative to the tensor's own offset. */
-static void extent(const clattn_tensor *tensor, int64_t *low, int64_t *high)
-{
-    *low = *high = 0;
-    for (uint32_t i = 0; i < tensor->rank; i++) {
-        int64_t reach = (tensor->shape[i] - 1) * tensor->strides[i];
-        *(reach < 0 ? low : high) += reach;
-    }
-}
-
 size_t clattn__tensor_span(const clattn_tensor *tensor)
 {
     int64_t low, high;
     if (!clattn__has(tensor) || clattn_tensor_count(tensor) == 0)
         return 0;
-    extent(tensor, &low, &high);
+    clattn__tensor_extent(tensor, &low, &high);
     return (size_t)(high - low + 1) * clattn_dtype_size(tensor->dtype);
 }
 
@@ -51,7 +41,7 @@ static clattn_status check_buffer(const clattn_tensor *tensor, const char *name)
     size_t bytes = 0;
     TRY_CL("tensor: clGetMemObjectInfo",
            clGetMemObjectInfo(tensor->buffer, CL_MEM_SIZE, sizeof bytes, &bytes, NULL));
-    extent(tensor, &low, &high);
+    clattn__tensor_extent(tensor, &low, &high);
     FAIL_IF(tensor->offset + low < 0 || (tensor->offset + high + 1) * size > (int64_t)bytes,
             CLATTN_E_ARGUMENT,
             "%s: bytes %lld to %lld, expected a place within its buffer of %zu bytes", name,
@@ -76,7 +66,7 @@ static clattn_status bind_host(clattn__bound *bound, clattn_device *device)
     size_t size = clattn_dtype_size(tensor->dtype), count = clattn_tensor_count(tensor);
     cl_int error = CL_SUCCESS;
     cl_mem_flags flags = bound->written ? CL_MEM_READ_WRITE : CL_MEM_READ_ONLY;
-    extent(tensor, &low, &high);
+    clattn__tensor_extent(tensor, &low, &high);
     char *first = (char *)tensor->host + (tensor->offset + low) * (int64_t)size;
     bound->bytes = (size_t)(high - low + 1) * size;
     tensor->host = NULL;
@@ -160,7 +150,7 @@ static clattn_status fetch_one(const clattn__bound *bound, clattn_device *device
                clEnqueueUnmapMemObject(device->queue, bound->memory, mapped, 0, NULL, NULL));
     } else if (!bound->dense) {
         int64_t low, high;
-        extent(&bound->host, &low, &high);
+        clattn__tensor_extent(&bound->host, &low, &high);
         char *first = (char *)bound->host.host +
                       (bound->host.offset + low) * (int64_t)clattn_dtype_size(bound->host.dtype);
         TRY_CL("tensor: clEnqueueReadBuffer",

@@ -53,6 +53,9 @@ static inline bool clattn__has(const clattn_tensor *tensor)
     return tensor->rank != 0;
 }
 
+/* Offsets of a tensor's lowest and highest element, relative to its own offset; it is not empty. */
+void clattn__tensor_extent(const clattn_tensor *tensor, int64_t *low, int64_t *high);
+
 /* Offset of element (a, b, c, d) of a rank-4 view, in elements of its memory. */
 static inline int64_t clattn__at(const clattn_tensor *t, int64_t a, int64_t b, int64_t c, int64_t d)
 {

@@ -33,7 +33,6 @@ size_t clattn__tensor_span(const clattn_tensor *tensor)
     return (size_t)(high - low + 1) * clattn_dtype_size(tensor->dtype);
 }
 
-/* A device tensor must lie inside its cl_mem: a kernel would not notice. */
 static clattn_status check_buffer(const clattn_tensor *tensor, const char *name)
 {
     clattn_status status = CLATTN_OK;
@@ -47,6 +46,19 @@ static clattn_status check_buffer(const clattn_tensor *tensor, const char *name)
             "%s: bytes %lld to %lld, expected a place within its buffer of %zu bytes", name,
             (long long)((tensor->offset + low) * size),
             (long long)((tensor->offset + high + 1) * size), bytes);
+done:
+    return status;
+}
+
+clattn_status clattn__check_buffers(clattn__call *call)
+{
+    clattn_status status = CLATTN_OK;
+    clattn_tensor *tensors[CLATTN__CALL_TENSORS];
+    const char *names[CLATTN__CALL_TENSORS];
+    (void)clattn__call_tensors(call, tensors, names);
+    for (size_t i = 0; i < CLATTN__CALL_TENSORS; i++)
+        if (tensors[i]->buffer && clattn_tensor_count(tensors[i]) > 0)
+            TRY(check_buffer(tensors[i], names[i]));
 done:
     return status;
 }
@@ -109,13 +121,11 @@ clattn_status clattn__bind(clattn__binding *binding, clattn_device *device, clat
         FAIL_IF(tensor->dtype == CLATTN_F64 && !device->info.fp64, CLATTN_E_UNSUPPORTED,
                 "%s: dtype f64, expected another one: %s has no doubles", names[i],
                 device->info.name);
-        if (tensor->buffer) {
-            TRY(check_buffer(tensor, names[i]));
-        } else {
-            clattn__bound *bound = &binding->items[binding->count++];
-            *bound = (clattn__bound){.tensor = tensor, .host = *tensor, .written = i >= inputs};
-            TRY(bind_host(bound, device));
-        }
+        if (tensor->buffer)
+            continue;
+        clattn__bound *bound = &binding->items[binding->count++];
+        *bound = (clattn__bound){.tensor = tensor, .host = *tensor, .written = i >= inputs};
+        TRY(bind_host(bound, device));
     }
     TRY(clattn__order(device));
 done:

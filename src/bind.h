@@ -22,6 +22,10 @@ typedef struct clattn__binding {
     size_t count;
 } clattn__binding;
 
+/* Refuses a tensor that reaches beyond its cl_mem, which a kernel would not notice. It looks at the
+ * whole call, before the first of its pieces writes anything. */
+clattn_status clattn__check_buffers(clattn__call *call);
+
 /**
  * Makes all tensors of `call` ones with a buffer. Host memory is used in place where host and
  * device share memory, and copied otherwise. Empty tensors stay as they are. Call clattn__unbind()

@@ -121,6 +121,7 @@ static clattn_status run(clattn_plan *plan, const clattn_attention_args *args, c
         status = plan->variant->run(plan->state, device, &plan->problem, &call, &plan->timeline);
         goto done;
     }
+    TRY(clattn__check_buffers(&call));
     if (wait_count)
         TRY_CL("wait list: clEnqueueBarrierWithWaitList",
                clEnqueueBarrierWithWaitList(device->queue, wait_count, wait_list, NULL));

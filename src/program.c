@@ -5,6 +5,7 @@
 #include "source.h"
 #include "try.h"
 
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,7 +16,8 @@ struct clattn__program {
     char *file, *options;
     char *key; /* of the file cache: all that decides what the binary is */
     size_t key_size;
-    bool unsaved, ran;
+    bool unsaved;
+    atomic_bool ran; /* set by any thread, without the lock */
 };
 
 static void program_free(clattn__program *program)
@@ -184,7 +186,7 @@ done:
 
 void clattn__program_ran(clattn__program *program)
 {
-    program->ran = true;
+    atomic_store_explicit(&program->ran, true, memory_order_relaxed);
 }
 
 /* The program may belong to a context of several devices; only ours has a binary. */

@@ -1,9 +1,9 @@
 /* cmd_devices.c: `clattn devices`. */
+#include "args.h"
 #include "commands.h"
 #include "report.h"
 #include "text.h"
 
-#include <getopt.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -55,32 +55,24 @@ static void print_table(const clattn_device_info *devices, size_t count)
     }
 }
 
-static int parse(int argc, char **argv, int *json, int *explain, int *wants_help)
+enum { JSON, EXPLAIN, HELP, OPTIONS };
+
+static int parse(int argc, char **argv, int given[OPTIONS])
 {
-    static const struct option table[] = {{"json", no_argument, NULL, 'j'},
-                                          {"explain", no_argument, NULL, 'e'},
-                                          {"help", no_argument, NULL, 'h'},
-                                          {0}};
-    int code = 0;
-    opterr = 0;
-    optind = 0;
-    while ((code = getopt_long(argc, argv, "+h", table, NULL)) != -1) {
-        if (code == 'j')
-            *json = 1;
-        if (code == 'e')
-            *explain = 1;
-        if (code == 'h')
-            *wants_help = 1;
-        if (code == '?')
-            return CLI_FAIL(CLI_BAD_INPUT,
-                            "devices: '%s' is no option; expected --json or --explain",
-                            argv[optind - 1]);
+    static const cli_option table[OPTIONS] = {
+        [JSON] = {"json", CLI_TAKES_NOTHING},
+        [EXPLAIN] = {"explain", CLI_TAKES_NOTHING},
+        [HELP] = {"help", CLI_TAKES_NOTHING},
+    };
+    cli_args args = cli_args_of(argc, argv, table, OPTIONS);
+    for (;;) {
+        size_t option = 0;
+        const char *value = NULL;
+        int result = cli_args_next(&args, &option, &value);
+        if (result || option == OPTIONS)
+            return result;
+        given[option] = 1;
     }
-    if (optind < argc)
-        return CLI_FAIL(CLI_BAD_INPUT,
-                        "devices: unexpected argument '%s'; expected --json or --explain",
-                        argv[optind]);
-    return CLI_DONE;
 }
 
 int cli_devices(int argc, char **argv)
@@ -89,10 +81,10 @@ int cli_devices(int argc, char **argv)
     cJSON *root = NULL;
     size_t count = 0;
     size_t capacity = 0;
-    int json = 0, explain = 0, wants_help = 0;
+    int given[OPTIONS] = {0};
     int result = CLI_DONE;
-    CLI_TRY(parse(argc, argv, &json, &explain, &wants_help));
-    if (wants_help) {
+    CLI_TRY(parse(argc, argv, given));
+    if (given[HELP]) {
         fputs(help, stdout);
         goto done;
     }
@@ -105,12 +97,12 @@ int cli_devices(int argc, char **argv)
     CLI_TRY(cli_check(clattn_device_list(devices, capacity, &count)));
     if (count > capacity)
         count = capacity; /* one may have been plugged in since */
-    if (json) {
+    if (given[JSON]) {
         root = cJSON_CreateArray();
         for (size_t i = 0; i < count; i++)
             cJSON_AddItemToArray(root, describe(&devices[i]));
         result = cli_json_print(root);
-        if (explain)
+        if (given[EXPLAIN])
             fputs(clattn_device_skipped(), stderr);
         goto done;
     }
@@ -118,7 +110,7 @@ int cli_devices(int argc, char **argv)
         print_table(devices, count);
     else
         printf("no OpenCL device; the reference serves `run`\n");
-    if (explain)
+    if (given[EXPLAIN])
         fputs(clattn_device_skipped(), stdout);
 done:
     free(devices);

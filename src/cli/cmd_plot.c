@@ -1,4 +1,5 @@
 /* cmd_plot.c: `clattn plot`: one head's weights as a heat map. */
+#include "args.h"
 #include "commands.h"
 #include "convert.h"
 #include "files.h"
@@ -9,7 +10,6 @@
 #include "report.h"
 #include "text.h"
 
-#include <getopt.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
@@ -54,70 +54,68 @@ typedef struct picture {
     double worst_sum;
 } picture;
 
+enum { WEIGHTS, OUTPUT, BATCH, HEAD, QUERY_LABELS, KEY_LABELS, JSON, HELP, OPTIONS };
+
+static const cli_option table[OPTIONS] = {
+    [WEIGHTS] = {"weights", CLI_TAKES_ONE},
+    [OUTPUT] = {"output", CLI_TAKES_ONE},
+    [BATCH] = {"batch", CLI_TAKES_ONE},
+    [HEAD] = {"head", CLI_TAKES_ONE},
+    [QUERY_LABELS] = {"query-labels", CLI_TAKES_ONE},
+    [KEY_LABELS] = {"key-labels", CLI_TAKES_ONE},
+    [JSON] = {"json", CLI_TAKES_NOTHING},
+    [HELP] = {"help", CLI_TAKES_NOTHING},
+};
+
+static int apply(plot_options *o, size_t option, const char *value)
+{
+    switch (option) {
+    case WEIGHTS:
+        o->weights = value;
+        break;
+    case OUTPUT:
+        o->output = value;
+        break;
+    case BATCH:
+        return cli_parse_integer(&o->batch, "batch", value, 0, INT64_MAX);
+    case HEAD:
+        return cli_parse_integer(&o->head, "head", value, 0, INT64_MAX);
+    case QUERY_LABELS:
+        o->query_labels = value;
+        break;
+    case KEY_LABELS:
+        o->key_labels = value;
+        break;
+    case JSON:
+        o->json = 1;
+        break;
+    default:
+        o->help = 1;
+    }
+    return CLI_DONE;
+}
+
 static int parse(plot_options *o, int argc, char **argv)
 {
-    static const struct option table[] = {
-        {"weights", required_argument, NULL, 'w'},
-        {"output", required_argument, NULL, 'o'},
-        {"batch", required_argument, NULL, 'b'},
-        {"head", required_argument, NULL, 'n'},
-        {"query-labels", required_argument, NULL, 'q'},
-        {"key-labels", required_argument, NULL, 'k'},
-        {"json", no_argument, NULL, 'j'},
-        {"help", no_argument, NULL, 'h'},
-        {0},
-    };
-    int code = 0;
+    cli_args args = cli_args_of(argc, argv, table, OPTIONS);
+    size_t option = 0;
     int result = CLI_DONE;
     memset(o, 0, sizeof *o);
-    opterr = 0;
-    optind = 0;
-    while (result == CLI_DONE && (code = getopt_long(argc, argv, "+:h", table, NULL)) != -1) {
-        switch (code) {
-        case 'w':
-            o->weights = optarg;
-            break;
-        case 'o':
-            o->output = optarg;
-            break;
-        case 'b':
-            result = cli_parse_integer(&o->batch, "batch", optarg, 0, INT64_MAX);
-            break;
-        case 'n':
-            result = cli_parse_integer(&o->head, "head", optarg, 0, INT64_MAX);
-            break;
-        case 'q':
-            o->query_labels = optarg;
-            break;
-        case 'k':
-            o->key_labels = optarg;
-            break;
-        case 'j':
-            o->json = 1;
-            break;
-        case 'h':
-            o->help = 1;
-            break;
-        case ':':
-            result = CLI_FAIL(CLI_BAD_INPUT, "%s: nothing follows it; expected a value",
-                              argv[optind - 1]);
-            break;
-        default:
-            result = CLI_FAIL(CLI_BAD_INPUT, "plot: unknown option '%s'; see 'clattn plot --help'",
-                              argv[optind - 1]);
-        }
+    while (option != OPTIONS) {
+        const char *value = NULL;
+        CLI_TRY(cli_args_next(&args, &option, &value));
+        if (option != OPTIONS)
+            CLI_TRY(apply(o, option, value));
     }
-    if (result || o->help)
-        return result;
-    if (optind < argc)
-        return CLI_FAIL(CLI_BAD_INPUT, "plot: unexpected argument '%s'; see 'clattn plot --help'",
-                        argv[optind]);
+    if (o->help)
+        goto done;
     if (!o->weights)
-        return CLI_FAIL(CLI_BAD_INPUT, "--weights: missing; expected a file");
-    if (!o->output)
-        return CLI_FAIL(CLI_BAD_INPUT,
-                        "--output: missing; expected a file that ends in .png or .svg");
-    return CLI_DONE;
+        result = CLI_FAIL(CLI_BAD_INPUT, "--weights: missing; expected a file");
+    else if (!o->output)
+        result =
+            CLI_FAIL(CLI_BAD_INPUT, "--output: missing; expected a file that ends in .png or .svg");
+done:
+    return result;
 }
 
 static int picture_type(cli_picture_type *type, const char *path)

@@ -41,6 +41,9 @@ static int dispatch(int argc, char **argv)
     if (argc < 2)
         return CLI_FAIL(CLI_BAD_INPUT, "a command is missing; see 'clattn --help'");
     if (strcmp(argv[1], "--version") == 0) {
+        if (argc > 2)
+            return CLI_FAIL(CLI_BAD_INPUT, "--version: unexpected argument '%s'; expected none",
+                            argv[2]);
         printf("clattn %s\n", clattn_version());
         return CLI_DONE;
     }

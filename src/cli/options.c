@@ -2,10 +2,11 @@
  * at once. */
 #include "options.h"
 
+#include "args.h"
 #include "text.h"
 
+#include <ctype.h>
 #include <errno.h>
-#include <getopt.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -80,6 +81,7 @@ static const row rows[] = {
     {"help", ALL, HELP, 0},
 };
 #define ROWS (sizeof rows / sizeof rows[0])
+_Static_assert(ROWS <= CLI_MAX_OPTIONS, "too many options");
 
 /* The words of each choice, in the order of the enum they stand for. */
 static const char *const words[][5] = {
@@ -125,7 +127,7 @@ static int parse_number(double *out, const char *option, const char *text)
 {
     char *end = NULL;
     *out = strtod(text, &end);
-    if (end == text || *end)
+    if (isspace((unsigned char)text[0]) || end == text || *end)
         return CLI_FAIL(CLI_BAD_INPUT, "--%s: '%s'; expected a number", option, text);
     return CLI_DONE;
 }
@@ -241,8 +243,6 @@ static int apply(cli_options *o, const row *r, const char *value)
     int64_t number = 0;
     int64_t pair[2];
     int result = CLI_DONE;
-    if (!value[0])
-        return CLI_FAIL(CLI_BAD_INPUT, "--%s: '' is empty; expected a value", r->name);
     switch (r->kind) {
     case INPUT:
         o->inputs[r->slot] = value;
@@ -353,10 +353,11 @@ static int check_together(const cli_options *o, const unsigned char *seen)
 
 int cli_options_parse(cli_options *options, int command, int argc, char **argv)
 {
-    struct option table[ROWS + 1] = {{0}};
+    cli_option table[ROWS];
+    const row *row_of[ROWS];
     unsigned char seen[ROWS] = {0};
     size_t count = 0;
-    int code = 0;
+    int result = CLI_DONE;
     memset(options, 0, sizeof *options);
     options->desc.struct_size = sizeof options->desc;
     options->rounds = 10;
@@ -364,42 +365,21 @@ int cli_options_parse(cli_options *options, int command, int argc, char **argv)
         if (!(rows[i].commands & command))
             continue;
         table[count].name = rows[i].name;
-        table[count].has_arg =
-            rows[i].kind == FLAG || rows[i].kind == HELP ? no_argument : required_argument;
-        table[count].val = 1000 + (int)i;
-        count++;
+        table[count].takes = rows[i].kind == FLAG || rows[i].kind == HELP ? CLI_TAKES_NOTHING
+                             : rows[i].kind == EXPECT                     ? CLI_TAKES_MANY
+                                                                          : CLI_TAKES_ONE;
+        row_of[count++] = &rows[i];
     }
-    opterr = 0;
-    optind = 0; /* restarts getopt from argv[1], in glibc and musl alike */
-    while ((code = getopt_long(argc, argv, "-:h", table, NULL)) != -1) {
-        const char *name =
-            code == ':' || (code == '?' && optopt >= 1000) ? rows[optopt - 1000].name : NULL;
-        if (code == 'h') {
-            options->help = 1;
-            continue;
-        }
-        if (code == 1)
-            return CLI_FAIL(CLI_BAD_INPUT, "%s: unexpected argument '%s'; see 'clattn %s --help'",
-                            argv[0], optarg, argv[0]);
-        if (code == ':')
-            return CLI_FAIL(CLI_BAD_INPUT, "--%s: nothing follows it; expected a value", name);
-        if (code == '?' && name)
-            return CLI_FAIL(CLI_BAD_INPUT, "--%s: '%s'; expected no value", name, argv[optind - 1]);
-        if (code == '?')
-            return CLI_FAIL(CLI_BAD_INPUT,
-                            "%s: unknown or ambiguous option '%s'; see 'clattn %s --help'", argv[0],
-                            argv[optind - 1], argv[0]);
-        const row *r = &rows[code - 1000];
-        if (seen[r - rows] && r->kind != EXPECT)
-            return CLI_FAIL(CLI_BAD_INPUT, "--%s: given twice; expected once", r->name);
-        seen[r - rows] = 1;
-        int result = apply(options, r, optarg ? optarg : "switch"); /* whose value nobody reads */
-        if (result)
-            return result;
+    cli_args args = cli_args_of(argc, argv, table, count);
+    for (;;) {
+        size_t option = 0;
+        const char *value = NULL;
+        CLI_TRY(cli_args_next(&args, &option, &value));
+        if (option == count)
+            break;
+        seen[row_of[option] - rows] = 1;
+        CLI_TRY(apply(options, row_of[option], value));
     }
-    if (optind < argc)
-        return CLI_FAIL(CLI_BAD_INPUT, "%s: unexpected argument '%s'; see 'clattn %s --help'",
-                        argv[0], argv[optind], argv[0]);
     if (options->help)
         return CLI_DONE;
     if (options->inputs[CLI_GIVEN_SCORES])
@@ -410,5 +390,7 @@ int cli_options_parse(cli_options *options, int command, int argc, char **argv)
             "--output: missing; expected a file for the result (or --weights, --scores, --lse)");
     if (command == CLI_VERIFY || !options->desc.outputs)
         options->desc.outputs |= CLATTN_OUTPUT;
-    return check_together(options, seen);
+    result = check_together(options, seen);
+done:
+    return result;
 }

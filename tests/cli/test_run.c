@@ -236,6 +236,15 @@ static void the_reference_takes_over_with_a_warning(void **state)
     assert_non_null(strstr(standard_output, "reference"));
 }
 
+static void values_may_look_like_options(void **state)
+{
+    (void)state;
+    run_well("run " QKV "--output=--causal --scale -1 --window -1,0 --lse=l.npy");
+    npy_array a = read_array("./--causal", 'f', 4);
+    assert_int_equal(36, a.count);
+    npy_free(&a);
+}
+
 static void devices_are_listed(void **state)
 {
     (void)state;
@@ -323,6 +332,8 @@ static void help_teaches(void **state)
         assert_non_null(strstr(standard_output, "usage: clattn"));
         assert_non_null(strstr(standard_output, commands[i]));
     }
+    run_well("run -h");
+    assert_non_null(strstr(standard_output, "usage: clattn run"));
     run_well("--version");
     assert_int_equal(0, strncmp("clattn ", standard_output, 7));
 }
@@ -338,6 +349,7 @@ int main(void)
         cmocka_unit_test(outputs_keep_links_rights_and_devices),
         cmocka_unit_test(run_reports_json),
         cmocka_unit_test(the_reference_takes_over_with_a_warning),
+        cmocka_unit_test(values_may_look_like_options),
         cmocka_unit_test(devices_are_listed),
         cmocka_unit_test(verify_holds_errors_against_bounds),
         cmocka_unit_test(verify_fails_on_what_is_not_expected),

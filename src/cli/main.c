@@ -4,6 +4,7 @@
 
 #include <clattn/base.h>
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -62,6 +63,8 @@ static int dispatch(int argc, char **argv)
 
 int main(int argc, char **argv)
 {
+    /* A pipe whose reader has gone is then a failed write, after which files are put in order. */
+    signal(SIGPIPE, SIG_IGN);
     int result = dispatch(argc, argv);
     if (fflush(stdout) != 0 || ferror(stdout)) {
         int cause = errno;

@@ -1,6 +1,7 @@
 /* Every error of the command line: the right exit code, one line on stderr that names what is
  * wrong, nothing on stdout, and no file that was not there before. */
 #include "program.h"
+#include "support/named_tests.h"
 
 #include <dirent.h>
 
@@ -206,25 +207,51 @@ static void refuses(void **state)
     assert_int_equal(files, count_files());
 }
 
-static void reports_a_full_stdout(void **state)
-{
-    (void)state;
-    int status = system("\"$CLATTN_PROGRAM\" devices >/dev/full 2>stderr.txt");
-    read_back(standard_error, sizeof standard_error, "stderr.txt");
-    assert_int_equal(CLI_SYSTEM, WEXITSTATUS(status));
-    assert_words("clattn: |report|space", standard_error);
-}
+/* What is wrong with the program's standard output. */
+static const struct bad_output {
+    const char *name, *arguments, *words;
+    const char *target; /* what the shell sends it to; NULL: a pipe that nobody reads */
+    int files;          /* that are there afterwards and were not before */
+} bad_outputs[] = {
+    {"a full disk", "devices", "report|space", ">/dev/full", 0},
+    {"a full disk, in JSON", "devices --json", "report|space", ">/dev/full", 0},
+    {"a closed one", "devices", "report|Bad file descriptor", ">&-", 0},
+    {"a pipe without a reader", "devices", "report|Broken pipe", NULL, 0},
+    {"a report that nobody reads comes after its files", RUN, "report|Broken pipe", NULL, 1},
+    {"a file into a pipe without a reader", RUN "--weights /dev/stdout",
+     "--weights|/dev/stdout|Broken pipe", NULL, 0},
+};
 
-#define COUNT (sizeof errors / sizeof errors[0])
+static void reports_a_bad_output(void **state)
+{
+    const struct bad_output *b = *state;
+    char command[512], pipe_end[16] = "";
+    int ends[2], files = count_files();
+    assert_int_equal(0, pipe(ends));
+    assert_int_equal(0, close(ends[0]));
+    snprintf(pipe_end, sizeof pipe_end, ">&%d", ends[1]);
+    snprintf(command, sizeof command, "\"$CLATTN_PROGRAM\" %s 2>stderr.txt %s", b->arguments,
+             b->target ? b->target : pipe_end);
+    int status = system(command);
+    assert_int_equal(0, close(ends[1]));
+    read_back(standard_error, sizeof standard_error, "stderr.txt");
+    assert_true(WIFEXITED(status));
+    assert_int_equal(CLI_SYSTEM, WEXITSTATUS(status));
+    assert_words("clattn: ", standard_error);
+    assert_words(b->words, standard_error);
+    assert_int_equal(files + b->files, count_files());
+    if (b->files)
+        assert_int_equal(0, remove("o.npy"));
+}
 
 int main(void)
 {
-    static struct CMUnitTest tests[COUNT + 1];
-    for (size_t i = 0; i < COUNT; i++) {
-        tests[i].name = errors[i].arguments;
-        tests[i].test_func = refuses;
-        tests[i].initial_state = (void *)&errors[i];
-    }
-    tests[COUNT] = (struct CMUnitTest)cmocka_unit_test(reports_a_full_stdout);
-    return _cmocka_run_group_tests("command line errors", tests, COUNT + 1, prepare, leave_folder);
+    named_tests lines = {0}, outputs = {0};
+    for (size_t i = 0; i < sizeof errors / sizeof errors[0]; i++)
+        named_tests_add(&lines, errors[i].arguments, refuses, &errors[i]);
+    for (size_t i = 0; i < sizeof bad_outputs / sizeof bad_outputs[0]; i++)
+        named_tests_add(&outputs, bad_outputs[i].name, reports_a_bad_output, &bad_outputs[i]);
+    int failures = named_tests_run(&lines, "command line errors", prepare, leave_folder);
+    failures += named_tests_run(&outputs, "standard output", prepare, leave_folder);
+    return failures;
 }

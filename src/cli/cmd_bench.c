@@ -176,11 +176,11 @@ int cli_bench(int argc, char **argv)
     CLI_TRY(cli_check_names(&options));
     CLI_TRY(cli_call_load(&execution.call, &options));
     CLI_TRY(cli_contest_make(&contest, &execution.call, &options));
-    if (contest.warning)
-        fprintf(stderr, "clattn: warning: %s\n", contest.warning);
     CLI_TRY(cli_contest_run(&contest, &execution.call, options.rounds));
     CLI_TRY(cli_execution_write(&execution, &options));
     CLI_TRY(cli_files_commit(&execution.files));
+    if (contest.warning)
+        cli_warn(contest.warning);
     CLI_TRY(print_report(&contest, &execution.call, &options));
 done:
     cli_contest_free(&contest);

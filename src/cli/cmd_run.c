@@ -79,6 +79,8 @@ int cli_run(int argc, char **argv)
     CLI_TRY(cli_execute(&execution, &options, CLI_RUN));
     CLI_TRY(cli_execution_write(&execution, &options));
     CLI_TRY(cli_files_commit(&execution.files));
+    if (execution.summary.warning)
+        cli_warn(execution.summary.warning);
     CLI_TRY(print_report(&execution, &options));
 done:
     cli_execution_free(&execution);

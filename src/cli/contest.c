@@ -50,7 +50,7 @@ static int add_stands(cli_contest *contest, const cli_call *call, const cli_opti
         size_t count = 0;
         CLI_TRY(cli_check(clattn_device_list(NULL, 0, &count)));
         if (count == 0)
-            return CLI_FAIL(CLI_SYSTEM, "--device: 'all'; there is no OpenCL device");
+            return CLI_FAIL(CLI_SYSTEM, "--device: 'all'; found no OpenCL device, expected one");
         for (size_t i = 0; i < count; i++) {
             char index[24];
             snprintf(index, sizeof index, "%zu", i);

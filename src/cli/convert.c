@@ -49,8 +49,9 @@ static int widen_integers(clattn_tensor *out, const npy_array *array, const char
         if (!load_integer((int64_t *)out->host + i, array, i)) {
             free(out->host);
             memset(out, 0, sizeof *out);
-            return CLI_FAIL(CLI_BAD_INPUT, "--%s: %s: element %zu is beyond 63 bits", argument,
-                            path, i);
+            return CLI_FAIL(CLI_BAD_INPUT,
+                            "--%s: %s: element %zu is beyond 63 bits; expected a signed integer",
+                            argument, path, i);
         }
     }
     return CLI_DONE;
@@ -93,7 +94,8 @@ int cli_tensor_new(clattn_tensor *out, clattn_dtype dtype, uint32_t rank, const 
     memset(out, 0, sizeof *out);
     for (uint32_t i = 0; i < rank; i++) {
         if (shape[i] > 0 && bytes > (size_t)PTRDIFF_MAX / (size_t)shape[i])
-            return CLI_FAIL(CLI_SYSTEM, "--%s: larger than memory can be", argument);
+            return CLI_FAIL(CLI_BAD_INPUT,
+                            "--%s: larger than memory can be; expected smaller sizes", argument);
         bytes *= (size_t)shape[i];
     }
     void *memory = calloc(1, bytes ? bytes : 1);

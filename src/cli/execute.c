@@ -32,8 +32,6 @@ int cli_execute(cli_execution *execution, const cli_options *options, int comman
         CLI_TRY(cli_open_device_to_verify(&execution->device, options->device));
     else
         CLI_TRY(cli_open_device(&execution->device, &summary->warning, options->device));
-    if (summary->warning)
-        fprintf(stderr, "clattn: warning: %s\n", summary->warning);
     CLI_TRY(cli_resident_make(&execution->resident, execution->device, &execution->call));
     CLI_TRY(cli_planned_make(&execution->planned, &execution->resident, &execution->call, NULL,
                              &status));

@@ -53,7 +53,8 @@ static int read_text(char **out, const char *argument, const char *path)
     char *text = NULL;
     FILE *file = fopen(path, "rb");
     if (!file)
-        return CLI_FAIL(CLI_BAD_INPUT, "--%s: %s: %s", argument, path, strerror(errno));
+        return CLI_FAIL(CLI_BAD_INPUT, "--%s: %s: %s; expected a text file", argument, path,
+                        strerror(errno));
     text = malloc(LABELS_LIMIT + 1);
     if (!text) {
         result = CLI_FAIL(CLI_SYSTEM, "--%s: no memory", argument);
@@ -62,9 +63,11 @@ static int read_text(char **out, const char *argument, const char *path)
     size_t length = fread(text, 1, LABELS_LIMIT, file);
     text[length] = '\0';
     if (ferror(file))
-        result = CLI_FAIL(CLI_BAD_INPUT, "--%s: %s: %s", argument, path, strerror(errno));
+        result = CLI_FAIL(CLI_BAD_INPUT, "--%s: %s: %s; expected a text file", argument, path,
+                          strerror(errno));
     else if (length == LABELS_LIMIT || strlen(text) != length)
-        result = CLI_FAIL(CLI_BAD_INPUT, "--%s: %s: is no text of under 16 MiB", argument, path);
+        result = CLI_FAIL(CLI_BAD_INPUT, "--%s: %s: is no text; expected one of under 16 MiB",
+                          argument, path);
 done:
     fclose(file);
     if (result)
@@ -110,7 +113,8 @@ int cli_labels_read(cli_labels *out, const char *argument, const char *path, siz
             most = words;
     }
     if (most == 0) {
-        result = CLI_FAIL(CLI_BAD_INPUT, "--%s: %s: holds no word", argument, path);
+        result =
+            CLI_FAIL(CLI_BAD_INPUT, "--%s: %s: holds no word; expected labels", argument, path);
         goto done;
     }
     if (most > 1 && entry >= line_count) {

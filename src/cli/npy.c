@@ -114,7 +114,8 @@ static int read_description(npy_description *d, FILE *file, const char *argument
     int result = CLI_DONE;
     size_t got = fread(start, 1, 10, file);
     if (ferror(file)) {
-        result = CLI_FAIL(CLI_BAD_INPUT, "--%s: %s: %s", argument, path, strerror(errno));
+        result = CLI_FAIL(CLI_BAD_INPUT, "--%s: %s: %s; expected an .npy file", argument, path,
+                          strerror(errno));
         goto done;
     }
     if (got < 10 || memcmp(start, "\x93NUMPY", 6) != 0) {
@@ -168,7 +169,8 @@ int npy_read(npy_array *out, const char *argument, const char *path)
     memset(out, 0, sizeof *out);
     file = fopen(path, "rb");
     if (!file) {
-        result = CLI_FAIL(CLI_BAD_INPUT, "--%s: %s: %s", argument, path, strerror(errno));
+        result = CLI_FAIL(CLI_BAD_INPUT, "--%s: %s: %s; expected an .npy file", argument, path,
+                          strerror(errno));
         goto done;
     }
     CLI_TRY(read_description(&d, file, argument, path));

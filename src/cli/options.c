@@ -238,6 +238,15 @@ static int parse_expectation(cli_options *o, const char *text)
     return CLI_DONE;
 }
 
+/* Names with commas between them: none is empty. */
+static int check_list(const row *r, const char *text)
+{
+    if (text[0] != ',' && text[strlen(text) - 1] != ',' && !strstr(text, ",,"))
+        return CLI_DONE;
+    return CLI_FAIL(CLI_BAD_INPUT, "--%s: '%s'; expected names with commas between them, or all",
+                    r->name, text);
+}
+
 static int apply(cli_options *o, const row *r, const char *value)
 {
     int64_t number = 0;
@@ -282,7 +291,7 @@ static int apply(cli_options *o, const row *r, const char *value)
         break;
     case DEVICE:
         o->device = value;
-        break;
+        return check_list(r, value);
     case SAMPLE:
         result = cli_parse_integer(&number, r->name, value, 1, INT64_MAX);
         o->sample = (size_t)number;
@@ -293,12 +302,8 @@ static int apply(cli_options *o, const row *r, const char *value)
         o->has_shape = 1;
         return parse_integers(o->shape, 7, r->name, "B,Hq,Hkv,S,T,D,Dv", value, 0);
     case VARIANTS:
-        if (value[0] == ',' || value[strlen(value) - 1] == ',' || strstr(value, ",,"))
-            return CLI_FAIL(CLI_BAD_INPUT,
-                            "--variants: '%s'; expected names with commas between them, or all",
-                            value);
         o->variants = value;
-        break;
+        return check_list(r, value);
     case ROUNDS:
         result = cli_parse_integer(&number, r->name, value, 1, 1000000);
         o->rounds = (size_t)number;

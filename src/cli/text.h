@@ -22,12 +22,15 @@ void cli_keep(const char *format, ...) __attribute__((format(printf, 1, 2)));
  * is. */
 #define CLI_FAIL(code, ...) (cli_keep(__VA_ARGS__), (code))
 
-/* The same for a call of the library: CLI_DONE for CLATTN_OK, else its sentence and the code that
- * fits. */
+/* The same for a call of the library: CLI_DONE for CLATTN_OK, else its sentence, in which an argument
+ * has the name of its option, and the code that fits. */
 int cli_check(clattn_status status);
 
 /* The sentence of the last failure, always one line; "" before the first. */
 const char *cli_sentence(void);
+
+/* Prints a warning on stderr, for a command that has done its work: a failure is one line alone. */
+void cli_warn(const char *words);
 
 /* Prints "clattn: " and the sentence on stderr. */
 void cli_report_failure(void);

@@ -21,6 +21,12 @@
 
 #include <cmocka.h>
 
+#define QKV "--query q.npy --key k.npy --value v.npy "
+
+/* Before the program: a machine without a device, on which the reference may take over. */
+#define NO_DEVICE                                                                                  \
+    "OCL_ICD_VENDORS=/nowhere OCL_ICD_FILENAMES= CLATTN_DEVICE= CLATTN_REQUIRE_DEVICE="
+
 static char folder[64];
 static char standard_output[1 << 16], standard_error[1 << 16];
 

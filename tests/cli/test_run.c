@@ -5,13 +5,10 @@
 #include <math.h>
 #include <sys/stat.h>
 
-#define QKV "--query q.npy --key k.npy --value v.npy "
 #define SENTENCES                                                                                  \
     "--query \"$CLATTN_DATA/sentences/query.npy\" --key \"$CLATTN_DATA/sentences/key.npy\" "       \
     "--value \"$CLATTN_DATA/sentences/value.npy\" "                                                \
     "--kv-lengths \"$CLATTN_DATA/sentences/kv_lengths.npy\" "
-#define NO_DEVICE                                                                                  \
-    "OCL_ICD_VENDORS=/nowhere OCL_ICD_FILENAMES= CLATTN_DEVICE= CLATTN_REQUIRE_DEVICE="
 
 static void run_well(const char *arguments)
 {

@@ -1,6 +1,7 @@
 /* call_load.c: files to tensors, and what their shapes say of heads and sizes. */
 #include "call.h"
 
+#include "arrays.h"
 #include "convert.h"
 #include "text.h"
 
@@ -54,7 +55,7 @@ static int load_input(cli_call *call, const cli_options *options, enum cli_input
     npy_array array;
     const char *name = cli_input_name(input);
     const char *path = options->inputs[input];
-    int result = npy_read(&array, name, path);
+    int result = cli_array_read(&array, name, path);
     if (result)
         return result;
     result = cli_tensor_from_npy(cli_input_of(&call->args, input), &array,

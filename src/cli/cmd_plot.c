@@ -1,11 +1,11 @@
 /* cmd_plot.c: `clattn plot`: one head's weights as a heat map. */
 #include "args.h"
+#include "arrays.h"
 #include "commands.h"
 #include "convert.h"
 #include "files.h"
 #include "heatmap.h"
 #include "labels.h"
-#include "npy.h"
 #include "options.h"
 #include "report.h"
 #include "text.h"
@@ -29,7 +29,7 @@ static const char help[] =
     "    clattn plot --weights w.npy --batch 5 --head 1 --query-labels words.txt --key-labels "
     "words.txt --output w.svg\n"
     "\n"
-    "  --weights W            (B,Hq,S,T), (B,S,T) or (S,T)\n"
+    "  --weights W            (B,Hq,S,T), (B,S,T) or (S,T), in FILE.npy or FILE.safetensors:NAME\n"
     "  --output P             .png or .svg\n"
     "  --batch I, --head I    which matrix; default 0\n"
     "  --query-labels FILE    one label per line, or a line of words for each entry of the batch\n"
@@ -143,7 +143,7 @@ static int load_matrix(picture *p, const plot_options *o)
     clattn_tensor t = {0};
     char shape[NPY_SHAPE_TEXT];
     int result = CLI_DONE;
-    CLI_TRY(npy_read(&array, "weights", o->weights));
+    CLI_TRY(cli_array_read(&array, "weights", o->weights));
     CLI_TRY(cli_tensor_from_npy(&t, &array, CLI_FLOATS, "weights", o->weights));
     npy_shape_text(shape, t.rank, t.shape);
     if (t.rank < 2 || t.shape[t.rank - 1] == 0 || t.shape[t.rank - 2] == 0) {

@@ -6,7 +6,10 @@
 #include <stdio.h>
 
 const char cli_attention_help[] =
-    "What to compute (files are .npy; B batch, H heads, S queries, T keys, D and Dv vector sizes)\n"
+    "What to compute (B batch, H heads, S queries, T keys, D and Dv vector sizes); files are "
+    "FILE.npy "
+    "or, to read,\n"
+    "an entry of a file of tensors, FILE.safetensors:NAME\n"
     "  --query Q --key K --value V   (B,Hq,S,D), (B,Hkv,T,D), (B,Hkv,T,Dv); 3-D without heads, 2-D "
     "without batch\n"
     "  --given-scores S              scores (B,Hq,S,T) in place of query and key\n"

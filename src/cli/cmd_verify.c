@@ -1,5 +1,6 @@
 /* cmd_verify.c: `clattn verify`: a device's results against the reference, and against files made
  * elsewhere. */
+#include "arrays.h"
 #include "commands.h"
 #include "convert.h"
 #include "execute.h"
@@ -103,7 +104,7 @@ static int check_expectation(comparison *c, const cli_expectation *e, cli_call *
                           c->name, got->shape[0]);
         goto done;
     }
-    CLI_TRY(npy_read(&array, "expect", e->file));
+    CLI_TRY(cli_array_read(&array, "expect", e->file));
     CLI_TRY(cli_tensor_from_npy(&want, &array, CLI_FLOATS, "expect", e->file));
     if (want.rank != got->rank - skip ||
         memcmp(want.shape, got->shape + skip, want.rank * sizeof want.shape[0]) != 0) {

@@ -60,7 +60,9 @@ static int widen_integers(clattn_tensor *out, const npy_array *array, const char
 int cli_tensor_from_npy(clattn_tensor *out, npy_array *array, int allowed, const char *argument,
                         const char *path)
 {
-    int found = array->kind == 'f' ? CLI_FLOATS : array->kind == 'b' ? CLI_BOOLS : CLI_INTEGERS;
+    int found = array->kind == 'f' || array->kind == 'w' ? CLI_FLOATS
+                : array->kind == 'b'                     ? CLI_BOOLS
+                                                         : CLI_INTEGERS;
     memset(out, 0, sizeof *out);
     if (!(found & allowed)) {
         return CLI_FAIL(CLI_BAD_INPUT, "--%s: %s: %s elements; expected %s", argument, path,
@@ -78,10 +80,11 @@ int cli_tensor_from_npy(clattn_tensor *out, npy_array *array, int allowed, const
         npy_free(array);
         return result;
     }
-    clattn_dtype dtype = found == CLI_BOOLS ? CLATTN_BOOL
-                         : array->size == 2 ? CLATTN_F16
-                         : array->size == 4 ? CLATTN_F32
-                                            : CLATTN_F64;
+    clattn_dtype dtype = found == CLI_BOOLS   ? CLATTN_BOOL
+                         : array->kind == 'w' ? CLATTN_BF16
+                         : array->size == 2   ? CLATTN_F16
+                         : array->size == 4   ? CLATTN_F32
+                                              : CLATTN_F64;
     *out = clattn_tensor_host(dtype, array->data, array->rank, array->shape);
     array->data = NULL; /* now the tensor's */
     return CLI_DONE;

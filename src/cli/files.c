@@ -1,6 +1,7 @@
 /* files.c: written beside, then renamed. */
 #include "files.h"
 
+#include "arrays.h"
 #include "convert.h"
 #include "npy.h"
 #include "text.h"
@@ -46,6 +47,15 @@ static int same_file(const char *a, const char *b)
     return same;
 }
 
+/* An input may be an entry of a file of several. */
+static int is_same_as_input(const char *output, const char *input)
+{
+    char *file = cli_array_file(input);
+    int same = !file || same_file(output, file); /* what cannot be told is not written over */
+    free(file);
+    return same;
+}
+
 /* A typing error in a folder's name should not cost a long run. */
 static int check_target(const cli_name *output)
 {
@@ -78,7 +88,7 @@ int cli_files_check(const cli_name *inputs, size_t input_count, const cli_name *
         if (!outputs[o].path)
             continue;
         for (size_t i = 0; i < input_count; i++) {
-            if (inputs[i].path && same_file(outputs[o].path, inputs[i].path))
+            if (inputs[i].path && is_same_as_input(outputs[o].path, inputs[i].path))
                 return CLI_FAIL(CLI_BAD_INPUT,
                                 "--%s: %s is also the input --%s; expected another file",
                                 outputs[o].argument, outputs[o].path, inputs[i].argument);

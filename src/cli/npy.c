@@ -27,8 +27,8 @@ const char *npy_type_name(char kind, size_t size)
 {
     static char text[16];
     const char *word = kind == 'f' ? "float" : kind == 'i' ? "int" : kind == 'u' ? "uint" : "bool";
-    if (kind == 'b')
-        snprintf(text, sizeof text, "bool");
+    if (kind == 'b' || kind == 'w')
+        snprintf(text, sizeof text, "%s", kind == 'b' ? "bool" : "bfloat16");
     else
         snprintf(text, sizeof text, "%s%zu", word, 8 * size);
     return text;
@@ -159,66 +159,71 @@ done:
     return result;
 }
 
-int npy_read(npy_array *out, const char *argument, const char *path)
+int npy_read_elements(npy_array *out, FILE *file, const npy_description *d, const char *argument,
+                      const char *path)
 {
-    FILE *file = NULL;
     unsigned char *data = NULL;
-    npy_description d;
     struct stat status;
     int result = CLI_DONE;
     memset(out, 0, sizeof *out);
-    file = fopen(path, "rb");
-    if (!file) {
-        result = CLI_FAIL(CLI_BAD_INPUT, "--%s: %s: %s; expected an .npy file", argument, path,
-                          strerror(errno));
-        goto done;
-    }
-    CLI_TRY(read_description(&d, file, argument, path));
     /* A header can claim any size: look at the file before memory is asked for. A pipe has no size
      * to look at. */
     off_t at = ftello(file);
     if (fstat(fileno(file), &status) == 0 && S_ISREG(status.st_mode) && at >= 0 &&
-        (status.st_size < at || (uint64_t)(status.st_size - at) < d.bytes)) {
+        (status.st_size < at || (uint64_t)(status.st_size - at) < d->bytes)) {
         result = CLI_FAIL(
             CLI_BAD_INPUT,
             "--%s: %s: is cut: %" PRId64 " bytes of elements; its header promises %zu", argument,
-            path, status.st_size < at ? 0 : (int64_t)(status.st_size - at), d.bytes);
+            path, status.st_size < at ? 0 : (int64_t)(status.st_size - at), d->bytes);
         goto done;
     }
-    data = malloc(d.bytes ? d.bytes : 1);
+    data = malloc(d->bytes ? d->bytes : 1);
     if (!data) {
         result =
-            CLI_FAIL(CLI_SYSTEM, "--%s: %s: no memory for its %zu bytes", argument, path, d.bytes);
+            CLI_FAIL(CLI_SYSTEM, "--%s: %s: no memory for its %zu bytes", argument, path, d->bytes);
         goto done;
     }
-    if (fread(data, 1, d.bytes, file) != d.bytes) {
+    if (fread(data, 1, d->bytes, file) != d->bytes) {
         result =
             CLI_FAIL(CLI_BAD_INPUT, "--%s: %s: is cut; its header promises %zu bytes of elements",
-                     argument, path, d.bytes);
+                     argument, path, d->bytes);
         goto done;
     }
-    if ((d.order == '<' && !machine_is_little()) || (d.order == '>' && machine_is_little()))
-        swap_bytes(data, d.count, d.size);
-    if (d.fortran && d.rank > 1) {
-        void *turned = to_row_major(&d, data);
+    if ((d->order == '<' && !machine_is_little()) || (d->order == '>' && machine_is_little()))
+        swap_bytes(data, d->count, d->size);
+    if (d->fortran && d->rank > 1) {
+        void *turned = to_row_major(d, data);
         if (!turned) {
             result = CLI_FAIL(CLI_SYSTEM, "--%s: %s: no memory for its %zu bytes", argument, path,
-                              d.bytes);
+                              d->bytes);
             goto done;
         }
         free(data);
         data = turned;
     }
-    out->kind = d.kind;
-    out->size = d.size;
-    out->rank = d.rank;
-    memcpy(out->shape, d.shape, sizeof out->shape);
-    out->count = d.count;
+    out->kind = d->kind;
+    out->size = d->size;
+    out->rank = d->rank;
+    memcpy(out->shape, d->shape, sizeof out->shape);
+    out->count = d->count;
     out->data = data;
     data = NULL;
 done:
-    if (file)
-        fclose(file);
     free(data);
+    return result;
+}
+
+int npy_read(npy_array *out, const char *argument, const char *path)
+{
+    npy_description d;
+    memset(out, 0, sizeof *out);
+    FILE *file = fopen(path, "rb");
+    if (!file)
+        return CLI_FAIL(CLI_BAD_INPUT, "--%s: %s: %s; expected an .npy file", argument, path,
+                        strerror(errno));
+    int result = read_description(&d, file, argument, path);
+    if (!result)
+        result = npy_read_elements(out, file, &d, argument, path);
+    fclose(file);
     return result;
 }

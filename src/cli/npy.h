@@ -14,8 +14,8 @@
 
 /* An array in memory: row-major, in the machine's byte order, whatever the file had. */
 typedef struct npy_array {
-    char kind;   /* 'f' float, 'i' signed, 'u' unsigned, 'b' bool */
-    size_t size; /* bytes of an element: f 2 4 8, i and u 1 2 4 8, b 1 */
+    char kind; /* 'f' float, 'w' bfloat16, which NumPy lacks, 'i' signed, 'u' unsigned, 'b' bool */
+    size_t size; /* bytes of an element: f 2 4 8, w 2, i and u 1 2 4 8, b 1 */
     uint32_t rank;
     int64_t shape[NPY_MAX_RANK];
     size_t count;

@@ -112,7 +112,7 @@ static const char *parse_shape(npy_description *d, cursor *c)
 }
 
 /* Sizes of zero must not hide an overflow in the others: strides are computed from those too. */
-static const char *count_elements(npy_description *d)
+const char *npy_count_elements(npy_description *d)
 {
     int64_t limit = (int64_t)((size_t)PTRDIFF_MAX / d->size);
     int64_t product = 1;
@@ -172,5 +172,5 @@ const char *npy_header_parse(npy_description *out, const char *text, size_t leng
         return wrong("its header lacks the key '%s'", !has_type    ? "descr"
                                                       : !has_order ? "fortran_order"
                                                                    : "shape");
-    return count_elements(out);
+    return npy_count_elements(out);
 }

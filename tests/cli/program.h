@@ -1,7 +1,7 @@
 /* program.h: runs the program as a user does, in a folder of its own with small input files.
  *
  * The files: q.npy (2, 3, 4), k.npy (2, 5, 4), v.npy (2, 5, 6), n.npy (2) int32 lengths 5 and 2,
- * m.npy (3, 5) bool; the same values in other forms; and things that are wrong in one way each. */
+ * m.npy (3, 5) bool; t.safetensors with the same five as entries q, k, v, n and m. */
 #ifndef TESTS_CLI_PROGRAM_H
 #define TESTS_CLI_PROGRAM_H
 
@@ -74,6 +74,28 @@ static inline void write_text(const char *name, const char *text)
     assert_int_equal(0, fclose(file));
 }
 
+static inline void write_tensors(const float *q, const float *k, const float *v, const int32_t *n,
+                                 const char *m)
+{
+    static const char header[] =
+        "{\"q\":{\"dtype\":\"F32\",\"shape\":[2,3,4],\"data_offsets\":[0,96]},"
+        "\"k\":{\"dtype\":\"F32\",\"shape\":[2,5,4],\"data_offsets\":[96,256]},"
+        "\"v\":{\"dtype\":\"F32\",\"shape\":[2,5,6],\"data_offsets\":[256,496]},"
+        "\"n\":{\"dtype\":\"I32\",\"shape\":[2],\"data_offsets\":[496,504]},"
+        "\"m\":{\"dtype\":\"BOOL\",\"shape\":[3,5],\"data_offsets\":[504,519]}}";
+    const char length[8] = {(char)((sizeof header - 1) & 255), (char)((sizeof header - 1) >> 8)};
+    FILE *file = fopen("t.safetensors", "wb");
+    assert_non_null(file);
+    assert_int_equal(8, fwrite(length, 1, 8, file));
+    assert_true(fputs(header, file) >= 0);
+    assert_int_equal(24, fwrite(q, 4, 24, file));
+    assert_int_equal(40, fwrite(k, 4, 40, file));
+    assert_int_equal(60, fwrite(v, 4, 60, file));
+    assert_int_equal(2, fwrite(n, 4, 2, file));
+    assert_int_equal(15, fwrite(m, 1, 15, file));
+    assert_int_equal(0, fclose(file));
+}
+
 /* Goes into a new folder and leaves its name in `folder`. */
 static inline int enter_folder(void **state)
 {
@@ -81,6 +103,8 @@ static inline int enter_folder(void **state)
     strcpy(folder, "/tmp/clattn-cli-XXXXXX");
     if (!mkdtemp(folder) || chdir(folder) != 0)
         return -1;
+    static const char m[] = "\1\1\1\0\0\1\1\1\1\0\1\1\1\1\1";
+    const int32_t n[] = {5, 2};
     float q[24], k[40], v[60];
     for (int i = 0; i < 60; i++) {
         if (i < 24)
@@ -92,8 +116,9 @@ static inline int enter_folder(void **state)
     write_array("q.npy", 'f', 4, 3, (int64_t[]){2, 3, 4}, q);
     write_array("k.npy", 'f', 4, 3, (int64_t[]){2, 5, 4}, k);
     write_array("v.npy", 'f', 4, 3, (int64_t[]){2, 5, 6}, v);
-    write_array("n.npy", 'i', 4, 1, (int64_t[]){2}, (int32_t[]){5, 2});
-    write_array("m.npy", 'b', 1, 2, (int64_t[]){3, 5}, "\1\1\1\0\0\1\1\1\1\0\1\1\1\1\1");
+    write_array("n.npy", 'i', 4, 1, (int64_t[]){2}, n);
+    write_array("m.npy", 'b', 1, 2, (int64_t[]){3, 5}, m);
+    write_tensors(q, k, v, n, m);
     return 0;
 }
 

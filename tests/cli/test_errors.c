@@ -88,6 +88,18 @@ static const struct wrong {
      NULL},
     {2, "run --given-scores s.npy --value v.npy --output o.npy --scale 2", "--scale|--given-scores",
      NULL},
+    {2, "run --query t.safetensors:x --key k.npy --value v.npy --output o.npy",
+     "--query|t.safetensors:x|q, k, v, n, m", NULL},
+    {2, "run --query t.safetensors --key k.npy --value v.npy --output o.npy",
+     "--query|t.safetensors|FILE.safetensors:NAME", NULL},
+    {2, "run --query q.npy --key k.npy --value t.safetensors:n --output o.npy",
+     "--value|int32|float32", NULL},
+    {2, "run --query cut.safetensors:v --key k.npy --value v.npy --output o.npy",
+     "--query|cut.safetensors:v|is cut", NULL},
+    {2, "run --query t.safetensors:q --key k.npy --value v.npy --output t.safetensors",
+     "--output|t.safetensors|--query", NULL},
+    {2, "plot --weights t.safetensors:n --output p.png", "--weights|int32", NULL},
+    {2, "verify " QKV "--expect output=t.safetensors:q", "--expect|(2, 3, 4)", NULL},
     {2, "run " QKV "--output q.npy", "--output|q.npy|--query", NULL},
     {2, "run " QKV "--output ./q.npy", "--output|--query", NULL},
     {2, "run " QKV "--output link.npy", "--output|--query", NULL},
@@ -173,7 +185,8 @@ static int prepare(void **state)
     write_array("three.npy", 'i', 8, 1, (int64_t[]){3}, (int64_t[]){1, 1, 1});
     write_text("words.txt", "the animal was too tired\n");
     write_text("blank.txt", " \n\n");
-    return system("head -c 150 q.npy >cut.npy; ln -s q.npy link.npy; ln q.npy hard.npy; cp k.npy "
+    return system("head -c 150 q.npy >cut.npy; head -c 700 t.safetensors >cut.safetensors; ln -s "
+                  "q.npy link.npy; ln q.npy hard.npy; cp k.npy "
                   "k.png") == 0
                ? 0
                : -1;

@@ -63,6 +63,8 @@ static void svg_holds_the_words(void **state)
 static void any_matrix_can_be_drawn(void **state)
 {
     (void)state;
+    assert_memory_equal(
+        "\x89PNG", picture("plot --weights t.safetensors:k --batch 1 --output k.png", "k.png"), 4);
     assert_memory_equal("\x89PNG", picture("plot --weights wide.npy --output wide.png", "wide.png"),
                         4);
     assert_memory_equal("\x89PNG", picture("plot --weights one.npy --output one.png", "one.png"),

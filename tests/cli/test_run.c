@@ -121,6 +121,41 @@ static void orders_and_endians_make_no_difference(void **state)
     assert_same_files("plain.npy", "other.npy");
 }
 
+/* One bfloat16 of -1.5, as query, key and value of one key. */
+static void write_bf16_entry(void)
+{
+    static const char header[] =
+        "{\"q\":{\"dtype\":\"BF16\",\"shape\":[1,1],\"data_offsets\":[0,2]}}";
+    FILE *file = fopen("b.safetensors", "wb");
+    assert_non_null(file);
+    assert_int_equal((int)sizeof header - 1, fputc((int)sizeof header - 1, file));
+    assert_int_equal(7, fwrite("\0\0\0\0\0\0", 1, 7, file));
+    assert_true(fputs(header, file) >= 0);
+    assert_int_equal(2, fwrite("\xc0\xbf", 1, 2, file));
+    assert_int_equal(0, fclose(file));
+}
+
+static void entries_of_a_file_of_tensors_are_inputs(void **state)
+{
+    (void)state;
+    run_well("run " QKV "--kv-lengths n.npy --mask m.npy --output plain.npy");
+    run_well("run --query t.safetensors:q --key t.safetensors:k --value ./t.safetensors:v "
+             "--kv-lengths t.safetensors:n --mask t.safetensors:m --output other.npy");
+    assert_same_files("plain.npy", "other.npy");
+    run_well("verify " QKV "--kv-lengths t.safetensors:n --mask t.safetensors:m "
+             "--expect output=plain.npy");
+    write_bf16_entry();
+    run_well("run --query b.safetensors:q --key b.safetensors:q --value b.safetensors:q "
+             "--output b.npy --json");
+    cJSON *root = parse_report();
+    assert_string_equal("bf16", string_of(root, "dtype"));
+    cJSON_Delete(root);
+    npy_array a = read_array("b.npy", 'f', 4);
+    assert_int_equal(1, a.count);
+    assert_true(((float *)a.data)[0] == -1.5f);
+    npy_free(&a);
+}
+
 static void every_type_gives_files_numpy_knows(void **state)
 {
     (void)state;
@@ -340,6 +375,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(sentences_give_the_expected_output),
         cmocka_unit_test(orders_and_endians_make_no_difference),
+        cmocka_unit_test(entries_of_a_file_of_tensors_are_inputs),
         cmocka_unit_test(every_type_gives_files_numpy_knows),
         cmocka_unit_test(lengths_masks_and_given_scores_are_taken),
         cmocka_unit_test(empty_batches_give_empty_files),

@@ -158,6 +158,10 @@ static int deduce(cli_call *call)
         CLI_TRY(measure(&unused, &unused, call, CLI_KEY, head_axis(d)));
     }
     CLI_TRY(measure(&d->kv_heads, &d->value_size, call, CLI_VALUE, head_axis(d)));
+    if (d->query_heads % d->kv_heads)
+        result = CLI_FAIL(
+            CLI_BAD_INPUT, "--%s: %zu heads; expected a multiple of the %zu of --value",
+            cli_input_name(given ? CLI_GIVEN_SCORES : CLI_QUERY), d->query_heads, d->kv_heads);
 done:
     return result;
 }

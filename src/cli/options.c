@@ -351,6 +351,10 @@ static int check_together(const cli_options *o, const unsigned char *seen)
     }
     if (o->desc.scores_stage != CLATTN_SCORES_RAW && !(o->desc.outputs & CLATTN_SCORES))
         return CLI_FAIL(CLI_BAD_INPUT, "--scores-stage: given without --scores, which it is about");
+    if (o->inputs[CLI_SINKS] && o->desc.normalizer != CLATTN_NORMALIZER_SOFTMAX)
+        return CLI_FAIL(CLI_BAD_INPUT,
+                        "--sinks: given with another --normalizer; expected softmax, as a sink is "
+                        "part of its sum");
     if (o->variants && o->desc.variant)
         return CLI_FAIL(CLI_BAD_INPUT, "--variant: given with --variants; expected one of them");
     return CLI_DONE;

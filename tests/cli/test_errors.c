@@ -3,8 +3,6 @@
 #include "program.h"
 #include "support/named_tests.h"
 
-#include <dirent.h>
-
 #define RUN "run " QKV "--output o.npy "
 
 static const struct wrong {
@@ -109,6 +107,9 @@ static const struct wrong {
     {3, "run " QKV "--output nowhere/o.npy", "--output|nowhere", NULL},
     {3, "run " QKV "--output /tmp", "--output|/tmp|folder", NULL},
     {3, "run " QKV "--output /dev/full", "--output|/dev/full|space", NULL},
+    {3, "run " QKV "--output old.npy --weights /dev/full", "--weights|/dev/full", NULL},
+    {3, "verify " QKV "--output /dev/full --weights old.npy", "--output|/dev/full", NULL},
+    {2, "run " QKV "--output old.npy --kv-lengths long.npy", "--kv-lengths", NULL},
     {3, RUN "--weights /dev/full", "--weights|/dev/full|space", NULL},
     {3, "run --query big.npy --key big.npy --value big.npy --output o.npy --device reference",
      "--output|o.npy|large", "ulimit -f 8;"},
@@ -186,6 +187,7 @@ static int prepare(void **state)
     write_array("three.npy", 'i', 8, 1, (int64_t[]){3}, (int64_t[]){1, 1, 1});
     write_text("words.txt", "the animal was too tired\n");
     write_text("blank.txt", " \n\n");
+    write_text("old.npy", "what was there before\n");
     return system("head -c 150 q.npy >cut.npy; head -c 700 t.safetensors >cut.safetensors; ln -s "
                   "q.npy link.npy; ln q.npy hard.npy; cp k.npy "
                   "k.png") == 0
@@ -193,16 +195,13 @@ static int prepare(void **state)
                : -1;
 }
 
-/* Files in the folder, but for what run_program() keeps there. */
-static int count_files(void)
+/* Names and contents of all files in the folder, but for what run_program() keeps there. */
+static void take_stock(char *text, size_t capacity)
 {
-    int count = 0;
-    DIR *open = opendir(".");
-    assert_non_null(open);
-    for (const struct dirent *entry = readdir(open); entry; entry = readdir(open))
-        count += strncmp(entry->d_name, "std", 3) != 0;
-    closedir(open);
-    return count;
+    FILE *list = popen("ls -A | grep -v '^std' | xargs -d '\\n' cksum", "r");
+    assert_non_null(list);
+    text[fread(text, 1, capacity - 1, list)] = '\0';
+    assert_int_equal(0, pclose(list));
 }
 
 static void assert_words(const char *words, const char *line)
@@ -218,7 +217,8 @@ static void assert_words(const char *words, const char *line)
 static void refuses(void **state)
 {
     const struct wrong *w = *state;
-    int files = count_files();
+    char before[4096], after[4096];
+    take_stock(before, sizeof before);
     int code = run_program(w->before ? w->before : "", w->arguments);
     if (code != w->code)
         fail_msg("exit code %d, expected %d: %s", code, w->code, standard_error);
@@ -229,29 +229,32 @@ static void refuses(void **state)
         fail_msg("more than one line: %s", standard_error);
     assert_words(w->words, standard_error);
     assert_string_equal("", standard_output);
-    assert_int_equal(files, count_files());
+    take_stock(after, sizeof after);
+    assert_string_equal(before, after);
 }
 
 /* What is wrong with the program's standard output. */
 static const struct bad_output {
     const char *name, *arguments, *words;
     const char *target; /* what the shell sends it to; NULL: a pipe that nobody reads */
-    int files;          /* that are there afterwards and were not before */
+    const char *made;   /* the file that is there all the same, whole; NULL: none */
 } bad_outputs[] = {
-    {"a full disk", "devices", "report|space", ">/dev/full", 0},
-    {"a full disk, in JSON", "devices --json", "report|space", ">/dev/full", 0},
-    {"a closed one", "devices", "report|Bad file descriptor", ">&-", 0},
-    {"a pipe without a reader", "devices", "report|Broken pipe", NULL, 0},
-    {"a report that nobody reads comes after its files", RUN, "report|Broken pipe", NULL, 1},
+    {"a full disk", "devices", "report|space", ">/dev/full", NULL},
+    {"a full disk, in JSON", "devices --json", "report|space", ">/dev/full", NULL},
+    {"a closed one", "devices", "report|Bad file descriptor", ">&-", NULL},
+    {"a pipe without a reader", "devices", "report|Broken pipe", NULL, NULL},
+    {"a report that nobody reads comes after its files", RUN, "report|Broken pipe", NULL, "o.npy"},
     {"a file into a pipe without a reader", RUN "--weights /dev/stdout",
-     "--weights|/dev/stdout|Broken pipe", NULL, 0},
+     "--weights|/dev/stdout|Broken pipe", NULL, NULL},
 };
 
 static void reports_a_bad_output(void **state)
 {
     const struct bad_output *b = *state;
     char command[512], pipe_end[16] = "";
-    int ends[2], files = count_files();
+    char before[4096], after[4096];
+    int ends[2];
+    take_stock(before, sizeof before);
     assert_int_equal(0, pipe(ends));
     assert_int_equal(0, close(ends[0]));
     snprintf(pipe_end, sizeof pipe_end, ">&%d", ends[1]);
@@ -264,9 +267,14 @@ static void reports_a_bad_output(void **state)
     assert_int_equal(CLI_SYSTEM, WEXITSTATUS(status));
     assert_words("clattn: ", standard_error);
     assert_words(b->words, standard_error);
-    assert_int_equal(files + b->files, count_files());
-    if (b->files)
-        assert_int_equal(0, remove("o.npy"));
+    if (b->made) {
+        npy_array array;
+        assert_int_equal(CLI_DONE, npy_read(&array, "output", b->made));
+        npy_free(&array);
+        assert_int_equal(0, remove(b->made));
+    }
+    take_stock(after, sizeof after);
+    assert_string_equal(before, after);
 }
 
 int main(void)

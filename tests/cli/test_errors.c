@@ -135,8 +135,6 @@ static const struct wrong {
     {2, "bench --shape 1,1,1,4,4,-8,8", "--shape|'-8'", NULL},
     {2, "bench --shape 1,1,1,4,4,0,8", "shape", NULL},
     {2, "bench --shape 4611686018427387904,1,1,4,4,4,4", "--shape|larger than memory", NULL},
-    {3, "bench --shape 1,1,1,99999999,99999999,4,4 --lse l.npy --weights w.npy",
-     "--weights|no memory", NULL},
     {2, "bench --shape 1,3,2,4,4,8,8", "--query: 3 heads|2", NULL},
     {2, "bench --shape 1,1,1,4,4,8,8 --query q.npy", "--query|--shape", NULL},
     {2, "bench --shape 1,1,1,4,4,8,8 --rounds 0", "--rounds", NULL},

@@ -50,59 +50,156 @@ done:
     return status;
 }
 
-clattn_status clattn__check_buffers(clattn__call *call)
+clattn_status clattn__check_tensors(const clattn_device *device, clattn__call *call)
 {
     clattn_status status = CLATTN_OK;
     clattn_tensor *tensors[CLATTN__CALL_TENSORS];
     const char *names[CLATTN__CALL_TENSORS];
     (void)clattn__call_tensors(call, tensors, names);
-    for (size_t i = 0; i < CLATTN__CALL_TENSORS; i++)
-        if (tensors[i]->buffer && clattn_tensor_count(tensors[i]) > 0)
+    for (size_t i = 0; i < CLATTN__CALL_TENSORS; i++) {
+        if (!clattn__has(tensors[i]) || clattn_tensor_count(tensors[i]) == 0)
+            continue;
+        FAIL_IF(tensors[i]->dtype == CLATTN_F64 && !device->info.fp64, CLATTN_E_UNSUPPORTED,
+                "%s: dtype f64, expected another one: %s has no doubles", names[i],
+                device->info.name);
+        if (tensors[i]->buffer)
             TRY(check_buffer(tensors[i], names[i]));
+    }
 done:
     return status;
 }
 
-static void make_row_major(clattn_tensor *tensor)
+static size_t dense_bytes(const clattn_tensor *tensor)
 {
-    clattn_tensor dense = clattn_tensor_host(tensor->dtype, NULL, tensor->rank, tensor->shape);
-    memcpy(tensor->strides, dense.strides, sizeof dense.strides);
-    tensor->offset = 0;
+    return clattn_tensor_count(tensor) * clattn_dtype_size(tensor->dtype);
 }
 
-static clattn_status bind_host(clattn__bound *bound, clattn_device *device)
+/* True for a tensor with gaps that is better, or has to be, brought into row-major order by the host:
+ * the gaps of an output are not ours to write, and those of an input cost memory and transfer. */
+static bool goes_densely(const clattn_tensor *tensor, bool written, const clattn_device *device)
+{
+    const size_t span = clattn__tensor_span(tensor), dense = dense_bytes(tensor);
+    if (span <= dense)
+        return false;
+    return written || span > device->info.max_allocation ||
+           (!device->info.unified_memory && span / 2 > dense);
+}
+
+size_t clattn__bound_bytes(const clattn_tensor *tensor, bool written, const clattn_device *device)
+{
+    return goes_densely(tensor, written, device) ? dense_bytes(tensor)
+                                                 : clattn__tensor_span(tensor);
+}
+
+static bool meet(const clattn__bound *a, const clattn__bound *b)
+{
+    return a->first < b->first + b->bytes && b->first < a->first + a->bytes;
+}
+
+/* Makes one range of two. */
+static void join(clattn__bound *a, clattn__bound *b)
+{
+    char *first = a->first < b->first ? a->first : b->first;
+    char *a_end = a->first + a->bytes, *b_end = b->first + b->bytes;
+    a->first = b->first = first;
+    a->bytes = b->bytes = (size_t)((a_end > b_end ? a_end : b_end) - first);
+}
+
+/* What several buffers over the same host memory hold, OpenCL leaves open. So inputs that meet, as
+ * packed queries, keys and values do, share one range, and an output that meets another tensor is
+ * made apart. */
+static void separate(clattn__binding *binding)
+{
+    clattn__bound *items = binding->items;
+    bool changed = true;
+    for (size_t i = 0; i < binding->count; i++)
+        for (size_t j = 0; j < binding->count; j++)
+            if (i != j && items[i].written && !items[j].dense && meet(&items[i], &items[j]))
+                items[i].dense = true;
+    while (changed) {
+        changed = false;
+        for (size_t i = 0; i < binding->count; i++)
+            for (size_t j = 0; j < i; j++) {
+                clattn__bound *a = &items[i], *b = &items[j];
+                if (a->dense || b->dense || !meet(a, b) ||
+                    (a->first == b->first && a->bytes == b->bytes))
+                    continue;
+                join(a, b);
+                changed = true;
+            }
+    }
+}
+
+static clattn_status make_buffer(clattn__bound *bound, const clattn_device *device, void *host)
 {
     clattn_status status = CLATTN_OK;
-    clattn_tensor *tensor = bound->tensor;
-    int64_t low, high;
-    size_t size = clattn_dtype_size(tensor->dtype), count = clattn_tensor_count(tensor);
     cl_int error = CL_SUCCESS;
-    cl_mem_flags flags = bound->written ? CL_MEM_READ_WRITE : CL_MEM_READ_ONLY;
-    clattn__tensor_extent(tensor, &low, &high);
-    char *first = (char *)tensor->host + (tensor->offset + low) * (int64_t)size;
-    bound->bytes = (size_t)(high - low + 1) * size;
-    tensor->host = NULL;
-    tensor->offset = -low;
-    if (device->info.unified_memory) {
-        bound->memory = clCreateBuffer(device->context, flags | CL_MEM_USE_HOST_PTR, bound->bytes,
-                                       first, &error);
-        TRY_CL("tensor: clCreateBuffer", error);
-    } else {
-        if (bound->written && bound->bytes != count * size) {
-            /* The gaps of an output are not ours to write: it is made without them, and put in
-             * place afterwards. */
-            make_row_major(tensor);
-            bound->dense = true;
-            bound->bytes = count * size;
+    const cl_mem_flags access = bound->written ? CL_MEM_READ_WRITE : CL_MEM_READ_ONLY;
+    bound->memory = clCreateBuffer(device->context, access | (host ? CL_MEM_USE_HOST_PTR : 0),
+                                   bound->bytes, host, &error);
+    TRY_CL("tensor: clCreateBuffer", error);
+done:
+    return status;
+}
+
+/* Copies elements from where a tensor's strides put them to row-major order, or back. */
+static void copy_elements(const clattn_tensor *tensor, char *dense, bool back)
+{
+    const size_t size = clattn_dtype_size(tensor->dtype);
+    for (int64_t a = 0; a < tensor->shape[0]; a++)
+        for (int64_t b = 0; b < tensor->shape[1]; b++)
+            for (int64_t c = 0; c < tensor->shape[2]; c++)
+                for (int64_t d = 0; d < tensor->shape[3]; d++, dense += size) {
+                    char *element =
+                        (char *)tensor->host + clattn__at(tensor, a, b, c, d) * (int64_t)size;
+                    memcpy(back ? element : dense, back ? dense : element, size);
+                }
+}
+
+static clattn_status bind_dense(clattn__bound *bound, clattn_device *device)
+{
+    clattn_status status = CLATTN_OK;
+    const clattn_tensor *host = &bound->host;
+    const clattn_tensor dense = clattn_tensor_host(host->dtype, NULL, host->rank, host->shape);
+    char *staged = NULL;
+    bound->bytes = dense_bytes(host);
+    memcpy(bound->tensor->strides, dense.strides, sizeof dense.strides);
+    bound->tensor->offset = 0;
+    TRY(make_buffer(bound, device, NULL));
+    if (bound->written)
+        goto done;
+    staged = malloc(bound->bytes);
+    FAIL_IF(!staged, CLATTN_E_MEMORY, "tensor: no host memory for %zu bytes", bound->bytes);
+    /* What is in the queue may still write it. */
+    TRY_CL("tensor: clFinish", clFinish(device->queue));
+    copy_elements(host, staged, false);
+    TRY_CL("tensor: clEnqueueWriteBuffer",
+           clEnqueueWriteBuffer(device->queue, bound->memory, CL_TRUE, 0, bound->bytes, staged, 0,
+                                NULL, NULL));
+done:
+    free(staged);
+    return status;
+}
+
+/* Its range as it is: in place, or copied. */
+static clattn_status bind_range(clattn__binding *binding, clattn__bound *bound,
+                                clattn_device *device)
+{
+    clattn_status status = CLATTN_OK;
+    const bool in_place = device->info.unified_memory;
+    bound->tensor->offset +=
+        ((char *)bound->host.host - bound->first) / (int64_t)clattn_dtype_size(bound->host.dtype);
+    for (const clattn__bound *other = binding->items; in_place && other < bound; other++)
+        if (!other->dense && other->first == bound->first) {
+            TRY_CL("tensor: clRetainMemObject", clRetainMemObject(other->memory));
+            bound->memory = other->memory;
+            goto done;
         }
-        bound->memory = clCreateBuffer(device->context, flags, bound->bytes, NULL, &error);
-        TRY_CL("tensor: clCreateBuffer", error);
-        if (!bound->written)
-            TRY_CL("tensor: clEnqueueWriteBuffer",
-                   clEnqueueWriteBuffer(device->queue, bound->memory, CL_FALSE, 0, bound->bytes,
-                                        first, 0, NULL, NULL));
-    }
-    tensor->buffer = bound->memory;
+    TRY(make_buffer(bound, device, in_place ? bound->first : NULL));
+    if (!in_place && !bound->written)
+        TRY_CL("tensor: clEnqueueWriteBuffer",
+               clEnqueueWriteBuffer(device->queue, bound->memory, CL_FALSE, 0, bound->bytes,
+                                    bound->first, 0, NULL, NULL));
 done:
     return status;
 }
@@ -111,37 +208,37 @@ clattn_status clattn__bind(clattn__binding *binding, clattn_device *device, clat
 {
     clattn_status status = CLATTN_OK;
     clattn_tensor *tensors[CLATTN__CALL_TENSORS];
-    const char *names[CLATTN__CALL_TENSORS];
-    size_t inputs = clattn__call_tensors(call, tensors, names);
+    const size_t inputs = clattn__call_tensors(call, tensors, NULL);
     binding->count = 0;
     for (size_t i = 0; i < CLATTN__CALL_TENSORS; i++) {
         clattn_tensor *tensor = tensors[i];
-        if (!clattn__has(tensor) || clattn_tensor_count(tensor) == 0)
+        int64_t low, high;
+        if (!tensor->host || clattn_tensor_count(tensor) == 0)
             continue;
-        FAIL_IF(tensor->dtype == CLATTN_F64 && !device->info.fp64, CLATTN_E_UNSUPPORTED,
-                "%s: dtype f64, expected another one: %s has no doubles", names[i],
-                device->info.name);
-        if (tensor->buffer)
-            continue;
-        clattn__bound *bound = &binding->items[binding->count++];
-        *bound = (clattn__bound){.tensor = tensor, .host = *tensor, .written = i >= inputs};
-        TRY(bind_host(bound, device));
+        clattn__tensor_extent(tensor, &low, &high);
+        binding->items[binding->count++] = (clattn__bound){
+            .tensor = tensor,
+            .host = *tensor,
+            .first = (char *)tensor->host +
+                     (tensor->offset + low) * (int64_t)clattn_dtype_size(tensor->dtype),
+            .bytes = clattn__tensor_span(tensor),
+            .written = i >= inputs,
+            .dense = goes_densely(tensor, i >= inputs, device)};
+    }
+    if (device->info.unified_memory)
+        separate(binding);
+    for (size_t i = 0; i < binding->count; i++) {
+        clattn__bound *bound = &binding->items[i];
+        bound->tensor->host = NULL;
+        if (bound->dense)
+            TRY(bind_dense(bound, device));
+        else
+            TRY(bind_range(binding, bound, device));
+        bound->tensor->buffer = bound->memory;
     }
     TRY(clattn__order(device));
 done:
     return status;
-}
-
-/* Copies row-major elements to where a tensor's strides put them. */
-static void scatter(const clattn_tensor *to, const char *from)
-{
-    size_t size = clattn_dtype_size(to->dtype);
-    for (int64_t a = 0; a < to->shape[0]; a++)
-        for (int64_t b = 0; b < to->shape[1]; b++)
-            for (int64_t c = 0; c < to->shape[2]; c++)
-                for (int64_t d = 0; d < to->shape[3]; d++, from += size)
-                    memcpy((char *)to->host + clattn__at(to, a, b, c, d) * (int64_t)size, from,
-                           size);
 }
 
 static clattn_status fetch_one(const clattn__bound *bound, clattn_device *device)
@@ -149,30 +246,25 @@ static clattn_status fetch_one(const clattn__bound *bound, clattn_device *device
     clattn_status status = CLATTN_OK;
     cl_int error = CL_SUCCESS;
     char *staged = NULL;
-    if (device->info.unified_memory) {
-        /* Mapping is what makes the result visible in the host's memory; it copies nothing there.
-         */
+    if (bound->dense) {
+        staged = malloc(bound->bytes);
+        FAIL_IF(!staged, CLATTN_E_MEMORY, "tensor: no host memory for %zu bytes", bound->bytes);
+        TRY_CL("tensor: clEnqueueReadBuffer",
+               clEnqueueReadBuffer(device->queue, bound->memory, CL_TRUE, 0, bound->bytes, staged,
+                                   0, NULL, NULL));
+        copy_elements(&bound->host, staged, true);
+    } else if (device->info.unified_memory) {
+        /* Mapping is what makes the result visible in the host's memory; it copies nothing. */
         void *mapped = clEnqueueMapBuffer(device->queue, bound->memory, CL_FALSE, CL_MAP_READ, 0,
                                           bound->bytes, 0, NULL, NULL, &error);
         TRY_CL("tensor: clEnqueueMapBuffer", error);
         TRY(clattn__order(device));
         TRY_CL("tensor: clEnqueueUnmapMemObject",
                clEnqueueUnmapMemObject(device->queue, bound->memory, mapped, 0, NULL, NULL));
-    } else if (!bound->dense) {
-        int64_t low, high;
-        clattn__tensor_extent(&bound->host, &low, &high);
-        char *first = (char *)bound->host.host +
-                      (bound->host.offset + low) * (int64_t)clattn_dtype_size(bound->host.dtype);
-        TRY_CL("tensor: clEnqueueReadBuffer",
-               clEnqueueReadBuffer(device->queue, bound->memory, CL_FALSE, 0, bound->bytes, first,
-                                   0, NULL, NULL));
     } else {
-        staged = malloc(bound->bytes);
-        FAIL_IF(!staged, CLATTN_E_MEMORY, "tensor: no host memory for %zu bytes", bound->bytes);
         TRY_CL("tensor: clEnqueueReadBuffer",
-               clEnqueueReadBuffer(device->queue, bound->memory, CL_TRUE, 0, bound->bytes, staged,
-                                   0, NULL, NULL));
-        scatter(&bound->host, staged);
+               clEnqueueReadBuffer(device->queue, bound->memory, CL_FALSE, 0, bound->bytes,
+                                   bound->first, 0, NULL, NULL));
     }
 done:
     free(staged);

@@ -7,14 +7,15 @@
 
 #define CLATTN__CALL_TENSORS 13
 
-/* What was done for one tensor, to be undone after the run. */
+/* What was done for one host tensor, to be undone after the run. */
 typedef struct clattn__bound {
     clattn_tensor *tensor; /* of the bound call */
     clattn_tensor host;    /* what it was before */
-    cl_mem memory; /* made for this run; NULL when the tensor lies in device memory anyway */
-    size_t bytes;  /* of `memory` */
-    bool written;  /* it is an output */
-    bool dense;    /* `memory` is a row-major copy, not an image of the host's memory */
+    cl_mem memory;         /* made for this run, or shared with an item before */
+    char *first;           /* of the host's memory that `memory` stands for */
+    size_t bytes;          /* of `memory` */
+    bool written;          /* it is an output */
+    bool dense;            /* `memory` is a row-major copy, not an image of the host's memory */
 } clattn__bound;
 
 typedef struct clattn__binding {
@@ -22,9 +23,12 @@ typedef struct clattn__binding {
     size_t count;
 } clattn__binding;
 
-/* Refuses a tensor that reaches beyond its cl_mem, which a kernel would not notice. It looks at the
- * whole call, before the first of its pieces writes anything. */
-clattn_status clattn__check_buffers(clattn__call *call);
+/* Refuses what a kernel would not notice: a tensor that reaches beyond its cl_mem, doubles on a
+ * device without. It looks at the whole call, before anything is enqueued. */
+clattn_status clattn__check_tensors(const clattn_device *device, clattn__call *call);
+
+/* Bytes of the buffer that a host tensor takes, which may be no more than one allocation. */
+size_t clattn__bound_bytes(const clattn_tensor *tensor, bool written, const clattn_device *device);
 
 /**
  * Makes all tensors of `call` ones with a buffer. Host memory is used in place where host and

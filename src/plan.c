@@ -37,33 +37,11 @@ done:
     return status;
 }
 
-/* True when no tensor and no scratch memory of the call passes what one allocation may be. */
-static bool fits(const clattn_plan *plan, clattn__call *call)
-{
-    clattn_tensor *tensors[CLATTN__CALL_TENSORS];
-    (void)clattn__call_tensors(call, tensors, NULL);
-    for (size_t i = 0; i < CLATTN__CALL_TENSORS; i++)
-        if (tensors[i]->host && clattn__tensor_span(tensors[i]) > plan->device->info.max_allocation)
-            return false;
-    return !plan->variant->fits || plan->variant->fits(plan->state, plan->device, call);
-}
-
-static clattn_status run_piece(clattn_plan *plan, const clattn__call *call)
-{
-    clattn_status status = CLATTN_OK;
-    clattn__call bound = *call;
-    clattn__binding binding = {.count = 0};
-    TRY(clattn__bind(&binding, plan->device, &bound));
-    TRY(plan->variant->run(plan->state, plan->device, &plan->problem, &bound, &plan->timeline));
-    TRY(clattn__fetch(&binding, plan->device));
-done:
-    /* Commands that are under way use memory of the caller, who may free it on seeing the failure.
-     */
-    if (status != CLATTN_OK)
-        (void)clFinish(plan->device->queue);
-    clattn__unbind(&binding);
-    return status;
-}
+/* Cutting a call: what fits in one piece, and what is done with it. */
+typedef struct knife {
+    bool (*fits)(const clattn_plan *plan, clattn__call *piece);
+    clattn_status (*run)(clattn_plan *plan, clattn__call *piece);
+} knife;
 
 static int64_t half_of(int64_t n)
 {
@@ -76,7 +54,7 @@ static int64_t least(int64_t a, int64_t b)
 }
 
 /* Cuts the call into pieces that fit, along batch first, then key heads, then rows. */
-static clattn_status run_pieces(clattn_plan *plan, const clattn__call *call)
+static clattn_status cut(clattn_plan *plan, const clattn__call *call, const knife *with)
 {
     clattn_status status = CLATTN_OK;
     int64_t batches = call->B, heads = call->Hkv, rows = call->S;
@@ -84,7 +62,7 @@ static clattn_status run_pieces(clattn_plan *plan, const clattn__call *call)
         return CLATTN_OK;
     for (;;) {
         clattn__call piece = clattn__call_slice(call, 0, batches, 0, heads, 0, rows);
-        if (fits(plan, &piece))
+        if (with->fits(plan, &piece))
             break;
         FAIL_IF(batches * heads * rows == 1, CLATTN_E_UNSUPPORTED,
                 "plan: one row of one head needs a buffer beyond the %llu bytes that %s allocates "
@@ -103,9 +81,70 @@ static clattn_status run_pieces(clattn_plan *plan, const clattn__call *call)
                 clattn__call piece =
                     clattn__call_slice(call, b, least(batches, call->B - b), h,
                                        least(heads, call->Hkv - h), i, least(rows, call->S - i));
-                TRY(run_piece(plan, &piece));
+                TRY(with->run(plan, &piece));
             }
 done:
+    return status;
+}
+
+static bool variant_fits(const clattn_plan *plan, clattn__call *piece)
+{
+    return !plan->variant->fits || plan->variant->fits(plan->state, plan->device, piece);
+}
+
+static clattn_status run_variant(clattn_plan *plan, clattn__call *piece)
+{
+    return plan->variant->run(plan->state, plan->device, &plan->problem, piece, &plan->timeline);
+}
+
+/* True when no host tensor takes more than one allocation may be. */
+static bool tensors_fit(const clattn_plan *plan, clattn__call *piece)
+{
+    clattn_tensor *tensors[CLATTN__CALL_TENSORS];
+    const size_t inputs = clattn__call_tensors(piece, tensors, NULL);
+    for (size_t i = 0; i < CLATTN__CALL_TENSORS; i++)
+        if (tensors[i]->host && clattn__bound_bytes(tensors[i], i >= inputs, plan->device) >
+                                    plan->device->info.max_allocation)
+            return false;
+    return true;
+}
+
+/* Host tensors come and go once for all the pieces that the variant needs. */
+static clattn_status run_bound(clattn_plan *plan, clattn__call *piece)
+{
+    static const knife by_variant = {variant_fits, run_variant};
+    clattn_status status = CLATTN_OK;
+    clattn__binding binding = {.count = 0};
+    TRY(clattn__bind(&binding, plan->device, piece));
+    TRY(cut(plan, piece, &by_variant));
+    TRY(clattn__fetch(&binding, plan->device));
+done:
+    clattn__unbind(&binding);
+    return status;
+}
+
+static clattn_status enqueue(clattn_plan *plan, const clattn__call *call, cl_uint wait_count,
+                             const cl_event *wait_list, cl_event *event)
+{
+    static const knife by_tensors = {tensors_fit, run_bound};
+    clattn_status status = CLATTN_OK;
+    cl_command_queue queue = plan->device->queue;
+    if (wait_count)
+        TRY_CL("wait list: clEnqueueBarrierWithWaitList",
+               clEnqueueBarrierWithWaitList(queue, wait_count, wait_list, NULL));
+    TRY(clattn__order(plan->device));
+    TRY(cut(plan, call, &by_tensors));
+    if (event)
+        TRY_CL("event: clEnqueueMarkerWithWaitList",
+               clEnqueueMarkerWithWaitList(queue, 0, NULL, event));
+    TRY_CL("queue: clFlush", clFlush(queue));
+done:
+    /* Commands that are under way use memory of the caller, who may free it on seeing the failure. */
+    if (status != CLATTN_OK) {
+        (void)clFinish(queue);
+        if (event && *event)
+            (void)clReleaseEvent(*event), *event = NULL;
+    }
     return status;
 }
 
@@ -121,16 +160,8 @@ static clattn_status run(clattn_plan *plan, const clattn_attention_args *args, c
         status = plan->variant->run(plan->state, device, &plan->problem, &call, &plan->timeline);
         goto done;
     }
-    TRY(clattn__check_buffers(&call));
-    if (wait_count)
-        TRY_CL("wait list: clEnqueueBarrierWithWaitList",
-               clEnqueueBarrierWithWaitList(device->queue, wait_count, wait_list, NULL));
-    TRY(clattn__order(device));
-    TRY(run_pieces(plan, &call));
-    if (event)
-        TRY_CL("event: clEnqueueMarkerWithWaitList",
-               clEnqueueMarkerWithWaitList(device->queue, 0, NULL, event));
-    TRY_CL("queue: clFlush", clFlush(device->queue));
+    TRY(clattn__check_tensors(device, &call));
+    TRY(enqueue(plan, &call, wait_count, wait_list, event));
 done:
     return status;
 }

@@ -25,8 +25,10 @@ CLATTN_API clattn_status clattn_plan_create(clattn_plan **out, clattn_device *de
 /**
  * Enqueues the plan on the device's queue. B, S, T, lengths and strides may differ from call to
  * call. Host tensors are read and written when the queue gets there: leave them alone until
- * clattn_device_finish(). One thread per plan at a time; a device takes plans of many threads. A
- * host output that is not dense, and the reference, finish inside the call.
+ * clattn_device_finish(). One thread per plan at a time; a device takes plans of many threads. The
+ * reference finishes inside the call, and so does a host output with gaps between its elements; a
+ * host input with gaps may wait for the queue. After CLATTN_E_ARGUMENT and CLATTN_E_UNSUPPORTED
+ * nothing was enqueued; after any other failure nothing is under way any more.
  */
 CLATTN_API clattn_status clattn_plan_run(clattn_plan *plan, const clattn_attention_args *args);
 

@@ -67,7 +67,7 @@ static void allocate_little(const host_call *call)
     device->info.max_allocation = (clattn_tensor_count(&call->args.value) * 16 / heads + 4096) * 8;
 }
 
-static void run_case(const clattn_case *from, bool in_pieces)
+static void run_in_buffers(const clattn_case *from, bool in_pieces)
 {
     device_call call;
     clattn_plan *plan = NULL;
@@ -88,12 +88,12 @@ static void run_case(const clattn_case *from, bool in_pieces)
 
 static void is_right(void **state)
 {
-    run_case(*state, false);
+    run_in_buffers(*state, false);
 }
 
 static void is_right_in_pieces(void **state)
 {
-    run_case(*state, true);
+    run_in_buffers(*state, true);
 }
 
 /* One tensor whose buffer ends too early, or begins too late. */

@@ -4,6 +4,7 @@
 #include "discovery.h"
 #include "program.h"
 #include "try.h"
+#include "tuning/tuning.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -31,6 +32,7 @@ static clattn_status open_reference(clattn_device **out)
     info->index = SIZE_MAX;
     info->kind = CLATTN_DEVICE_REFERENCE;
     info->fp64 = info->unified_memory = 1;
+    (*out)->tuning = clattn__tuning_for(info);
     strcpy(info->name, "reference");
     strcpy(info->vendor, "clattn");
     strcpy(info->platform, "plain C on the host");
@@ -58,6 +60,7 @@ clattn_status clattn_device_open(clattn_device **out, const char *spec, uint32_t
     TRY(clattn__discover(&found, spec));
     TRY(device_alloc(&device));
     device->info = found.info;
+    device->tuning = clattn__tuning_for(&device->info);
     device->profiling = flags & CLATTN_DEVICE_PROFILE;
     const cl_context_properties properties[] = {CL_CONTEXT_PLATFORM,
                                                 (cl_context_properties)found.platform, 0};
@@ -96,6 +99,7 @@ clattn_status clattn_device_open_cl(clattn_device **out, cl_context context, cl_
     TRY(device_alloc(&device));
     TRY(clattn__describe(&device->info, id));
     device->info.index = SIZE_MAX;
+    device->tuning = clattn__tuning_for(&device->info);
     device->in_order = !(properties & CL_QUEUE_OUT_OF_ORDER_EXEC_MODE_ENABLE);
     device->profiling = properties & CL_QUEUE_PROFILING_ENABLE;
     TRY_CL("device: clRetainContext", clRetainContext(context));

@@ -9,10 +9,12 @@
 #include <stdbool.h>
 
 typedef struct clattn__program clattn__program;
+typedef struct clattn__tuning clattn__tuning;
 
 struct clattn_device {
-    clattn_device_info info; /* capabilities, read once */
-    cl_device_id id;         /* NULL on the reference, as are the next two */
+    clattn_device_info info;      /* capabilities, read once */
+    const clattn__tuning *tuning; /* what its kernels are built with: a row of src/tuning */
+    cl_device_id id;              /* NULL on the reference, as are the next two */
     cl_context context;
     cl_command_queue queue;
     bool in_order;             /* the queue keeps the order of its commands */

@@ -7,7 +7,7 @@
 
 int clattn__vector_width(const clattn_device *device, clattn_dtype dtype)
 {
-    int width = clattn__tuning_for(&device->info)->vector;
+    int width = device->tuning->vector;
     return dtype == CLATTN_F64 && width > 1 ? width / 2 : width;
 }
 

@@ -3,14 +3,13 @@
 
 int64_t clattn__product_panel(const clattn_device *device, clattn_dtype dtype)
 {
-    return (int64_t)clattn__vector_width(device, dtype) *
-           clattn__tuning_for(&device->info)->tile_vectors;
+    return (int64_t)clattn__vector_width(device, dtype) * device->tuning->tile_vectors;
 }
 
 clattn_status clattn__product_create(clattn__kernel *kernel, clattn_device *device,
                                      clattn_dtype dtype)
 {
-    const clattn__tuning *tuning = clattn__tuning_for(&device->info);
+    const clattn__tuning *tuning = device->tuning;
     char options[CLATTN__OPTIONS_MAX];
     size_t used = clattn__common_options(options, device, dtype);
     (void)snprintf(options + used, sizeof options - used, " -DMR=%d -DNV=%d -DROWS=%d -DDEPTH=%d",
@@ -33,7 +32,7 @@ clattn_status clattn__product_run(clattn__kernel *kernel, clattn_device *device,
                                   const clattn__call *call, const clattn__product *p)
 {
     const clattn_int M = call->Hq / call->Hkv * call->S;
-    const clattn_int rows = clattn__ceil_div(M, clattn__tuning_for(&device->info)->item_rows),
+    const clattn_int rows = clattn__ceil_div(M, device->tuning->item_rows),
                      panels = clattn__ceil_div(p->N, clattn__product_panel(device, dtype)),
                      heads = call->B * call->Hkv;
     const clattn_int item_panels = panels_of_item(device, rows * heads, panels);

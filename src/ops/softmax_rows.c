@@ -7,7 +7,7 @@
 /* A row's work-group: as the device's family wants it, never more than the device allows. */
 static size_t group_size(const clattn_device *device)
 {
-    size_t group = (size_t)clattn__tuning_for(&device->info)->softmax_group;
+    size_t group = (size_t)device->tuning->softmax_group;
     while (group > device->info.max_work_group && group > 1)
         group /= 2;
     return group;

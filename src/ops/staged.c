@@ -103,7 +103,7 @@ static bool fits(const void *state, const clattn_device *device, const clattn__c
     return clattn__packed_count(&call->value, &value) * size <= limit &&
            (uint64_t)(call->B * call->Hkv * key.lanes_padded * call->D) * size <= limit &&
            (uint64_t)(call->B * call->Hq * call->S * call->D) * size <= limit && scores <= limit &&
-           (one_row || scores <= clattn__tuning_for(&device->info)->scratch);
+           (one_row || scores <= device->tuning->scratch);
 }
 
 /* True when the rows of all heads lie one behind the other in the type of the sums, as the product

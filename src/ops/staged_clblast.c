@@ -79,7 +79,7 @@ done:
 /* Elements from one row of scores to the next: whole vectors, as softmax_rows.cl reads them. */
 static int64_t row_stride(const clattn_device *device, const clattn__call *call)
 {
-    return clattn__round_up(call->T, clattn__tuning_for(&device->info)->vector);
+    return clattn__round_up(call->T, device->tuning->vector);
 }
 
 static bool fits(const void *state, const clattn_device *device, const clattn__call *call)
@@ -95,7 +95,7 @@ static bool fits(const void *state, const clattn_device *device, const clattn__c
            (uint64_t)(call->B * call->Hq * call->S * (call->D > call->Dv ? call->D : call->Dv)) *
                    size <=
                limit &&
-           scores <= limit && (one_row || scores <= clattn__tuning_for(&device->info)->scratch);
+           scores <= limit && (one_row || scores <= device->tuning->scratch);
 }
 
 #ifdef CLATTN_WITH_CLBLAST

@@ -111,6 +111,13 @@ static const clattn_case that_hurt[] = {
      .fill = FILL_EXTREME, .flags = CLATTN_CAUSAL},
     {"scores of -infinity", .Hq = 2, .S = 9, .T = 33, .score = CLATTN_SCORE_GIVEN,
      .fill = FILL_MINUS_INF_SCORES},
+    {"scores of -infinity, without normalizer", .Hq = 2, .S = 9, .T = 33,
+     .score = CLATTN_SCORE_GIVEN, .normalizer = CLATTN_NORMALIZER_NONE,
+     .fill = FILL_MINUS_INF_SCORES},
+    {"scores of -infinity, NaN for all to see", .Hq = 2, .S = 9, .T = 33,
+     .score = CLATTN_SCORE_GIVEN, .fill = FILL_MINUS_INF_SCORES_NAN_LAST},
+    {"scores of -infinity, NaN shown to the last query", .Hq = 2, .S = 33, .T = 33,
+     .score = CLATTN_SCORE_GIVEN, .fill = FILL_MINUS_INF_SCORES_NAN_LAST, .flags = CLATTN_CAUSAL},
     {"huge values", .Hq = 2, .S = 33, .T = 47, .D = 32, .fill = FILL_HUGE_VALUES},
     {"huge values, a power of two of keys", .Hq = 2, .S = 9, .T = 64, .D = 32,
      .fill = FILL_HUGE_VALUES, .flags = CLATTN_SINKS},
@@ -255,7 +262,7 @@ static void fill_scores(const clattn_tensor *tensor, const clattn_case *from, ui
     for (size_t i = 0; i < count; i++) {
         if (from->fill == FILL_EXTREME)
             host_tensor_set(tensor, i, uniform(seed) < 0.5 ? -3e38 : 3e38);
-        if (from->fill == FILL_MINUS_INF_SCORES && (i % 3 == 0 || i / T % 4 == 0))
+        if (from->fill >= FILL_MINUS_INF_SCORES && (i % 3 == 0 || i / T % 4 == 0))
             host_tensor_set(tensor, i, -(double)INFINITY);
     }
 }
@@ -361,7 +368,7 @@ static void make_inputs(host_call *out, const clattn_case *from, const sizes *n,
     if (from->fill == FILL_HUGE_VALUES)
         for (size_t i = 0; i < clattn_tensor_count(&args->value); i++)
             host_tensor_set(&args->value, i, 3e38);
-    if (from->fill == FILL_NAN_LAST)
+    if (from->fill == FILL_NAN_LAST || from->fill == FILL_MINUS_INF_SCORES_NAN_LAST)
         spoil_last_key(&args->value, from, (double)NAN);
     if (from->fill == FILL_INF_LAST)
         spoil_last_key(&args->value, from, (double)INFINITY);

@@ -28,14 +28,15 @@ typedef enum case_lengths {
 
 typedef enum case_fill {
     FILL_NORMAL = 0,
-    FILL_HUGE,            /* scores around 1e4 */
-    FILL_EXTREME,         /* given scores of +-3e38 */
-    FILL_CONSTANT,        /* all elements equal */
-    FILL_DENORMAL,        /* every second element is below the smallest normal number of its type */
-    FILL_NAN_LAST,        /* last key and value of each head are NaN */
-    FILL_INF_LAST,        /* last value is +infinity */
-    FILL_HUGE_VALUES,     /* values of 3e38, whose plain sum is no float any more */
-    FILL_MINUS_INF_SCORES /* given scores, one of three -infinity, all of every fourth row */
+    FILL_HUGE,        /* scores around 1e4 */
+    FILL_EXTREME,     /* given scores of +-3e38 */
+    FILL_CONSTANT,    /* all elements equal */
+    FILL_DENORMAL,    /* every second element is below the smallest normal number of its type */
+    FILL_NAN_LAST,    /* last key and value of each head are NaN */
+    FILL_INF_LAST,    /* last value is +infinity */
+    FILL_HUGE_VALUES, /* values of 3e38, whose plain sum is no float any more */
+    FILL_MINUS_INF_SCORES, /* given scores, one of three -infinity, all of every fourth row */
+    FILL_MINUS_INF_SCORES_NAN_LAST /* the same, and the last value is NaN */
 } case_fill;
 
 typedef struct clattn_case {

@@ -77,7 +77,7 @@ static uint16_t double_to_half(double value)
     if (magnitude >= 65520)
         return (uint16_t)(sign | 0x7c00); /* half a last place past 65504 */
     (void)frexp(magnitude, &exponent);    /* magnitude = m * 2^exponent, m in [1/2, 1) */
-    if (exponent < -13)
+    if (exponent < -13 || magnitude == 0)
         exponent = -13; /* below 2^-14 the step stays 2^-24 */
     /* In steps of the last place; a carry into the next exponent comes out right by itself. */
     double steps = nearbyint(ldexp(magnitude, 11 - exponent));
@@ -94,7 +94,7 @@ static uint16_t double_to_bf16(double value)
     if (magnitude >= 0x1.ffp127)
         return (uint16_t)(sign | 0x7f80);
     (void)frexp(magnitude, &exponent);
-    if (exponent < -125)
+    if (exponent < -125 || magnitude == 0)
         exponent = -125;
     double steps = nearbyint(ldexp(magnitude, 8 - exponent));
     return (uint16_t)(sign | (uint16_t)((exponent + 125) * 128 + (int)steps));

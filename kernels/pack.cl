@@ -10,7 +10,7 @@
  * Edges     with `clean`, what is not finite becomes 0, and flags[g][panel][depth block] tells that
  *           there was some: the product that follows then stays finite, and hidden_values.cl puts
  *           back what may be seen
- * See       src/ops/pack.c, tests/api/test_attention.c
+ * See       src/ops/pack.c, tests/kernels/test_pack.c
  *
  * -D        meaning                        values   set by
  * DEPTHS    depths of one work-item        64       src/ops/pack.h

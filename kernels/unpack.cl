@@ -5,7 +5,7 @@
  * Shapes    packed: [G][M][columns], M = group * S; factors: [G][M]; tensor: view
  * Launch    global {columns, M, G}, local chosen by the driver
  * Memory    reads and writes each element once
- * See       src/ops/pack.c, tests/api/test_attention.c
+ * See       src/ops/pack.c, tests/kernels/test_unpack.c
  */
 #include "common.clh"
 

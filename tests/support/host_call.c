@@ -3,6 +3,13 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+
+/* Elements that no index reaches hold NaN, where their type has one. */
+static bool has_nan(clattn_dtype dtype)
+{
+    return dtype != CLATTN_BOOL && dtype != CLATTN_I32 && dtype != CLATTN_I64;
+}
 
 clattn_tensor host_call_tensor(host_call *call, clattn_dtype dtype, uint32_t rank,
                                const int64_t *shape, host_strides strides)
@@ -29,8 +36,9 @@ clattn_tensor host_call_tensor(host_call *call, clattn_dtype dtype, uint32_t ran
         fprintf(stderr, "host_call: no memory for a tensor of %zu elements\n", room);
         exit(1);
     }
-    call->owned[call->owned_count++] = tensor.host;
-    if (dtype != CLATTN_BOOL && dtype != CLATTN_I32 && dtype != CLATTN_I64)
+    call->owned[call->owned_count++] =
+        (struct host_memory){tensor.host, room * clattn_dtype_size(dtype)};
+    if (has_nan(dtype))
         for (size_t i = 0; i < room; i++)
             clattn_element_store(dtype, tensor.host, i, (double)NAN);
     for (size_t i = 0; i < clattn_tensor_count(&tensor); i++)
@@ -41,7 +49,16 @@ clattn_tensor host_call_tensor(host_call *call, clattn_dtype dtype, uint32_t ran
 void host_call_free(host_call *call)
 {
     while (call->owned_count)
-        free(call->owned[--call->owned_count]);
+        free(call->owned[--call->owned_count].data);
+}
+
+bool host_call_equal(const host_call *a, const host_call *b)
+{
+    bool equal = a->owned_count == b->owned_count;
+    for (size_t i = 0; equal && i < a->owned_count; i++)
+        equal = a->owned[i].bytes == b->owned[i].bytes &&
+                memcmp(a->owned[i].data, b->owned[i].data, a->owned[i].bytes) == 0;
+    return equal;
 }
 
 size_t host_tensor_at(const clattn_tensor *tensor, size_t index)
@@ -63,6 +80,23 @@ double host_tensor_get(const clattn_tensor *tensor, size_t index)
 void host_tensor_set(const clattn_tensor *tensor, size_t index, double value)
 {
     clattn_element_store(tensor->dtype, tensor->host, host_tensor_at(tensor, index), value);
+}
+
+bool host_tensor_gaps_untouched(const host_call *call, const clattn_tensor *tensor)
+{
+    const struct host_memory *memory = call->owned;
+    while (memory->data != tensor->host)
+        memory++;
+    const size_t room = memory->bytes / clattn_dtype_size(tensor->dtype);
+    bool *reached = calloc(room, sizeof *reached), untouched = reached != NULL;
+    for (size_t i = 0; reached && i < clattn_tensor_count(tensor); i++)
+        reached[host_tensor_at(tensor, i)] = true;
+    for (size_t at = 0; untouched && at < room; at++) {
+        const double value = clattn_element_load(tensor->dtype, tensor->host, at);
+        untouched = reached[at] || (has_nan(tensor->dtype) ? isnan(value) : value == 0.0);
+    }
+    free(reached);
+    return untouched;
 }
 
 const clattn_tensor *host_call_output(const host_call *call, size_t index, const char **name)

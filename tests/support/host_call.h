@@ -4,10 +4,18 @@
 
 #include <clattn/clattn.h>
 
+#include <stdbool.h>
+
+/* All that a description can ask for, and what a single kernel wants beside it. */
+#define HOST_CALL_TENSORS 16
+
 typedef struct host_call {
     clattn_attention_desc desc;
     clattn_attention_args args;
-    void *owned[13];
+    struct host_memory {
+        void *data;
+        size_t bytes;
+    } owned[HOST_CALL_TENSORS];
     size_t owned_count;
 } host_call;
 
@@ -24,11 +32,17 @@ clattn_tensor host_call_tensor(host_call *call, clattn_dtype dtype, uint32_t ran
                                const int64_t *shape, host_strides strides);
 void host_call_free(host_call *call);
 
+/* True when the memory of two calls that were made alike is the same, bit for bit. */
+bool host_call_equal(const host_call *a, const host_call *b);
+
 /* Element number `index` of a tensor in row-major order, whatever its strides: where it lies, its
  * value. */
 size_t host_tensor_at(const clattn_tensor *tensor, size_t index);
 double host_tensor_get(const clattn_tensor *tensor, size_t index);
 void host_tensor_set(const clattn_tensor *tensor, size_t index, double value);
+
+/* False when something was written between the elements of a tensor, before them or behind them. */
+bool host_tensor_gaps_untouched(const host_call *call, const clattn_tensor *tensor);
 
 /* The outputs that a desc can ask for: "output", "weights", "scores", "lse"; NULL past the last. */
 const clattn_tensor *host_call_output(const host_call *call, size_t index, const char **name);

@@ -138,7 +138,8 @@ softmax_rows(global ACC *s, clattn_int stride, clattn_modifications m, ACC softc
             for (int n = 0; n < SUM_BLOCK && j < m.T; n++, j += WG * VW) {
                 const vec x = LOAD_VEC(x_row + j), p = exp_negative(x - (vec)(shift), halvings);
                 part += p;
-                STORE_VEC(select(normalize ? p : x, nothing, x == (vec)(-INFINITY)), x_row + j);
+                STORE_VEC(select(normalize ? p : x, nothing, (ivec)(x == (vec)(-INFINITY))),
+                          x_row + j);
             }
             total += part;
         }
@@ -160,7 +161,8 @@ softmax_rows(global ACC *s, clattn_int stride, clattn_modifications m, ACC softc
         }
         for (clattn_int j = start; j < stride; j += WG * VW) {
             const vec p = j < m.T ? LOAD_VEC(x_row + j) : HIDDEN;
-            const vec w = select(p * (vec)(factor), (vec)(0), AS_IVEC(p) == AS_IVEC(HIDDEN));
+            const vec w =
+                select(p * (vec)(factor), (vec)(0), (ivec)(AS_IVEC(p) == AS_IVEC(HIDDEN)));
             STORE_VEC(w, x_row + j);
             if (weights_view.kind != KIND_ABSENT && j < m.T)
                 store_lanes(weights, weights_view.kind, weights_row + j * weights_view.column,

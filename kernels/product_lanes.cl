@@ -16,7 +16,7 @@
  * Edges     sums run over DEPTH terms in registers, and those partial sums are added up: the error
  *           grows with DEPTH + K / DEPTH, not with K. Rows past M repeat the last one and are not
  *           stored. K = 0 gives zeros.
- * See       src/ops/product.c, tests/api/test_attention.c
+ * See       src/ops/product.c, tests/kernels/test_product_lanes.c
  *
  * -D        meaning                                   values        set by
  * MR        rows of a register tile                   1 to 8        tuning table

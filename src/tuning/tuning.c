@@ -25,3 +25,9 @@ const clattn__tuning *clattn__tuning_for(const clattn_device_info *device)
         i++;
     return &rows[i];
 }
+
+const clattn__tuning *clattn__tuning_rows(size_t *count)
+{
+    *count = sizeof rows / sizeof *rows;
+    return rows;
+}

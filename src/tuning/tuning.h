@@ -22,4 +22,7 @@ typedef struct clattn__tuning {
 /* The first row that fits; the last one fits anything. */
 const clattn__tuning *clattn__tuning_for(const clattn_device_info *device);
 
+/* All rows, for tests to try every one on the device that is there. */
+const clattn__tuning *clattn__tuning_rows(size_t *count);
+
 #endif

@@ -164,10 +164,10 @@ static void unpacks(void **state)
 int main(void)
 {
     named_tests tests = {0};
-    device = kernel_device();
+    device = kernel_device_open();
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
         named_tests_add(&tests, cases[i].name, unpacks, &cases[i]);
     const int failures = named_tests_run(&tests, "unpack", NULL, NULL);
-    clattn_device_close(device);
+    kernel_device_close(device);
     return failures;
 }

@@ -4,6 +4,36 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+static size_t whole_pages(size_t bytes)
+{
+    const size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    return (bytes + page - 1) / page * page;
+}
+
+/* Zeros that end where a page begins which nobody may touch: whoever reads past them is caught, not
+ * only who writes. NULL without memory. */
+static void *fenced_alloc(size_t bytes)
+{
+    const size_t whole = whole_pages(bytes), page = whole_pages(1);
+    void *first = NULL;
+    if (posix_memalign(&first, page, whole + page) != 0)
+        return NULL;
+    memset(first, 0, whole);
+    if (mprotect((char *)first + whole, page, PROT_NONE) == 0)
+        return (char *)first + whole - bytes;
+    free(first);
+    return NULL;
+}
+
+static void fenced_free(void *data, size_t bytes)
+{
+    char *end = (char *)data + bytes;
+    (void)mprotect(end, whole_pages(1), PROT_READ | PROT_WRITE);
+    free(end - whole_pages(bytes));
+}
 
 /* Elements that no index reaches hold NaN, where their type has one. */
 static bool has_nan(clattn_dtype dtype)
@@ -31,7 +61,7 @@ clattn_tensor host_call_tensor(host_call *call, clattn_dtype dtype, uint32_t ran
     }
     tensor.offset = strides == STRIDES_PADDED ? 7 : 0;
     room += (size_t)(step + tensor.offset);
-    tensor.host = calloc(room, clattn_dtype_size(dtype));
+    tensor.host = fenced_alloc(room * clattn_dtype_size(dtype));
     if (!tensor.host || call->owned_count == sizeof call->owned / sizeof *call->owned) {
         fprintf(stderr, "host_call: no memory for a tensor of %zu elements\n", room);
         exit(1);
@@ -48,8 +78,10 @@ clattn_tensor host_call_tensor(host_call *call, clattn_dtype dtype, uint32_t ran
 
 void host_call_free(host_call *call)
 {
-    while (call->owned_count)
-        free(call->owned[--call->owned_count].data);
+    while (call->owned_count) {
+        const struct host_memory *last = &call->owned[--call->owned_count];
+        fenced_free(last->data, last->bytes);
+    }
 }
 
 bool host_call_equal(const host_call *a, const host_call *b)

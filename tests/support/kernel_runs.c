@@ -3,17 +3,25 @@
 
 #include "bind.h"
 #include "checks.h"
+#include "program.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
-clattn_device *kernel_device(void)
+clattn_device *kernel_device_open(void)
 {
     clattn_device *device = NULL;
     if (clattn_device_open(&device, NULL, 0) == CLATTN_OK)
         return device;
     (void)fprintf(stderr, "%s\n", clattn_last_error());
     exit(1);
+}
+
+void kernel_device_close(clattn_device *device)
+{
+    (void)clFinish(device->queue);
+    clattn__programs_release(device);
+    clattn_device_close(device);
 }
 
 void lend(lent_memory *lent, clattn_device *device, const host_call *call)
@@ -59,7 +67,7 @@ void take_back(lent_memory *lent)
         assert_int_equal(clEnqueueUnmapMemObject(queue, lent->buffers[i], mapped, 0, NULL, NULL),
                          CL_SUCCESS);
     }
-    assert_status(CLATTN_OK, clattn_device_finish(lent->device));
+    assert_int_equal(clFinish(lent->device->queue), CL_SUCCESS);
     for (size_t i = 0; i < lent->call->owned_count; i++)
         (void)clReleaseMemObject(lent->buffers[i]);
     *lent = (lent_memory){0};

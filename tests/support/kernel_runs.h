@@ -7,8 +7,11 @@
 #include "host_call.h"
 #include "problem.h"
 
-/* The default device, to be closed. Ends the program with a sentence when there is none. */
-clattn_device *kernel_device(void);
+/* The default device. Ends the program with a sentence when there is none. */
+clattn_device *kernel_device_open(void);
+
+/* Saves no binaries: PoCL would compile every kernel once more for them, and has a cache itself. */
+void kernel_device_close(clattn_device *device);
 
 /* Runs of the same launch differ in this: many compute units make the host sides cut the work into
  * more and smaller pieces, which must not change a bit. */

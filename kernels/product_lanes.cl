@@ -15,7 +15,8 @@
  * Memory    ROWS * NB sums in private memory when K > DEPTH
  * Edges     sums run over DEPTH terms in registers, and those partial sums are added up: the error
  *           grows with DEPTH + K / DEPTH, not with K. Rows past M repeat the last one and are not
- *           stored. K = 0 gives zeros.
+ *           stored. K = 0 gives zeros. With `factors`, a sum that leaves the range of its
+ *           type before its factor brings it back is made again.
  * See       src/ops/product.c, tests/kernels/test_product_lanes.c
  *
  * -D        meaning                                   values        set by
@@ -30,9 +31,9 @@
 #endif
 #define NB (NV * VW)
 
-/* One register tile: rows at `rows[i]`, terms [0, depth). */
+/* One register tile: rows at `rows[i]`, each element times `down`, terms [0, depth). */
 static inline void tile(vec sums[MR][NV], global const ACC *const rows[MR], global const ACC *b,
-                        clattn_int depth)
+                        clattn_int depth, const ACC down)
 {
 #pragma unroll
     for (int i = 0; i < MR; i++)
@@ -46,11 +47,42 @@ static inline void tile(vec sums[MR][NV], global const ACC *const rows[MR], glob
             columns[v] = LOAD_VEC(b + k * NB + v * VW);
 #pragma unroll
         for (int i = 0; i < MR; i++) {
-            const vec a = (vec)(rows[i][k]);
+            const vec a = (vec)(rows[i][k] * down);
 #pragma unroll
             for (int v = 0; v < NV; v++)
                 sums[i][v] = fma(a, columns[v], sums[i][v]);
         }
+    }
+}
+
+/* True when a sum is NaN or infinite. */
+static inline bool has_left_its_range(vec sums[MR][NV])
+{
+    vec differences = 0; /* x - x is 0, or NaN */
+#pragma unroll
+    for (int i = 0; i < MR; i++)
+#pragma unroll
+        for (int v = 0; v < NV; v++)
+            differences += sums[i][v] - sums[i][v];
+    return sum_lanes(differences) != 0;
+}
+
+/* The tile's sums over all K terms, of rows brought down by K. */
+static inline void make_again(vec sums[MR][NV], global const ACC *const rows[MR],
+                              global const ACC *b, clattn_int K)
+{
+    vec part[MR][NV];
+    global const ACC *from[MR];
+    for (clattn_int begin = 0; begin < K; begin += DEPTH) {
+#pragma unroll
+        for (int i = 0; i < MR; i++)
+            from[i] = rows[i] + begin;
+        tile(part, from, b + begin * NB, min((clattn_int)DEPTH, K - begin), (ACC)1 / K);
+#pragma unroll
+        for (int i = 0; i < MR; i++)
+#pragma unroll
+            for (int v = 0; v < NV; v++)
+                sums[i][v] = begin == 0 ? part[i][v] : sums[i][v] + part[i][v];
     }
 }
 
@@ -73,7 +105,7 @@ static inline void panel_of_rows(global const ACC *a, clattn_int lda, global con
 #pragma unroll
             for (int i = 0; i < MR; i++)
                 rows[i] = a + min(m + i, count - 1) * lda + begin;
-            tile(sums, rows, b + begin * NB, depth);
+            tile(sums, rows, b + begin * NB, depth, 1);
             if (begin > 0)
 #pragma unroll
                 for (int i = 0; i < MR; i++)
@@ -88,12 +120,22 @@ static inline void panel_of_rows(global const ACC *a, clattn_int lda, global con
                         STORE_VEC(sums[i][v], partial + (m + i) * NB + v * VW);
                 continue;
             }
+            /* Weights that still miss their factor may add up to K, and so their sum with large
+             * values to infinity. */
+            ACC up = 1;
+            if (factors && has_left_its_range(sums)) {
+#pragma unroll
+                for (int i = 0; i < MR; i++)
+                    rows[i] -= begin;
+                make_again(sums, rows, b, K);
+                up = K;
+            }
 #pragma unroll
             for (int i = 0; i < MR; i++) {
                 if (m + i >= count)
                     break;
                 const clattn_int at = row_of(view, b_index, head, row) + column * view.column;
-                const vec factor = (vec)(factors ? factors[m + i] : alpha);
+                const vec factor = (vec)(factors ? up * factors[m + i] : alpha);
 #pragma unroll
                 for (int v = 0; v < NV; v++) {
                     const vec value = factor * sums[i][v];

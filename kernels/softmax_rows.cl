@@ -3,8 +3,8 @@
  * Formula   x[j] = modify(s[j]);  m = max_j x[j];  sum = sum_j exp(x[j] - m) + exp(sink - m)
  *           w[j] = exp(x[j] - m) / sum;  lse = m + log(sum)
  *           without normalizing, w[j] = x[j], 0 where hidden
- *           with `factors`, s becomes 2^-halvings exp(x[j] - m), and factors[r] = 2^halvings / sum is
- *           left to whoever multiplies by s: one pass over it less
+ *           with `factors`, s becomes exp(x[j] - m), and factors[r] = 1 / sum is left to the product
+ *           that follows: one pass over s less
  * Source    Milakov and Gimelshein, arXiv:1805.02867, "safe softmax"; sinks: Xiao et al.,
  *           arXiv:2309.17453
  * Shapes    s: [G][M][stride], M = group * S rows of key head g = b*Hkv + h; row r * S + i is row i
@@ -16,8 +16,7 @@
  * Memory    WG values of ACC in local memory; reads s three times and writes it twice, from the
  *           nearest cache but for the first reading; with `factors` one reading and writing less
  * Edges     a row in which all is hidden gives zeros and lse -infinity (or the sink); NaN at a
- *           hidden key has no effect; all of s up to `stride` is written, with zeros past T;
- *           2^halvings >= T keeps sums of deferred weights times values within the values' range
+ *           hidden key has no effect; all of s up to `stride` is written, with zeros past T
  * See       src/ops/softmax_rows.c, src/reference, tests/kernels/test_softmax_rows.c
  *
  * -D        meaning                     values           set by
@@ -63,8 +62,7 @@ softmax_rows(global ACC *s, clattn_int stride, clattn_modifications m, ACC softc
              global const void *mask, global const void *bias, global const void *kv_lengths,
              global const void *alibi_slopes, global const void *sinks, global void *scores,
              clattn_view scores_view, global void *weights, clattn_view weights_view,
-             global void *lse, clattn_view lse_view, global ACC *factors, int deferred,
-             ACC halvings)
+             global void *lse, clattn_view lse_view, global ACC *factors, int deferred)
 {
     local ACC scratch[WG];
     const clattn_int g = get_global_id(2), b = g / heads;
@@ -136,7 +134,7 @@ softmax_rows(global ACC *s, clattn_int stride, clattn_modifications m, ACC softc
         for (clattn_int j = start; j < m.T;) {
             vec part = (vec)(0);
             for (int n = 0; n < SUM_BLOCK && j < m.T; n++, j += WG * VW) {
-                const vec x = LOAD_VEC(x_row + j), p = exp_negative(x - (vec)(shift), halvings);
+                const vec x = LOAD_VEC(x_row + j), p = exp_negative(x - (vec)(shift));
                 part += p;
                 STORE_VEC(select(normalize ? p : x, nothing, (ivec)(x == (vec)(-INFINITY))),
                           x_row + j);
@@ -145,12 +143,11 @@ softmax_rows(global ACC *s, clattn_int stride, clattn_modifications m, ACC softc
         }
         ACC sum = group_reduce(sum_lanes(total), scratch, 1);
         if (has_sink)
-            sum += exp(sink - shift) * exp2(-halvings);
+            sum += exp(sink - shift);
         const ACC factor = normalize && sum != 0 ? 1 / sum : (ACC)1;
         if (get_local_id(0) == 0) {
             if (lse_view.kind != KIND_ABSENT)
-                store_element(lse, lse_view.kind, row_of(lse_view, b, h, i),
-                              shift + (log(sum) + halvings * log((ACC)2)));
+                store_element(lse, lse_view.kind, row_of(lse_view, b, h, i), shift + log(sum));
             if (deferred)
                 factors[g * M + r] = factor;
         }

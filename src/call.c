@@ -207,14 +207,17 @@ done:
     return status;
 }
 
-static clattn_status check_finite(const clattn_tensor *tensor, const char *name)
+/* In the type of the sums, in which the kernels take them. */
+static clattn_status check_finite(const clattn_tensor *tensor, const char *name, clattn_dtype dtype)
 {
     clattn_status status = CLATTN_OK;
     for (int64_t h = 0; tensor->host && h < tensor->shape[1]; h++) {
         double value = clattn_element_load(tensor->dtype, tensor->host,
                                            (size_t)clattn__at(tensor, 0, h, 0, 0));
-        FAIL_IF(!isfinite(value), CLATTN_E_ARGUMENT,
-                "%s: element %lld is %g, expected a finite number", name, (long long)h, value);
+        const bool wide = dtype == CLATTN_F64;
+        FAIL_IF(!isfinite(wide ? value : (double)(float)value), CLATTN_E_ARGUMENT,
+                "%s: element %lld is %g, expected a finite number of %s", name, (long long)h, value,
+                wide ? "f64" : "f32");
     }
 done:
     return status;
@@ -354,7 +357,7 @@ static clattn_status view_inputs(clattn__call *call, const clattn_attention_desc
         if (!clattn__has(per_head[i].from))
             continue;
         TRY(view(per_head[i].to, per_head[i].from, &numbers));
-        TRY(check_finite(per_head[i].to, per_head[i].name));
+        TRY(check_finite(per_head[i].to, per_head[i].name, t));
     }
 done:
     return status;

@@ -64,6 +64,12 @@ static clattn_status check_size(size_t size, const char *name)
                 name, size);
 }
 
+/* A number as the kernels take it: in the type of the sums. */
+static double as_sum(const clattn_attention_desc *desc, double number)
+{
+    return desc->dtype == CLATTN_F64 ? number : (double)(float)number;
+}
+
 static clattn_status check_numbers(const clattn_attention_desc *desc)
 {
     clattn_status status = CLATTN_OK;
@@ -79,13 +85,17 @@ static clattn_status check_numbers(const clattn_attention_desc *desc)
     FAIL_IF(desc->value_size == 0, CLATTN_E_ARGUMENT,
             "desc.value_size: 0, expected the size of a value, from 1 (it has no default with "
             "given scores)");
-    FAIL_IF((desc->flags & CLATTN_SCALE) && !isfinite(desc->scale), CLATTN_E_ARGUMENT,
-            "desc.scale: %g, expected a finite number", desc->scale);
+    const char *sums = desc->dtype == CLATTN_F64 ? "f64" : "f32";
+    FAIL_IF((desc->flags & CLATTN_SCALE) && !isfinite(as_sum(desc, desc->scale)), CLATTN_E_ARGUMENT,
+            "desc.scale: %g, expected a finite number of %s", desc->scale, sums);
     FAIL_IF((desc->flags & CLATTN_SCALE) && desc->score == CLATTN_SCORE_GIVEN, CLATTN_E_ARGUMENT,
             "desc.scale: given together with given scores, which are taken as they are; expected "
             "one of the two");
-    FAIL_IF(!isfinite(desc->softcap) || desc->softcap < 0.0, CLATTN_E_ARGUMENT,
-            "desc.softcap: %g, expected a finite number from 0 (0: none)", desc->softcap);
+    FAIL_IF(!isfinite(as_sum(desc, desc->softcap)) || desc->softcap < 0.0, CLATTN_E_ARGUMENT,
+            "desc.softcap: %g, expected a finite number of %s from 0 (0: none)", desc->softcap,
+            sums);
+    FAIL_IF(desc->softcap > 0.0 && !(as_sum(desc, desc->softcap) > 0.0), CLATTN_E_ARGUMENT,
+            "desc.softcap: %g, expected 0 (none) or what %s can tell from 0", desc->softcap, sums);
     FAIL_IF((desc->flags & CLATTN_WINDOW) && (desc->window_left < -1 || desc->window_right < -1),
             CLATTN_E_ARGUMENT, "desc.window: (%lld, %lld), expected numbers from -1 (-1: no bound)",
             (long long)desc->window_left, (long long)desc->window_right);

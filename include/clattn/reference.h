@@ -25,7 +25,10 @@ typedef struct clattn_verdict {
                      last place */
     size_t worst; /* row-major index of the element with the largest error */
     size_t checked; /* elements compared */
-    int ok;         /* error <= bound */
+    size_t
+        left_out; /* elements at which plain code in the same precision overflows, so that nothing
+                        can be asked of a device */
+    int ok;       /* error <= bound, and something was compared unless there is nothing */
 } clattn_verdict;
 
 /** What clattn_verify() found. */

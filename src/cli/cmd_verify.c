@@ -137,6 +137,7 @@ static void print_json(cJSON *root, const clattn_report *report, const compariso
         cli_json_number(o, "bound", v->bound);
         cJSON_AddNumberToObject(o, "worst", (double)v->worst);
         cJSON_AddNumberToObject(o, "checked", (double)v->checked);
+        cJSON_AddNumberToObject(o, "left_out", (double)v->left_out);
         cJSON_AddBoolToObject(o, "ok", v->ok);
     }
     cJSON *expected = cJSON_AddArrayToObject(root, "expected");

@@ -60,16 +60,14 @@ clattn_status clattn__unpack_create(clattn__kernel *kernel, clattn_device *devic
 }
 
 clattn_status clattn__unpack_run(clattn__kernel *kernel, clattn_device *device,
-                                 clattn__timeline *timeline, cl_mem packed, cl_mem factors,
+                                 clattn__timeline *timeline, cl_mem packed,
                                  const clattn__call *call, const clattn_tensor *tensor)
 {
     const clattn_view view = clattn__view(tensor);
-    const cl_mem memory = tensor->buffer, row_factors = factors ? factors : packed;
-    const cl_int has_factors = factors != NULL;
+    const cl_mem memory = tensor->buffer;
     const clattn__arg args[] = {
-        CLATTN__ARG(packed),      CLATTN__ARG(call->S), CLATTN__ARG(call->Hkv),
-        CLATTN__ARG(memory),      CLATTN__ARG(view),    CLATTN__ARG(row_factors),
-        CLATTN__ARG(has_factors),
+        CLATTN__ARG(packed), CLATTN__ARG(call->S), CLATTN__ARG(call->Hkv),
+        CLATTN__ARG(memory), CLATTN__ARG(view),
     };
     const size_t global[3] = {(size_t)tensor->shape[3], (size_t)(call->Hq / call->Hkv * call->S),
                               (size_t)(call->B * call->Hkv)};

@@ -36,10 +36,9 @@ clattn_status clattn__pack_run(clattn__kernel *kernel, clattn_device *device,
 clattn_status clattn__unpack_create(clattn__kernel *kernel, clattn_device *device,
                                     clattn_dtype dtype);
 
-/* Brings [B*Hkv][group*S][columns] to `tensor`, each row times its factor of [B*Hkv][group*S] where
- * `factors` is not NULL. */
+/* Brings [B*Hkv][group*S][columns] to `tensor`. */
 clattn_status clattn__unpack_run(clattn__kernel *kernel, clattn_device *device,
-                                 clattn__timeline *timeline, cl_mem packed, cl_mem factors,
+                                 clattn__timeline *timeline, cl_mem packed,
                                  const clattn__call *call, const clattn_tensor *tensor);
 
 #endif

@@ -31,15 +31,6 @@ static clattn_int rows_of_group(const clattn_device *device, clattn_int rows)
     return share < MOST_ROWS ? share : MOST_ROWS;
 }
 
-/* The least n with 2^n >= count. */
-static double halvings_for(clattn_int count)
-{
-    int n = 0;
-    while ((clattn_int)1 << n < count)
-        n++;
-    return n;
-}
-
 /* The memory of a tensor, or some other memory where there is none: the kernel looks at the view's
  * kind first. */
 static cl_mem memory_of(const clattn_tensor *tensor, cl_mem other)
@@ -66,7 +57,7 @@ clattn_status clattn__softmax_rows_run(clattn__kernel *kernel, clattn_device *de
     const clattn_view scores_view = clattn__view(&call->scores),
                       weights_view = clattn__view(&call->weights),
                       lse_view = clattn__view(&call->lse);
-    clattn__number softcap, halvings;
+    clattn__number softcap;
     const clattn__arg args[] = {
         CLATTN__ARG(s),
         CLATTN__ARG(stride),
@@ -90,7 +81,6 @@ clattn_status clattn__softmax_rows_run(clattn__kernel *kernel, clattn_device *de
         CLATTN__ARG(lse_view),
         CLATTN__ARG(row_factors),
         CLATTN__ARG(deferred),
-        clattn__number_arg(&halvings, desc->dtype, deferred ? halvings_for(call->T) : 0),
     };
     const size_t group = group_size(device);
     const size_t global[3] = {group, (size_t)clattn__ceil_div(M, group_rows), (size_t)heads};

@@ -15,7 +15,7 @@
 
 typedef struct staged {
     clattn__kernel pack, unpack, softmax_rows, hidden_values;
-    clattn__scratch query, key, value, flags, scores, factors, output;
+    clattn__scratch query, key, value, flags, scores, output;
     size_t sum_size; /* bytes of the type in which sums are kept */
 } staged;
 
@@ -54,7 +54,6 @@ static void release(void *state)
     clattn__scratch_release(&s->value);
     clattn__scratch_release(&s->flags);
     clattn__scratch_release(&s->scores);
-    clattn__scratch_release(&s->factors);
     clattn__scratch_release(&s->output);
     free(s);
 }
@@ -148,7 +147,7 @@ done:
 
 static clattn_status make_output(staged *s, clattn_device *device, const clattn__problem *problem,
                                  const clattn__call *call, clattn__timeline *timeline,
-                                 int64_t stride, cl_mem factors)
+                                 int64_t stride)
 {
     clattn_status status = CLATTN_OK;
     const clattn_dtype dtype = problem->desc.dtype;
@@ -173,8 +172,7 @@ static clattn_status make_output(staged *s, clattn_device *device, const clattn_
     }
     TRY(product(device, dtype, call->B * call->Hkv, M, call->Dv, call->T, 1.0, s->scores.memory,
                 stride, s->value.memory, s->output.memory, call->Dv));
-    TRY(clattn__unpack_run(&s->unpack, device, timeline, s->output.memory, factors, call,
-                           &call->output));
+    TRY(clattn__unpack_run(&s->unpack, device, timeline, s->output.memory, call, &call->output));
     if (hides)
         TRY(clattn__hidden_values_run(&s->hidden_values, device, timeline, problem, call,
                                       s->scores.memory, stride, s->flags.memory, 1));
@@ -190,14 +188,8 @@ static clattn_status run(void *state, clattn_device *device, const clattn__probl
     const clattn_dtype dtype = problem->desc.dtype;
     const size_t size = clattn__sum_size(dtype);
     const int64_t stride = row_stride(device, call), M = call->Hq / call->Hkv * call->S;
-    const size_t rows = (size_t)(call->B * call->Hq * call->S);
-    cl_mem factors = NULL;
-    TRY(clattn__scratch_reserve(&s->scores, device, rows * (size_t)stride * size));
-    /* Weights that nobody asked for need not be finished: the output takes what is left of it. */
-    if (!clattn__has(&call->weights)) {
-        TRY(clattn__scratch_reserve(&s->factors, device, rows * size));
-        factors = s->factors.memory;
-    }
+    TRY(clattn__scratch_reserve(&s->scores, device,
+                                (size_t)(call->B * call->Hq * call->S * stride) * size));
     if (problem->desc.score == CLATTN_SCORE_GIVEN) {
         TRY(pack(s, device, timeline, &call->given_scores, CLATTN__LANES_ARE_ROWS, stride,
                  &s->scores, size, NULL));
@@ -210,9 +202,9 @@ static clattn_status run(void *state, clattn_device *device, const clattn__probl
                     s->query.memory, call->D, s->key.memory, s->scores.memory, stride));
     }
     TRY(clattn__softmax_rows_run(&s->softmax_rows, device, timeline, problem, call,
-                                 s->scores.memory, stride, factors));
+                                 s->scores.memory, stride, NULL));
     if (clattn__has(&call->output))
-        TRY(make_output(s, device, problem, call, timeline, stride, factors));
+        TRY(make_output(s, device, problem, call, timeline, stride));
 done:
     return status;
 }

@@ -16,7 +16,7 @@ enum { OUTPUT, WEIGHTS, SCORES, LSE, KINDS };
 typedef struct finding {
     double error, plain_error; /* largest |got - reference| and |plain - reference| */
     double peak;               /* largest |reference| */
-    size_t worst, checked;
+    size_t worst, checked, left_out;
 } finding;
 
 typedef struct findings {
@@ -66,7 +66,7 @@ static long double saturate(long double value, long double overflow)
 }
 
 /* Where plain code in the same precision leaves the range of its numbers and the reference does
- * not, nothing can be asked of a device: such an element is not counted. */
+ * not, nothing can be asked of a device: such an element is left out. */
 static void compare(finding *found, const clattn_tensor *tensor, int64_t at, size_t index,
                     long double reference, long double plain)
 {
@@ -76,15 +76,19 @@ static void compare(finding *found, const clattn_tensor *tensor, int64_t at, siz
     reference = saturate(reference, overflow);
     plain = saturate(plain, overflow);
     if (CLATTN__IS_FINITE(reference)) {
-        if (!CLATTN__IS_FINITE(plain))
+        if (!CLATTN__IS_FINITE(plain)) {
+            found->left_out++;
             return;
+        }
         error = isfinite(got) ? (double)fabsl((long double)got - reference) : (double)INFINITY;
         found->plain_error = fmax(found->plain_error, (double)fabsl(plain - reference));
         found->peak = fmax(found->peak, (double)fabsl(reference));
     } else {
         const bool both_nan = isnan(reference) && isnan(plain);
-        if (!both_nan && plain != reference)
+        if (!both_nan && plain != reference) {
+            found->left_out++;
             return;
+        }
         error = (both_nan ? isnan(got) : (long double)got == reference) ? 0.0 : (double)INFINITY;
     }
     if (!found->checked++ || error > found->error ||
@@ -146,6 +150,7 @@ static void join(findings *all, const findings *one)
     for (int kind = 0; kind < KINDS; kind++) {
         finding *to = &all->of[kind];
         const finding *from = &one->of[kind];
+        to->left_out += from->left_out;
         if (!from->checked)
             continue;
         if (!to->checked || from->error > to->error ||
@@ -194,7 +199,9 @@ static void report_on(clattn_report *report, const judge *j, const findings *all
         verdict->bound = bound_of(kind, all, desc, j->got[kind]->dtype);
         verdict->worst = found->worst;
         verdict->checked = found->checked;
-        verdict->ok = verdict->error <= verdict->bound;
+        verdict->left_out = found->left_out;
+        /* An output of which nothing could be compared has not been found right. */
+        verdict->ok = verdict->error <= verdict->bound && (found->checked || !found->left_out);
         report->ok = report->ok && verdict->ok;
     }
 }

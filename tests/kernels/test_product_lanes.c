@@ -4,7 +4,8 @@
  * Bound: a sum whose terms go through n roundings errs by at most nu / (1 - nu) * sum |a b|
  * (Higham, "Accuracy and stability of numerical algorithms", 2002, section 3.1). The kernel sums
  * DEPTH terms by fused multiplications and additions, adds up those partial sums and multiplies once:
- * n = min(K, DEPTH) + ceil(K / DEPTH). Storing a narrower type costs half a last place more. */
+ * n = min(K, DEPTH) + ceil(K / DEPTH); with factors two more, where sums are made again from elements
+ * of A divided by K. Storing a narrower type costs half a last place more. */
 #include "ops/product.h"
 #include "support/kernel_runs.h"
 #include "support/named_tests.h"
@@ -23,7 +24,8 @@ typedef enum product_fill {
     FILL_PLAIN = 0,
     FILL_CONSTANT, /* all terms 0.1, so that the errors of a long sum add up */
     FILL_NAN_ROW,  /* the second row of A has a NaN */
-    FILL_NAN_COLUMN
+    FILL_NAN_COLUMN,
+    FILL_LARGE /* B is 3e38 or as near to the end of f64, A is 1, factors bring K of them back */
 } product_fill;
 
 typedef struct product_case {
@@ -60,6 +62,12 @@ static const product_case cases[] = {
     {"factors", .B = 2, .Hq = 6, .Hkv = 2, .S = 5, .N = 33, .K = 7, .factors = true},
     {"factors, one past a work-item and DEPTH", .Hq = 2, .Hkv = 2, .S = PAST, .N = PAST, .K = PAST,
      .factors = true},
+    {"sums beyond f32 until their factor", .S = PAST_TILE, .N = PAST, .K = 9, .factors = true,
+     .fill = FILL_LARGE},
+    {"sums beyond f32 until their factor, of many blocks", .S = PAST_TILE, .N = PAST, .K = 4099,
+     .factors = true, .fill = FILL_LARGE},
+    {"sums beyond f64 until their factor", .sums = CLATTN_F64, .to = CLATTN_F64, .S = PAST_TILE,
+     .N = PAST, .K = PAST, .factors = true, .fill = FILL_LARGE},
     {"f32 padded", .Hq = 2, .S = PAST, .N = PAST, .K = 9, .strides = STRIDES_PADDED},
     {"f32 transposed", .Hq = 2, .S = PAST, .N = PAST, .K = 9, .strides = STRIDES_TRANSPOSED},
     {"f16 padded", .to = CLATTN_F16, .B = 2, .Hq = 2, .S = PAST_TILE, .N = PAST, .K = 9,
@@ -79,6 +87,8 @@ static const product_case cases[] = {
     {"f64 transposed", .sums = CLATTN_F64, .to = CLATTN_F64, .Hq = 2, .S = PAST_TILE, .N = PAST,
      .K = 9, .strides = STRIDES_TRANSPOSED},
     {"NaN in one row alone", .S = PAST, .N = PAST, .K = PAST, .fill = FILL_NAN_ROW},
+    {"NaN in one row alone, with factors", .S = PAST, .N = PAST, .K = PAST, .fill = FILL_NAN_ROW,
+     .factors = true},
     {"NaN in one column alone", .S = PAST_TILE, .N = PAST, .K = PAST, .fill = FILL_NAN_COLUMN},
 };
 /* clang-format on */
@@ -138,7 +148,8 @@ static size_t b_at(const product_tensors *t, int64_t g, int64_t k, int64_t n)
 static void fill(const product_tensors *t, const product_case *c)
 {
     const clattn_tensor *const all[] = {&t->a, &t->b, &t->c};
-    const bool constant = c->fill == FILL_CONSTANT;
+    const bool constant = c->fill == FILL_CONSTANT, large = c->fill == FILL_LARGE;
+    const double largest = c->sums == CLATTN_F64 ? 1.7e308 : 3e38;
     for (size_t n = 0; n < sizeof all / sizeof *all; n++)
         for (size_t i = 0; i < clattn_tensor_count(all[n]); i++)
             host_tensor_set(all[n], i, (double)NAN);
@@ -146,13 +157,17 @@ static void fill(const product_tensors *t, const product_case *c)
         for (int64_t k = 0; k < t->K; k++) {
             for (int64_t m = 0; m < t->M; m++)
                 host_tensor_set(&t->a, a_at(t, c, g, m, k),
-                                constant ? 0.1 : number((g * t->M + m) * t->K + k));
+                                large      ? 1
+                                : constant ? 0.1
+                                           : number((g * t->M + m) * t->K + k));
             for (int64_t n = 0; n < t->N; n++)
                 host_tensor_set(&t->b, b_at(t, g, k, n),
-                                constant ? 1 : number(((g * t->N) + n) * t->K + k + 11));
+                                large      ? largest
+                                : constant ? 1
+                                           : number(((g * t->N) + n) * t->K + k + 11));
         }
     for (size_t i = 0; i < clattn_tensor_count(&t->factors); i++)
-        host_tensor_set(&t->factors, i, 1.0 / (double)(i + 3));
+        host_tensor_set(&t->factors, i, 1.0 / (large ? (double)t->K : (double)(i + 3)));
     if (c->fill == FILL_NAN_ROW)
         host_tensor_set(&t->a, a_at(t, c, 0, 1, t->K - 1), (double)NAN);
     if (c->fill == FILL_NAN_COLUMN)
@@ -227,8 +242,9 @@ static void compare(const product_tensors *t, const product_case *c)
 {
     const double u = c->sums == CLATTN_F64 ? 0x1p-53 : 0x1p-24;
     const int64_t depth = device->tuning->depth;
-    const double roundings =
-        (double)((t->K < depth ? t->K : depth) + clattn__ceil_div(t->K, depth)) * u;
+    const double roundings = (double)((t->K < depth ? t->K : depth) +
+                                      clattn__ceil_div(t->K, depth) + (c->factors ? 2 : 0)) *
+                             u;
     size_t at = 0;
     for (int64_t g = 0; g < t->G; g++)
         for (int64_t m = 0; m < t->M; m++)

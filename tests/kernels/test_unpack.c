@@ -1,7 +1,5 @@
-/* unpack.cl: every element where its tensor wants it, times its row's factor, and rounded once.
- *
- * A product and a rounding to nearest even are exact operations of IEEE 754, so every element is
- * compared exactly with what the host makes of it. */
+/* unpack.cl: every element where its tensor wants it, rounded once. A rounding to nearest even is an
+ * exact operation of IEEE 754, so every element is compared exactly with what the host makes of it. */
 #include "ops/pack.h"
 #include "support/kernel_runs.h"
 #include "support/named_tests.h"
@@ -20,32 +18,27 @@ typedef struct unpack_case {
     clattn_dtype to, sums;
     int64_t B, Hq, Hkv, S, columns; /* 0: 1 */
     host_strides strides;
-    bool factors;
     unpack_fill fill;
 } unpack_case;
 
 /* clang-format off: one row, one case */
 static const unpack_case cases[] = {
     {"one of all", .S = 1},
-    {"one of all, with a factor", .factors = true},
     {"no rows", .S = -1, .columns = 3},
     {"primes", .B = 2, .Hq = 3, .Hkv = 3, .S = 7, .columns = 19},
-    {"primes, with factors", .B = 2, .Hq = 3, .Hkv = 3, .S = 7, .columns = 19, .factors = true},
     {"grouped heads", .B = 3, .Hq = 6, .Hkv = 2, .S = 5, .columns = 9},
-    {"grouped heads, with factors", .B = 3, .Hq = 6, .Hkv = 2, .S = 5, .columns = 9,
-     .factors = true},
-    {"one key head", .B = 2, .Hq = 5, .S = 3, .columns = 65, .factors = true},
-    {"f32 padded", .Hq = 2, .S = 5, .columns = 9, .strides = STRIDES_PADDED, .factors = true},
+    {"one key head", .B = 2, .Hq = 5, .S = 3, .columns = 65},
+    {"f32 padded", .Hq = 2, .S = 5, .columns = 9, .strides = STRIDES_PADDED},
     {"f32 transposed", .Hq = 2, .S = 5, .columns = 9, .strides = STRIDES_TRANSPOSED},
     {"f16 padded", .to = CLATTN_F16, .Hq = 2, .S = 5, .columns = 9, .strides = STRIDES_PADDED},
     {"f16 transposed", .to = CLATTN_F16, .B = 2, .Hq = 2, .S = 5, .columns = 9,
-     .strides = STRIDES_TRANSPOSED, .factors = true},
+     .strides = STRIDES_TRANSPOSED},
     {"bf16 padded", .to = CLATTN_BF16, .B = 2, .Hq = 2, .S = 5, .columns = 9,
-     .strides = STRIDES_PADDED, .factors = true},
+     .strides = STRIDES_PADDED},
     {"bf16 transposed", .to = CLATTN_BF16, .Hq = 2, .S = 5, .columns = 9,
      .strides = STRIDES_TRANSPOSED},
     {"f64 padded", .to = CLATTN_F64, .sums = CLATTN_F64, .B = 2, .Hq = 4, .Hkv = 2, .S = 5,
-     .columns = 9, .strides = STRIDES_PADDED, .factors = true},
+     .columns = 9, .strides = STRIDES_PADDED},
     {"f64 transposed", .to = CLATTN_F64, .sums = CLATTN_F64, .Hq = 2, .S = 5, .columns = 9,
      .strides = STRIDES_TRANSPOSED},
     {"f16 steps and ties", .to = CLATTN_F16, .S = 8, .columns = 1021, .fill = FILL_STEPS},
@@ -53,8 +46,6 @@ static const unpack_case cases[] = {
     {"f32 special numbers", .S = 3, .columns = 11, .fill = FILL_SPECIAL},
     {"f16 special numbers", .to = CLATTN_F16, .S = 3, .columns = 11, .fill = FILL_SPECIAL},
     {"bf16 special numbers", .to = CLATTN_BF16, .S = 3, .columns = 11, .fill = FILL_SPECIAL},
-    {"bf16 special numbers, with factors", .to = CLATTN_BF16, .S = 3, .columns = 11,
-     .fill = FILL_SPECIAL, .factors = true},
 };
 /* clang-format on */
 
@@ -68,7 +59,7 @@ static clattn_device *device;
 
 typedef struct unpack_tensors {
     host_call memory;
-    clattn_tensor packed, factors, target;
+    clattn_tensor packed, target;
 } unpack_tensors;
 
 static int64_t size_or_1(int64_t size)
@@ -97,11 +88,8 @@ static void make(unpack_tensors *t, const unpack_case *c)
     *t = (unpack_tensors){0};
     t->packed =
         host_call_tensor(&t->memory, c->sums, 2, (int64_t[]){B * Hq * S, columns}, STRIDES_DENSE);
-    t->factors = host_call_tensor(&t->memory, c->sums, 1, (int64_t[]){B * Hq * S}, STRIDES_DENSE);
     t->target = host_call_tensor(&t->memory, c->to, 4, (int64_t[]){B, Hq, S, columns}, c->strides);
     fill_packed(&t->packed, c);
-    for (size_t i = 0; i < clattn_tensor_count(&t->factors); i++)
-        host_tensor_set(&t->factors, i, 1.0 / (double)(i + 3));
     for (size_t i = 0; i < clattn_tensor_count(&t->target); i++)
         host_tensor_set(&t->target, i, (double)NAN);
 }
@@ -117,12 +105,10 @@ static void run(unpack_tensors *t, const unpack_case *c)
                                .Hkv = size_or_1(c->Hkv),
                                .S = t->target.shape[2]};
     const clattn_tensor packed = lent_tensor(&lent, &t->packed),
-                        factors = lent_tensor(&lent, &t->factors),
                         target = lent_tensor(&lent, &t->target);
     assert_status(CLATTN_OK, clattn__unpack_create(&kernel, device, c->sums));
     assert_status(CLATTN_OK,
-                  clattn__unpack_run(&kernel, device, NULL, packed.buffer,
-                                     c->factors ? factors.buffer : NULL, &call, &target));
+                  clattn__unpack_run(&kernel, device, NULL, packed.buffer, &call, &target));
     take_back(&lent);
     clattn__kernel_release(&kernel);
 }
@@ -130,13 +116,8 @@ static void run(unpack_tensors *t, const unpack_case *c)
 /* The rows of all query heads of a key head lie together, and so do those of the tensor. */
 static void compare(const unpack_tensors *t, const unpack_case *c)
 {
-    const size_t columns = (size_t)t->target.shape[3];
     for (size_t i = 0; i < clattn_tensor_count(&t->target); i++) {
-        const double packed = host_tensor_get(&t->packed, i),
-                     factor = c->factors ? host_tensor_get(&t->factors, i / columns) : 1;
-        double wanted = packed * factor;
-        if (c->sums == CLATTN_F32)
-            wanted = (double)((float)packed * (float)factor);
+        double wanted = host_tensor_get(&t->packed, i);
         unsigned char stored[sizeof(double)];
         clattn_element_store(c->to, stored, 0, wanted);
         wanted = clattn_element_load(c->to, stored, 0);

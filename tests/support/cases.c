@@ -121,6 +121,9 @@ static const clattn_case that_hurt[] = {
     {"huge values", .Hq = 2, .S = 33, .T = 47, .D = 32, .fill = FILL_HUGE_VALUES},
     {"huge values, a power of two of keys", .Hq = 2, .S = 9, .T = 64, .D = 32,
      .fill = FILL_HUGE_VALUES, .flags = CLATTN_SINKS},
+    {"huge values, many keys", .S = 5, .T = 1031, .fill = FILL_HUGE_VALUES},
+    {"tiny values, many keys", .S = 3, .T = 20011, .D = 16, .scale = 9, .flags = CLATTN_SCALE,
+     .fill = FILL_TINY_VALUES},
     {"constant", .Hq = 2, .S = 33, .T = 129, .D = 16, .fill = FILL_CONSTANT},
     {"denormals", .Hq = 2, .S = 17, .T = 33, .D = 16, .fill = FILL_DENORMAL},
     {"denormal halves", .dtype = CLATTN_F16, .Hq = 2, .S = 17, .T = 33, .D = 16,
@@ -365,9 +368,11 @@ static void make_inputs(host_call *out, const clattn_case *from, const sizes *n,
     }
     args->value = make(out, from, t, true, n->Hkv, n->B, n->T, n->Dv);
     fill(&args->value, from, 1.0, seed);
-    if (from->fill == FILL_HUGE_VALUES)
-        for (size_t i = 0; i < clattn_tensor_count(&args->value); i++)
+    for (size_t i = 0; i < clattn_tensor_count(&args->value); i++)
+        if (from->fill == FILL_HUGE_VALUES)
             host_tensor_set(&args->value, i, 3e38);
+        else if (from->fill == FILL_TINY_VALUES)
+            host_tensor_set(&args->value, i, 1e-37 * host_tensor_get(&args->value, i));
     if (from->fill == FILL_NAN_LAST || from->fill == FILL_MINUS_INF_SCORES_NAN_LAST)
         spoil_last_key(&args->value, from, (double)NAN);
     if (from->fill == FILL_INF_LAST)

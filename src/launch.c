@@ -27,13 +27,15 @@ void clattn__kernel_release(clattn__kernel *kernel)
     *kernel = (clattn__kernel){0};
 }
 
-static clattn_status remember(clattn__timeline *timeline, const char *kernel, cl_event event)
+clattn_status clattn__timeline_add(clattn__timeline *timeline, const char *kernel, cl_event event)
 {
     if (timeline->count == timeline->capacity) {
         size_t capacity = timeline->capacity ? 2 * timeline->capacity : 16;
         void *more = realloc(timeline->launches, capacity * sizeof *timeline->launches);
-        if (!more)
+        if (!more) {
+            (void)clReleaseEvent(event);
             return FAIL(CLATTN_E_MEMORY, 0, "timeline: no host memory for %zu launches", capacity);
+        }
         timeline->launches = more;
         timeline->capacity = capacity;
     }
@@ -62,14 +64,10 @@ clattn_status clattn__launch(clattn_device *device, clattn__timeline *timeline,
     TRY_CL(what, clEnqueueNDRangeKernel(device->queue, kernel->handle, 3, NULL, global, local, 0,
                                         NULL, device->profiling ? &event : NULL));
     clattn__program_ran(kernel->program);
-    if (event) {
-        TRY(remember(timeline, kernel->name, event));
-        event = NULL;
-    }
+    if (event)
+        TRY(clattn__timeline_add(timeline, kernel->name, event));
     TRY(clattn__order(device));
 done:
-    if (event)
-        (void)clReleaseEvent(event);
     return status;
 }
 

@@ -48,6 +48,9 @@ clattn_status clattn__launch(clattn_device *device, clattn__timeline *timeline,
 /* On a queue without order: what follows starts after all before it is done. */
 clattn_status clattn__order(clattn_device *device);
 
+/* Keeps the event of a launch, which is the timeline's then, also after a failure. */
+clattn_status clattn__timeline_add(clattn__timeline *timeline, const char *kernel, cl_event event);
+
 void clattn__timeline_clear(clattn__timeline *timeline);
 
 /* Sums the times by kernel name; see clattn_plan_timing(). */

@@ -9,9 +9,8 @@ clattn_status clattn__hidden_values_create(clattn__kernel *kernel, clattn_device
                                            clattn_dtype dtype)
 {
     char options[CLATTN__OPTIONS_MAX];
-    size_t used = clattn__common_options(options, device, dtype);
-    (void)snprintf(options + used, sizeof options - used, " -DROWS=%d -DDEPTHS=%d", ITEM_ROWS,
-                   CLATTN__PACK_DEPTHS);
+    clattn__options(options, device, dtype, " -DROWS=%d -DDEPTHS=%d", ITEM_ROWS,
+                    CLATTN__PACK_DEPTHS);
     return clattn__kernel_create(kernel, device, "hidden_values", options);
 }
 

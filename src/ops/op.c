@@ -4,6 +4,7 @@
 #include "try.h"
 
 #include <assert.h>
+#include <stdarg.h>
 
 int clattn__vector_width(const clattn_device *device, clattn_dtype dtype)
 {
@@ -16,15 +17,20 @@ size_t clattn__sum_size(clattn_dtype dtype)
     return dtype == CLATTN_F64 ? sizeof(cl_double) : sizeof(cl_float);
 }
 
-size_t clattn__common_options(char options[CLATTN__OPTIONS_MAX], const clattn_device *device,
-                              clattn_dtype dtype)
+void clattn__options(char options[CLATTN__OPTIONS_MAX], const clattn_device *device,
+                     clattn_dtype dtype, const char *format, ...)
 {
+    va_list more;
     int length =
         snprintf(options, CLATTN__OPTIONS_MAX, "-cl-std=CL1.2 -DACC=%s -DVW=%d%s",
                  dtype == CLATTN_F64 ? "double" : "float", clattn__vector_width(device, dtype),
                  device->info.fp64 ? " -DDEVICE_FP64=1" : "");
+    va_start(more, format);
+    if (length > 0 && length < CLATTN__OPTIONS_MAX)
+        length += vsnprintf(options + length, CLATTN__OPTIONS_MAX - (size_t)length, format, more);
+    va_end(more);
     assert(length > 0 && length < CLATTN__OPTIONS_MAX);
-    return (size_t)length;
+    (void)length;
 }
 
 clattn__arg clattn__number_arg(clattn__number *number, clattn_dtype dtype, double value)

@@ -12,9 +12,10 @@
 /* Options that do not fit are a bug of ours, so the length is checked by an assertion. */
 #define CLATTN__OPTIONS_MAX 256
 
-/* -D options that common.clh asks for; returns their length, for more to be appended. */
-size_t clattn__common_options(char options[CLATTN__OPTIONS_MAX], const clattn_device *device,
-                              clattn_dtype dtype);
+/* The -D options that common.clh asks for, and more by `format`. */
+void clattn__options(char options[CLATTN__OPTIONS_MAX], const clattn_device *device,
+                     clattn_dtype dtype, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
 
 /* Elements of a kernel's vector for a problem of this type: half as many where sums are doubles. */
 int clattn__vector_width(const clattn_device *device, clattn_dtype dtype);

@@ -6,8 +6,7 @@
 clattn_status clattn__pack_create(clattn__kernel *kernel, clattn_device *device, clattn_dtype dtype)
 {
     char options[CLATTN__OPTIONS_MAX];
-    size_t used = clattn__common_options(options, device, dtype);
-    (void)snprintf(options + used, sizeof options - used, " -DDEPTHS=%d", CLATTN__PACK_DEPTHS);
+    clattn__options(options, device, dtype, " -DDEPTHS=%d", CLATTN__PACK_DEPTHS);
     return clattn__kernel_create(kernel, device, "pack", options);
 }
 
@@ -55,21 +54,20 @@ clattn_status clattn__unpack_create(clattn__kernel *kernel, clattn_device *devic
                                     clattn_dtype dtype)
 {
     char options[CLATTN__OPTIONS_MAX];
-    (void)clattn__common_options(options, device, dtype);
+    clattn__options(options, device, dtype, "%s", "");
     return clattn__kernel_create(kernel, device, "unpack", options);
 }
 
 clattn_status clattn__unpack_run(clattn__kernel *kernel, clattn_device *device,
                                  clattn__timeline *timeline, cl_mem packed,
-                                 const clattn__call *call, const clattn_tensor *tensor)
+                                 const clattn__call *call, int64_t columns, cl_mem tensor,
+                                 const clattn_view *view)
 {
-    const clattn_view view = clattn__view(tensor);
-    const cl_mem memory = tensor->buffer;
     const clattn__arg args[] = {
         CLATTN__ARG(packed), CLATTN__ARG(call->S), CLATTN__ARG(call->Hkv),
-        CLATTN__ARG(memory), CLATTN__ARG(view),
+        CLATTN__ARG(tensor), CLATTN__ARG(*view),
     };
-    const size_t global[3] = {(size_t)tensor->shape[3], (size_t)(call->Hq / call->Hkv * call->S),
+    const size_t global[3] = {(size_t)columns, (size_t)(call->Hq / call->Hkv * call->S),
                               (size_t)(call->B * call->Hkv)};
     return clattn__launch(device, timeline, kernel, global, NULL, args, sizeof args / sizeof *args);
 }

@@ -36,9 +36,10 @@ clattn_status clattn__pack_run(clattn__kernel *kernel, clattn_device *device,
 clattn_status clattn__unpack_create(clattn__kernel *kernel, clattn_device *device,
                                     clattn_dtype dtype);
 
-/* Brings [B*Hkv][group*S][columns] to `tensor`. */
+/* Brings [B*Hkv][group*S][columns] to a tensor of (B, Hq, S, columns). */
 clattn_status clattn__unpack_run(clattn__kernel *kernel, clattn_device *device,
                                  clattn__timeline *timeline, cl_mem packed,
-                                 const clattn__call *call, const clattn_tensor *tensor);
+                                 const clattn__call *call, int64_t columns, cl_mem tensor,
+                                 const clattn_view *view);
 
 #endif

@@ -1,29 +1,42 @@
-/* product.h: host side of product_lanes.cl, the batched product for CPU-like devices. */
+/* product.h: the batched product of the staged path, and who computes it. */
 #ifndef CLATTN_PRODUCT_H
 #define CLATTN_PRODUCT_H
 
 #include "op.h"
 
-/* Columns of a panel of B. */
-int64_t clattn__product_panel(const clattn_device *device, clattn_dtype dtype);
-
-clattn_status clattn__product_create(clattn__kernel *kernel, clattn_device *device,
-                                     clattn_dtype dtype);
-
-/* C = alpha * A B for each key head of the call, whose query heads' rows are taken together: M =
+/* C = alpha * A B for each key head of a call, whose query heads' rows are taken together: M =
  * group * S. With `factors`, [B*Hkv][M], each row of C has a factor of its own in place of alpha. */
 typedef struct clattn__product {
     cl_mem a; /* [B*Hkv][M][lda] from element a_offset on */
     int64_t a_offset, lda;
-    cl_mem b; /* panels of pack.cl */
+    cl_mem b; /* panels of pack.cl, as wide as the multiplier wants them */
     cl_mem c;
+    bool c_is_scratch;  /* dense rows, as well aligned as a driver's own memory */
     cl_mem factors;     /* or NULL */
     clattn_view c_view; /* of (B, Hq, S, N) */
     int64_t N, K;
     double alpha;
 } clattn__product;
-clattn_status clattn__product_run(clattn__kernel *kernel, clattn_device *device,
-                                  clattn__timeline *timeline, clattn_dtype dtype,
-                                  const clattn__call *call, const clattn__product *product);
+
+/* One way to compute products. */
+typedef struct clattn__multiplier {
+    bool takes_factors;
+    bool
+        takes_any_memory; /* the caller's tensors too, which may be aligned to their elements only */
+    /* Columns of a panel of B. */
+    int64_t (*panel)(const clattn_device *device, clattn_dtype dtype);
+    /* Builds what it needs; `*state` is released by release(), which takes NULL. */
+    clattn_status (*create)(void **state, clattn_device *device, clattn_dtype dtype);
+    void (*release)(void *state);
+    clattn_status (*run)(void *state, clattn_device *device, clattn__timeline *timeline,
+                         clattn_dtype dtype, const clattn__call *call,
+                         const clattn__product *product);
+} clattn__multiplier;
+
+extern const clattn__multiplier
+    clattn__multiplier_lanes; /* product_lanes.cl, for CPU-like devices */
+#ifdef CLATTN_WITH_CLBLAST
+extern const clattn__multiplier clattn__multiplier_clblast; /* CLBlast, for queues in order */
+#endif
 
 #endif

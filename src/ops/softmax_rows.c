@@ -17,8 +17,7 @@ clattn_status clattn__softmax_rows_create(clattn__kernel *kernel, clattn_device 
                                           clattn_dtype dtype)
 {
     char options[CLATTN__OPTIONS_MAX];
-    size_t used = clattn__common_options(options, device, dtype);
-    (void)snprintf(options + used, sizeof options - used, " -DWG=%zu", group_size(device));
+    clattn__options(options, device, dtype, " -DWG=%zu", group_size(device));
     return clattn__kernel_create(kernel, device, "softmax_rows", options);
 }
 

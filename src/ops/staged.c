@@ -1,5 +1,6 @@
-/* staged.c: the variant `staged`: pack, scores, rows, weighted sum. It takes any problem on any
- * device, and its products are made for CPU-like ones.
+/* staged.c: the variants `staged` and `staged-clblast`: pack, scores, rows, weighted sum. They differ
+ * in who multiplies: our own products take any problem on any device, and are made for CPU-like ones;
+ * CLBlast's are what GPU-like devices take.
  *
  *   query --> (packed) --+
  *   key ----> panels ----+--> scores --> softmax_rows --> weights --+--> output --> hidden_values
@@ -15,25 +16,49 @@
 #include <stdlib.h>
 
 typedef struct staged {
-    clattn__kernel pack, product, softmax_rows, hidden_values;
+    const clattn__multiplier *multiplier;
+    void *product; /* the multiplier's state */
+    clattn__kernel pack, softmax_rows, hidden_values;
     clattn__scratch query, key, value, flags, scores, factors;
     int64_t panel;   /* columns of a panel of the product */
     size_t sum_size; /* bytes of the type in which sums are kept */
 } staged;
 
+static bool refuse(const char *why, char *reason, size_t size)
+{
+    if (why)
+        (void)snprintf(reason, size, "%s", why);
+    return !why;
+}
+
+static const char *why_not(const clattn_device *device, const clattn__problem *problem)
+{
+    if (clattn__is_reference(device))
+        return "the reference device runs no kernels";
+    if (problem->desc.dtype == CLATTN_F64 && !device->info.fp64)
+        return "the device has no doubles (cl_khr_fp64)";
+    return NULL;
+}
+
 static bool accepts(const clattn_device *device, const clattn__problem *problem, bool forced,
                     char *reason, size_t size)
 {
     (void)forced;
-    if (clattn__is_reference(device)) {
-        (void)snprintf(reason, size, "the reference device runs no kernels");
-        return false;
-    }
-    if (problem->desc.dtype == CLATTN_F64 && !device->info.fp64) {
-        (void)snprintf(reason, size, "the device has no doubles (cl_khr_fp64)");
-        return false;
-    }
-    return true;
+    return refuse(why_not(device, problem), reason, size);
+}
+
+static bool accepts_clblast(const clattn_device *device, const clattn__problem *problem,
+                            bool forced, char *reason, size_t size)
+{
+    const char *why = why_not(device, problem);
+#ifndef CLATTN_WITH_CLBLAST
+    why = "this library was built without CLBlast";
+#endif
+    if (!why && !forced && clattn__is_cpu_like(device))
+        why = "on CPU-like devices CLBlast is slower than staged; ask for it by name";
+    if (!why && !device->in_order)
+        why = "the queue is out of order, and CLBlast's products run in order";
+    return refuse(why, reason, size);
 }
 
 static void release(void *state)
@@ -41,8 +66,8 @@ static void release(void *state)
     staged *s = state;
     if (!s)
         return;
+    s->multiplier->release(s->product);
     clattn__kernel_release(&s->pack);
-    clattn__kernel_release(&s->product);
     clattn__kernel_release(&s->softmax_rows);
     clattn__kernel_release(&s->hidden_values);
     clattn__scratch_release(&s->query);
@@ -54,22 +79,40 @@ static void release(void *state)
     free(s);
 }
 
-static clattn_status prepare(void **state, clattn_device *device, const clattn__problem *problem)
+static clattn_status prepare_with(const clattn__multiplier *multiplier, void **state,
+                                  clattn_device *device, const clattn__problem *problem)
 {
     clattn_status status = CLATTN_OK;
     const clattn_dtype dtype = problem->desc.dtype;
     staged *s = calloc(1, sizeof *s);
     FAIL_IF(!s, CLATTN_E_MEMORY, "staged: no host memory for %zu bytes", sizeof *s);
     *state = s;
+    s->multiplier = multiplier;
     s->sum_size = clattn__sum_size(dtype);
-    s->panel = clattn__product_panel(device, dtype);
+    s->panel = multiplier->panel(device, dtype);
+    TRY(multiplier->create(&s->product, device, dtype));
     TRY(clattn__pack_create(&s->pack, device, dtype));
-    TRY(clattn__product_create(&s->product, device, dtype));
     TRY(clattn__softmax_rows_create(&s->softmax_rows, device, dtype));
     if (clattn__problem_hides_keys(problem))
         TRY(clattn__hidden_values_create(&s->hidden_values, device, dtype));
 done:
     return status;
+}
+
+static clattn_status prepare(void **state, clattn_device *device, const clattn__problem *problem)
+{
+    return prepare_with(&clattn__multiplier_lanes, state, device, problem);
+}
+
+static clattn_status prepare_clblast(void **state, clattn_device *device,
+                                     const clattn__problem *problem)
+{
+#ifdef CLATTN_WITH_CLBLAST
+    return prepare_with(&clattn__multiplier_clblast, state, device, problem);
+#else
+    (void)state, (void)device, (void)problem;
+    return FAIL(CLATTN_E_UNSUPPORTED, 0, "staged-clblast: built without CLBlast");
+#endif
 }
 
 static clattn__packing key_packing(const staged *s, const clattn__call *call)
@@ -84,12 +127,13 @@ static clattn__packing value_packing(const staged *s, const clattn__call *call)
                              clattn__round_up(call->Dv, s->panel)};
 }
 
-/* Elements from one row of scores to the next. Rows a power of two apart would all want the same few
- * lines of a cache. */
-static int64_t row_stride(const staged *s, const clattn__call *call)
+/* Elements from one row of scores to the next: whole panels, and whole vectors for softmax_rows.cl.
+ * Rows a power of two apart would all want the same few lines of a cache. */
+static int64_t row_stride(const staged *s, const clattn_device *device, const clattn__call *call)
 {
-    const int64_t whole = clattn__round_up(call->T, s->panel);
-    return whole % 256 == 0 ? whole + s->panel : whole;
+    const int64_t step = s->panel > device->tuning->vector ? s->panel : device->tuning->vector,
+                  whole = clattn__round_up(call->T, step);
+    return whole % 256 == 0 ? whole + step : whole;
 }
 
 /* Scores are what grows as a square; the packed tensors are about as large as the caller's. */
@@ -98,7 +142,8 @@ static bool fits(const void *state, const clattn_device *device, const clattn__c
     const staged *s = state;
     const uint64_t size = s->sum_size, limit = device->info.max_allocation;
     const clattn__packing key = key_packing(s, call), value = value_packing(s, call);
-    const uint64_t scores = (uint64_t)(call->B * call->Hq * call->S * row_stride(s, call)) * size;
+    const uint64_t scores =
+        (uint64_t)(call->B * call->Hq * call->S * row_stride(s, device, call)) * size;
     const bool one_row = call->B * call->Hkv * call->S == 1;
     return clattn__packed_count(&call->value, &value) * size <= limit &&
            (uint64_t)(call->B * call->Hkv * key.lanes_padded * call->D) * size <= limit &&
@@ -141,6 +186,7 @@ static clattn_status make_scores(staged *s, clattn_device *device, const clattn_
                                .lda = call->query.strides[2],
                                .b = s->key.memory,
                                .c = s->scores.memory,
+                               .c_is_scratch = true,
                                .N = key.lanes_padded,
                                .K = call->D,
                                .alpha = problem->scale};
@@ -149,7 +195,7 @@ static clattn_status make_scores(staged *s, clattn_device *device, const clattn_
                                    .row = stride,
                                    .column = 1,
                                    .kind = (clattn_int)sums};
-    if (!rows_are_ready(&call->query, sums)) {
+    if (!s->multiplier->takes_any_memory || !rows_are_ready(&call->query, sums)) {
         const clattn__packing query = {CLATTN__LANES_ARE_ROWS, 1, call->D, call->S};
         TRY(clattn__scratch_reserve(&s->query, device,
                                     clattn__packed_count(&call->query, &query) * size));
@@ -159,7 +205,7 @@ static clattn_status make_scores(staged *s, clattn_device *device, const clattn_
         product.a_offset = 0;
         product.lda = call->D;
     }
-    TRY(clattn__product_run(&s->product, device, timeline, dtype, call, &product));
+    TRY(s->multiplier->run(s->product, device, timeline, dtype, call, &product));
 done:
     return status;
 }
@@ -190,7 +236,7 @@ static clattn_status make_output(staged *s, clattn_device *device, const clattn_
                                      .N = call->Dv,
                                      .K = call->T,
                                      .alpha = 1.0};
-    TRY(clattn__product_run(&s->product, device, timeline, dtype, call, &product));
+    TRY(s->multiplier->run(s->product, device, timeline, dtype, call, &product));
     if (hides)
         TRY(clattn__hidden_values_run(&s->hidden_values, device, timeline, problem, call,
                                       s->scores.memory, stride, s->flags.memory, s->panel));
@@ -203,12 +249,12 @@ static clattn_status run(void *state, clattn_device *device, const clattn__probl
 {
     staged *s = state;
     clattn_status status = CLATTN_OK;
-    const int64_t stride = row_stride(s, call);
+    const int64_t stride = row_stride(s, device, call);
     const size_t rows = (size_t)(call->B * call->Hq * call->S);
     cl_mem factors = NULL;
     TRY(clattn__scratch_reserve(&s->scores, device, rows * (size_t)stride * s->sum_size));
     /* Weights that nobody asked for need not be finished: the output takes what is left of it. */
-    if (!clattn__has(&call->weights)) {
+    if (s->multiplier->takes_factors && !clattn__has(&call->weights)) {
         TRY(clattn__scratch_reserve(&s->factors, device, rows * s->sum_size));
         factors = s->factors.memory;
     }
@@ -222,3 +268,5 @@ done:
 }
 
 const clattn__variant clattn__variant_staged = {"staged", accepts, prepare, release, fits, run};
+const clattn__variant clattn__variant_staged_clblast = {
+    "staged-clblast", accepts_clblast, prepare_clblast, release, fits, run};

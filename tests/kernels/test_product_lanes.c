@@ -103,6 +103,7 @@ static const clattn__tuning others[] = {
      .depth = 512},
 };
 
+static const clattn__multiplier *const multiplier = &clattn__multiplier_lanes;
 static clattn_device *device;
 static clattn_device_info real_info;
 
@@ -179,7 +180,7 @@ static void make(product_tensors *t, const product_case *c)
     const int64_t B = size_of(c->B, 1), Hq = size_of(c->Hq, 1), Hkv = size_of(c->Hkv, 1),
                   S = size_of(c->S, device->tuning->item_rows);
     *t = (product_tensors){.G = B * Hkv, .M = Hq / Hkv * S};
-    t->panel = clattn__product_panel(device, c->sums);
+    t->panel = multiplier->panel(device, c->sums);
     t->N = size_of(c->N, t->panel);
     t->K = size_of(c->K, device->tuning->depth);
     t->lda = t->K + c->more_columns;
@@ -199,7 +200,7 @@ static double alpha_of(const product_case *c)
 
 static void run(product_tensors *t, const product_case *c, uint32_t compute_units)
 {
-    clattn__kernel kernel;
+    void *state = NULL;
     lent_memory lent;
     make(t, c);
     lend(&lent, device, &t->memory);
@@ -218,11 +219,11 @@ static void run(product_tensors *t, const product_case *c, uint32_t compute_unit
                                      .K = t->K,
                                      .alpha = alpha_of(c)};
     device->info.compute_units = compute_units;
-    assert_status(CLATTN_OK, clattn__product_create(&kernel, device, c->sums));
-    assert_status(CLATTN_OK, clattn__product_run(&kernel, device, NULL, c->sums, &call, &product));
+    assert_status(CLATTN_OK, multiplier->create(&state, device, c->sums));
+    assert_status(CLATTN_OK, multiplier->run(state, device, NULL, c->sums, &call, &product));
     device->info = real_info;
     take_back(&lent);
-    clattn__kernel_release(&kernel);
+    multiplier->release(state);
 }
 
 /* Half a last place of a type that is narrower than the sums, for it is rounded to once more. */

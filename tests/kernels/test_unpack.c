@@ -106,9 +106,10 @@ static void run(unpack_tensors *t, const unpack_case *c)
                                .S = t->target.shape[2]};
     const clattn_tensor packed = lent_tensor(&lent, &t->packed),
                         target = lent_tensor(&lent, &t->target);
+    const clattn_view view = clattn__view(&target);
     assert_status(CLATTN_OK, clattn__unpack_create(&kernel, device, c->sums));
-    assert_status(CLATTN_OK,
-                  clattn__unpack_run(&kernel, device, NULL, packed.buffer, &call, &target));
+    assert_status(CLATTN_OK, clattn__unpack_run(&kernel, device, NULL, packed.buffer, &call,
+                                                target.shape[3], target.buffer, &view));
     take_back(&lent);
     clattn__kernel_release(&kernel);
 }

@@ -1,20 +1,37 @@
-/* product.c: host side of product_lanes.cl. */
+/* product_lanes.c: host side of product_lanes.cl. */
 #include "product.h"
 
-int64_t clattn__product_panel(const clattn_device *device, clattn_dtype dtype)
+#include "try.h"
+
+#include <stdlib.h>
+
+static int64_t panel(const clattn_device *device, clattn_dtype dtype)
 {
     return (int64_t)clattn__vector_width(device, dtype) * device->tuning->tile_vectors;
 }
 
-clattn_status clattn__product_create(clattn__kernel *kernel, clattn_device *device,
-                                     clattn_dtype dtype)
+static void release(void *state)
 {
+    clattn__kernel *kernel = state;
+    if (!kernel)
+        return;
+    clattn__kernel_release(kernel);
+    free(kernel);
+}
+
+static clattn_status create(void **state, clattn_device *device, clattn_dtype dtype)
+{
+    clattn_status status = CLATTN_OK;
     const clattn__tuning *tuning = device->tuning;
     char options[CLATTN__OPTIONS_MAX];
-    size_t used = clattn__common_options(options, device, dtype);
-    (void)snprintf(options + used, sizeof options - used, " -DMR=%d -DNV=%d -DROWS=%d -DDEPTH=%d",
-                   tuning->tile_rows, tuning->tile_vectors, tuning->item_rows, tuning->depth);
-    return clattn__kernel_create(kernel, device, "product_lanes", options);
+    clattn__kernel *kernel = calloc(1, sizeof *kernel);
+    FAIL_IF(!kernel, CLATTN_E_MEMORY, "product: no host memory for %zu bytes", sizeof *kernel);
+    *state = kernel;
+    clattn__options(options, device, dtype, " -DMR=%d -DNV=%d -DROWS=%d -DDEPTH=%d",
+                    tuning->tile_rows, tuning->tile_vectors, tuning->item_rows, tuning->depth);
+    TRY(clattn__kernel_create(kernel, device, "product_lanes", options));
+done:
+    return status;
 }
 
 /* All panels of a row block are best made by one work-item, as long as every compute unit still has
@@ -27,13 +44,12 @@ static clattn_int panels_of_item(const clattn_device *device, clattn_int blocks,
     return clattn__ceil_div(panels, clattn__ceil_div(wanted, blocks));
 }
 
-clattn_status clattn__product_run(clattn__kernel *kernel, clattn_device *device,
-                                  clattn__timeline *timeline, clattn_dtype dtype,
-                                  const clattn__call *call, const clattn__product *p)
+static clattn_status run(void *state, clattn_device *device, clattn__timeline *timeline,
+                         clattn_dtype dtype, const clattn__call *call, const clattn__product *p)
 {
     const clattn_int M = call->Hq / call->Hkv * call->S;
     const clattn_int rows = clattn__ceil_div(M, device->tuning->item_rows),
-                     panels = clattn__ceil_div(p->N, clattn__product_panel(device, dtype)),
+                     panels = clattn__ceil_div(p->N, panel(device, dtype)),
                      heads = call->B * call->Hkv;
     const clattn_int item_panels = panels_of_item(device, rows * heads, panels);
     const cl_int has_factors = p->factors != NULL;
@@ -50,6 +66,7 @@ clattn_status clattn__product_run(clattn__kernel *kernel, clattn_device *device,
                               item_panels ? (size_t)clattn__ceil_div(panels, item_panels) : 0,
                               (size_t)heads};
     const size_t local[3] = {1, 1, 1};
-    return clattn__launch(device, timeline, kernel, global, local, args,
-                          sizeof args / sizeof *args);
+    return clattn__launch(device, timeline, state, global, local, args, sizeof args / sizeof *args);
 }
+
+const clattn__multiplier clattn__multiplier_lanes = {true, true, panel, create, release, run};

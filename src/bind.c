@@ -7,23 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-size_t clattn__call_tensors(clattn__call *call, clattn_tensor *tensors[CLATTN__CALL_TENSORS],
-                            const char *names[CLATTN__CALL_TENSORS])
-{
-    clattn_tensor *all[] = {&call->query, &call->key,    &call->value,      &call->given_scores,
-                            &call->mask,  &call->bias,   &call->kv_lengths, &call->alibi_slopes,
-                            &call->sinks, &call->output, &call->weights,    &call->scores,
-                            &call->lse};
-    static const char *const all_names[] = {
-        "query",        "key",   "value",  "given_scores", "mask",   "bias", "kv_lengths",
-        "alibi_slopes", "sinks", "output", "weights",      "scores", "lse"};
-    _Static_assert(sizeof all / sizeof *all == CLATTN__CALL_TENSORS, "a tensor is missing");
-    memcpy(tensors, all, sizeof all);
-    if (names)
-        memcpy(names, all_names, sizeof all_names);
-    return 9;
-}
-
 size_t clattn__tensor_span(const clattn_tensor *tensor)
 {
     int64_t low, high;

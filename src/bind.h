@@ -5,8 +5,6 @@
 #include "device.h"
 #include "problem.h"
 
-#define CLATTN__CALL_TENSORS 13
-
 /* What was done for one host tensor, to be undone after the run. */
 typedef struct clattn__bound {
     clattn_tensor *tensor; /* of the bound call */
@@ -47,10 +45,5 @@ void clattn__unbind(clattn__binding *binding);
 /* Bytes from a tensor's first element to its last, whichever way its strides point; 0 for an empty
  * one. */
 size_t clattn__tensor_span(const clattn_tensor *tensor);
-
-/* The tensors of a call in the order inputs, outputs; `names` may be NULL. Returns how many are
- * inputs. */
-size_t clattn__call_tensors(clattn__call *call, clattn_tensor *tensors[CLATTN__CALL_TENSORS],
-                            const char *names[CLATTN__CALL_TENSORS]);
 
 #endif

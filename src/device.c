@@ -84,9 +84,10 @@ clattn_status clattn_device_open_cl(clattn_device **out, cl_context context, cl_
     cl_device_id id = NULL;
     cl_context own = NULL;
     cl_command_queue_properties properties = 0;
+    if (out)
+        *out = NULL;
     FAIL_IF(!out || !context || !queue, CLATTN_E_ARGUMENT,
             "clattn_device_open_cl: out, context and queue are required, found NULL");
-    *out = NULL;
     TRY_CL("queue: clGetCommandQueueInfo",
            clGetCommandQueueInfo(queue, CL_QUEUE_DEVICE, sizeof id, &id, NULL));
     TRY_CL("queue: clGetCommandQueueInfo",

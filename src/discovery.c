@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 static _Thread_local char skipped[2048];
 
@@ -44,38 +45,45 @@ const char *clattn_device_kind_name(clattn_device_kind kind)
     return "?";
 }
 
-/* Copies a string property, cut to fit. */
-static cl_int device_text(cl_device_id id, cl_device_info what, char *text, size_t size)
+/* A string property of a device, or of a platform where `id` is NULL, in new memory: a driver may
+ * refuse a buffer that is too small. */
+static cl_int whole_text(char **text, cl_device_id id, cl_platform_id platform, cl_uint what)
 {
-    char whole[1024] = "";
     size_t length = 0;
-    cl_int error = clGetDeviceInfo(id, what, 0, NULL, &length);
+    cl_int error = id ? clGetDeviceInfo(id, what, 0, NULL, &length)
+                      : clGetPlatformInfo(platform, what, 0, NULL, &length);
+    *text = NULL;
     if (error != CL_SUCCESS)
         return error;
-    if (length > sizeof whole)
-        length = sizeof whole;
-    /* A driver may refuse a buffer that is too small, so a longer text is left out rather than cut.
-     */
-    error = clGetDeviceInfo(id, what, length, whole, NULL);
-    if (error != CL_SUCCESS)
-        return error;
-    whole[sizeof whole - 1] = '\0';
-    (void)snprintf(text, size, "%s", whole);
-    return CL_SUCCESS;
+    *text = calloc(1, length + 1);
+    if (!*text)
+        return CL_OUT_OF_HOST_MEMORY;
+    return id ? clGetDeviceInfo(id, what, length, *text, NULL)
+              : clGetPlatformInfo(platform, what, length, *text, NULL);
 }
 
+/* The same, cut to fit. */
+static cl_int cut_text(char *text, size_t size, cl_device_id id, cl_platform_id platform,
+                       cl_uint what)
+{
+    char *whole = NULL;
+    const cl_int error = whole_text(&whole, id, platform, what);
+    if (error == CL_SUCCESS)
+        (void)snprintf(text, size, "%s", whole);
+    free(whole);
+    return error;
+}
+
+/* Names may be parts of one another, so each hit is looked at. */
 static cl_int has_extension(cl_device_id id, const char *name, uint32_t *has)
 {
-    size_t length = 0;
-    cl_int error = clGetDeviceInfo(id, CL_DEVICE_EXTENSIONS, 0, NULL, &length);
-    if (error != CL_SUCCESS)
-        return error;
-    char *all = calloc(1, length + 1);
-    if (!all)
-        return CL_OUT_OF_HOST_MEMORY;
-    error = clGetDeviceInfo(id, CL_DEVICE_EXTENSIONS, length, all, NULL);
-    const char *at = error == CL_SUCCESS ? strstr(all, name) : NULL;
-    *has = at && (at[strlen(name)] == ' ' || at[strlen(name)] == '\0');
+    const size_t length = strlen(name);
+    char *all = NULL;
+    const cl_int error = whole_text(&all, id, NULL, CL_DEVICE_EXTENSIONS);
+    *has = 0;
+    for (const char *at = all; error == CL_SUCCESS && (at = strstr(at, name)) != NULL; at += length)
+        if ((at == all || at[-1] == ' ') && (at[length] == ' ' || at[length] == '\0'))
+            *has = 1;
     free(all);
     return error;
 }
@@ -103,18 +111,17 @@ clattn_status clattn__describe(clattn_device_info *info, cl_device_id id)
     GET(CL_DEVICE_PLATFORM, platform);
 #undef GET
     TRY_CL("device: clGetDeviceInfo",
-           device_text(id, CL_DEVICE_NAME, info->name, sizeof info->name));
+           cut_text(info->name, sizeof info->name, id, NULL, CL_DEVICE_NAME));
     TRY_CL("device: clGetDeviceInfo",
-           device_text(id, CL_DEVICE_VENDOR, info->vendor, sizeof info->vendor));
-    TRY_CL("device: clGetDeviceInfo",
-           device_text(id, CL_DEVICE_VERSION, info->device_version, sizeof info->device_version));
-    TRY_CL("device: clGetDeviceInfo",
-           device_text(id, CL_DRIVER_VERSION, info->driver_version, sizeof info->driver_version));
+           cut_text(info->vendor, sizeof info->vendor, id, NULL, CL_DEVICE_VENDOR));
+    TRY_CL("device: clGetDeviceInfo", cut_text(info->device_version, sizeof info->device_version,
+                                               id, NULL, CL_DEVICE_VERSION));
+    TRY_CL("device: clGetDeviceInfo", cut_text(info->driver_version, sizeof info->driver_version,
+                                               id, NULL, CL_DRIVER_VERSION));
     TRY_CL("device: clGetDeviceInfo", has_extension(id, "cl_khr_fp64", &info->fp64));
     TRY_CL("device: clGetDeviceInfo", has_extension(id, "cl_khr_fp16", &info->fp16));
     TRY_CL("platform: clGetPlatformInfo",
-           clGetPlatformInfo(platform, CL_PLATFORM_NAME, sizeof info->platform - 1, info->platform,
-                             NULL));
+           cut_text(info->platform, sizeof info->platform, NULL, platform, CL_PLATFORM_NAME));
     info->float_width = width ? width : 1;
     info->unified_memory = unified == CL_TRUE;
     if (type & CL_DEVICE_TYPE_GPU)
@@ -233,7 +240,7 @@ static bool contains(const char *text, const char *part)
     return false;
 }
 
-/* Every device whose name or platform has `spec` in it; an index fits exactly one. */
+/* Whether a device's name or platform has `spec` in it; an index fits exactly one. */
 static bool fits(const clattn__found *found, const char *spec)
 {
     if (spec[strspn(spec, "0123456789")] == '\0') {
@@ -249,13 +256,18 @@ clattn_status clattn__discover(clattn__found *found, const char *spec)
     list all = {0};
     const clattn__found *best = NULL;
     size_t fitting = 0;
+    bool whole = false;
     TRY(list_all(&all));
     FAIL_IF(all.count == 0, CLATTN_E_NO_DEVICE,
             "device: found no OpenCL device%s%.*s, expected one (PoCL makes a device of the CPU; "
             "\"reference\" needs none)",
             skipped[0] ? ", skipped " : "", (int)strcspn(skipped, "\n"), skipped);
+    /* A whole name wins over the longer ones that it is a part of. */
+    for (size_t i = 0; i < all.count; i++)
+        whole = whole || (spec && strcasecmp(all.items[i].info.name, spec) == 0);
     for (size_t i = 0; i < all.count; i++) {
-        if (spec && !fits(&all.items[i], spec))
+        if (spec &&
+            (whole ? strcasecmp(all.items[i].info.name, spec) != 0 : !fits(&all.items[i], spec)))
             continue;
         fitting++;
         if (!best || all.items[i].info.kind < best->info.kind)

@@ -21,14 +21,17 @@ clattn_status clattn_plan_create(clattn_plan **out, clattn_device *device,
 {
     clattn_status status = CLATTN_OK;
     clattn_plan *plan = NULL;
+    if (out)
+        *out = NULL;
     FAIL_IF(!out || !device || !desc, CLATTN_E_ARGUMENT,
             "clattn_plan_create: out, device and desc are required, found NULL");
-    *out = NULL;
     plan = calloc(1, sizeof *plan);
     FAIL_IF(!plan, CLATTN_E_MEMORY, "plan: no host memory for %zu bytes", sizeof *plan);
     plan->device = device;
     TRY(clattn__problem_init(&plan->problem, desc));
-    TRY(clattn__dispatch(&plan->variant, &plan->explain, device, &plan->problem, desc->variant));
+    TRY(clattn__dispatch(&plan->variant, &plan->explain, device, &plan->problem,
+                         plan->problem.desc.variant));
+    plan->problem.desc.variant = NULL; /* the caller's string may go now */
     TRY(plan->variant->prepare(&plan->state, device, &plan->problem));
     *out = plan;
     plan = NULL; /* now the caller's */

@@ -134,7 +134,6 @@ clattn_status clattn__problem_init(clattn__problem *problem, const clattn_attent
     else
         problem->scale =
             desc->score == CLATTN_SCORE_SCALED_DOT ? 1.0 / sqrt((double)desc->head_size) : 1.0;
-    desc->variant = NULL;
 done:
     return status;
 }

@@ -7,7 +7,7 @@
 
 #include <stdbool.h>
 
-/* A valid description: no field asks for a default any more; `desc.variant` is not kept. */
+/* A valid description: no field asks for a default any more. `desc.variant` is the caller's string. */
 typedef struct clattn__problem {
     clattn_attention_desc desc;
     double scale; /* of the scores: 1 for given ones */
@@ -26,6 +26,12 @@ typedef struct clattn__call {
     clattn_tensor query, key, value, given_scores, mask, bias, kv_lengths, alibi_slopes, sinks;
     clattn_tensor output, weights, scores, lse;
 } clattn__call;
+
+/* The tensors of a call in the order inputs, outputs; `names` may be NULL. Returns how many are
+ * inputs. */
+#define CLATTN__CALL_TENSORS 13
+size_t clattn__call_tensors(clattn__call *call, clattn_tensor *tensors[CLATTN__CALL_TENSORS],
+                            const char *names[CLATTN__CALL_TENSORS]);
 
 /* Copies a struct of the caller, who may have been compiled with a shorter one; the rest becomes
  * zero. */

@@ -58,12 +58,22 @@ static clattn_status make_key(clattn__program *program, const clattn_device *dev
     return CLATTN_OK;
 }
 
-/* True when the cache had a binary and the driver took it. Any failure is a miss. */
+/* The kernel that the program's file is named after; NULL after a failure. */
+static cl_kernel create_kernel(const clattn__program *program, cl_int *error)
+{
+    char name[64];
+    (void)snprintf(name, sizeof name, "%.*s", (int)strcspn(program->file, "."), program->file);
+    return clCreateKernel(program->handle, name, error);
+}
+
+/* True when the cache had a binary, the driver took it, and it has the kernel. Any failure is a
+ * miss. */
 static bool load_binary(clattn__program *program, const clattn_device *device)
 {
     void *data = NULL;
     size_t size = 0;
     cl_int error = CL_SUCCESS, loaded = CL_SUCCESS;
+    cl_kernel kernel = NULL;
     if (!clattn__cache_load(program->key, program->key_size, &data, &size))
         return false;
     const unsigned char *binary = data;
@@ -73,7 +83,11 @@ static bool load_binary(clattn__program *program, const clattn_device *device)
     if (error == CL_SUCCESS && loaded == CL_SUCCESS)
         error = clBuildProgram(program->handle, 1, &device->id, program->options, NULL, NULL);
     if (error == CL_SUCCESS && loaded == CL_SUCCESS)
+        kernel = create_kernel(program, &error);
+    if (kernel) {
+        (void)clReleaseKernel(kernel);
         return true;
+    }
     if (program->handle)
         (void)clReleaseProgram(program->handle);
     program->handle = NULL;
@@ -176,9 +190,7 @@ clattn_status clattn__program_kernel(cl_kernel *out, clattn__program *program)
 {
     clattn_status status = CLATTN_OK;
     cl_int error = CL_SUCCESS;
-    char name[64];
-    (void)snprintf(name, sizeof name, "%.*s", (int)strcspn(program->file, "."), program->file);
-    *out = clCreateKernel(program->handle, name, &error);
+    *out = create_kernel(program, &error);
     TRY_CL("program: clCreateKernel", error);
 done:
     return status;

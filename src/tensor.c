@@ -45,9 +45,10 @@ clattn_status clattn_tensor_alloc(clattn_tensor *out, clattn_device *device, cla
 {
     clattn_status status = CLATTN_OK;
     int64_t bytes = (int64_t)clattn_dtype_size(dtype);
+    if (out)
+        memset(out, 0, sizeof *out);
     FAIL_IF(!out || !device || !shape, CLATTN_E_ARGUMENT,
             "clattn_tensor_alloc: out, device and shape are required, found NULL");
-    memset(out, 0, sizeof *out);
     FAIL_IF(bytes == 0, CLATTN_E_ARGUMENT, "clattn_tensor_alloc: dtype %d, expected a clattn_dtype",
             (int)dtype);
     FAIL_IF(rank < 1 || rank > CLATTN_MAX_RANK, CLATTN_E_ARGUMENT,

@@ -39,8 +39,8 @@ CLATTN_API const char *clattn_plan_variant(const clattn_plan *plan);
  * its refusal. */
 CLATTN_API const char *clattn_plan_explain(const clattn_plan *plan);
 
-/** Floating-point operations of the two products of `args`: 2*B*Hq*S*T*(D + Dv); masked pairs count
- * too. */
+/** Floating-point operations of the products of `args`: 2*B*Hq*S*T*(D + Dv), with given scores
+ * 2*B*Hq*S*T*Dv; masked pairs count too. 0 for arguments that clattn_plan_run() refuses. */
 CLATTN_API double clattn_plan_flops(const clattn_plan *plan, const clattn_attention_args *args);
 
 /** How long one kernel of a plan took, summed over its launches of one run. */

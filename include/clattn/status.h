@@ -17,7 +17,7 @@ typedef enum clattn_status {
     CLATTN_E_ARGUMENT = -1, /* the caller's argument is wrong; nothing was enqueued or written */
     CLATTN_E_UNSUPPORTED =
         -2, /* no variant takes this problem on this device; the sentence has the reasons */
-    CLATTN_E_NO_DEVICE = -3, /* no OpenCL platform, or none with a device, or none of that name */
+    CLATTN_E_NO_DEVICE = -3, /* no OpenCL platform, or none with a device */
     CLATTN_E_MEMORY = -4,    /* host or device memory ran out */
     CLATTN_E_BUILD =
         -5, /* a kernel did not compile; clattn_last_build_log() has the compiler's words */

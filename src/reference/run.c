@@ -67,25 +67,13 @@ done:
 clattn_status clattn__reference_check_host(const clattn__call *call)
 {
     clattn_status status = CLATTN_OK;
-    const struct {
-        const char *name;
-        const clattn_tensor *tensor;
-    } all[] = {{"query", &call->query},
-               {"key", &call->key},
-               {"value", &call->value},
-               {"given_scores", &call->given_scores},
-               {"mask", &call->mask},
-               {"bias", &call->bias},
-               {"kv_lengths", &call->kv_lengths},
-               {"alibi_slopes", &call->alibi_slopes},
-               {"sinks", &call->sinks},
-               {"output", &call->output},
-               {"weights", &call->weights},
-               {"scores", &call->scores},
-               {"lse", &call->lse}};
-    for (size_t t = 0; t < sizeof all / sizeof *all; t++)
-        FAIL_IF(all[t].tensor->buffer, CLATTN_E_ARGUMENT,
-                "%s: lies in device memory, expected host memory for the reference", all[t].name);
+    clattn_tensor *tensors[CLATTN__CALL_TENSORS];
+    const char *names[CLATTN__CALL_TENSORS];
+    clattn__call copy = *call;
+    (void)clattn__call_tensors(&copy, tensors, names);
+    for (size_t t = 0; t < CLATTN__CALL_TENSORS; t++)
+        FAIL_IF(tensors[t]->buffer, CLATTN_E_ARGUMENT,
+                "%s: lies in device memory, expected host memory for the reference", names[t]);
 done:
     return status;
 }

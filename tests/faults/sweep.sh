@@ -31,7 +31,7 @@ may_continue() {
     case $2 in
     clGetPlatformIDs | clGetPlatformInfo | clGetDeviceIDs | clGetDeviceInfo) [ "$4" = warning ] ;;
     clCreateProgramWithBinary | clGetProgramInfo) [ "$4" = silence ] ;;
-    clBuildProgram) [ "$4" = silence ] && [[ $1 == warm || $1 == copied ]] ;; # of a binary: the source is built then
+    clBuildProgram | clCreateKernel) [ "$4" = silence ] && [[ $1 == warm || $1 == copied ]] ;; # of a binary: the source is built then
     # The last one closes the device, when the outputs are written.
     clFinish) [ "$4" = silence ] && grep -qx "clFinish $3" "$work/counts" ;;
     *) false ;;

@@ -122,8 +122,7 @@ clattn_status clattn_device_finish(clattn_device *device)
             "clattn_device_finish: device is NULL, expected an open device");
     if (clattn__is_reference(device))
         goto done;
-    TRY_CL("device: clFinish", clFinish(device->queue));
-    clattn__programs_save(device);
+    TRY_CL("device: clFinish", clattn__programs_finish(device));
 done:
     return status;
 }
@@ -148,8 +147,8 @@ void clattn_device_close(clattn_device *device)
     if (!device)
         return;
     /* A failure here has nobody to tell: the objects are released all the same. */
-    if (device->queue && clFinish(device->queue) == CL_SUCCESS)
-        clattn__programs_save(device);
+    if (device->queue)
+        (void)clattn__programs_finish(device);
     clattn__programs_release(device);
     if (device->queue)
         (void)clReleaseCommandQueue(device->queue);

@@ -19,8 +19,9 @@ struct clattn_device {
     cl_command_queue queue;
     bool in_order;             /* the queue keeps the order of its commands */
     bool profiling;            /* the queue's events know their times */
-    pthread_mutex_t lock;      /* guards `programs` */
+    pthread_mutex_t lock;      /* guards what follows */
     clattn__program *programs; /* built so far, newest first */
+    size_t finishes;           /* how often the queue was waited for */
 };
 
 static inline bool clattn__is_reference(const clattn_device *device)

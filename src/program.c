@@ -17,6 +17,9 @@ struct clattn__program {
     char *key; /* of the file cache: all that decides what the binary is */
     size_t key_size;
     bool unsaved;
+    size_t
+        finish; /* the first one that waits for a run of it, 0: none yet. PoCL compiles a kernel's
+                      work-group form at its first run, and only then is the binary whole. */
     atomic_bool ran; /* set by any thread, without the lock */
 };
 
@@ -242,18 +245,25 @@ done:
     free(ids);
 }
 
-void clattn__programs_save(clattn_device *device)
+cl_int clattn__programs_finish(clattn_device *device)
 {
     (void)pthread_mutex_lock(&device->lock);
-    for (clattn__program *program = device->programs; program; program = program->next) {
-        /* PoCL compiles a kernel's work-group form at its first enqueue: only then is the binary
-         * whole. */
-        if (!program->unsaved || !program->ran)
-            continue;
-        program->unsaved = false;
-        save(program, device);
-    }
+    const size_t own = ++device->finishes;
+    for (clattn__program *program = device->programs; program; program = program->next)
+        if (!program->finish && program->ran)
+            program->finish = own;
     (void)pthread_mutex_unlock(&device->lock);
+    const cl_int error = clFinish(device->queue);
+    if (error != CL_SUCCESS)
+        return error;
+    (void)pthread_mutex_lock(&device->lock);
+    for (clattn__program *program = device->programs; program; program = program->next)
+        if (program->unsaved && program->finish && program->finish <= own) {
+            program->unsaved = false;
+            save(program, device);
+        }
+    (void)pthread_mutex_unlock(&device->lock);
+    return CL_SUCCESS;
 }
 
 void clattn__programs_release(clattn_device *device)

@@ -19,9 +19,9 @@ clattn_status clattn__program_kernel(cl_kernel *out, clattn__program *program);
  * done. */
 void clattn__program_ran(clattn__program *program);
 
-/** Saves the binaries of programs that have run; a failure to is no failure. All runs must be
- * finished. */
-void clattn__programs_save(clattn_device *device);
+/** Waits for the device's queue, and saves the binaries of programs that have run; a failure to save
+ * is no failure. */
+cl_int clattn__programs_finish(clattn_device *device);
 
 void clattn__programs_release(clattn_device *device);
 

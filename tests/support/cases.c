@@ -104,11 +104,18 @@ static const clattn_case that_hurt[] = {
      .mask = MASK_FLOAT_LOWEST, .flags = CLATTN_MASK,
      .outputs = CLATTN_OUTPUT | CLATTN_WEIGHTS | CLATTN_LSE},
     {"huge logits", .Hq = 2, .S = 33, .T = 47, .D = 32, .fill = FILL_HUGE},
+    {"huge logits and sinks", .Hq = 4, .S = 33, .T = 47, .D = 32, .fill = FILL_HUGE,
+     .flags = CLATTN_SINKS},
     {"huge logits, capped", .Hq = 2, .S = 33, .T = 47, .D = 32, .softcap = 30, .fill = FILL_HUGE,
      .stage = CLATTN_SCORES_CAPPED},
     {"extreme scores", .Hq = 2, .S = 9, .T = 33, .score = CLATTN_SCORE_GIVEN, .fill = FILL_EXTREME},
     {"extreme scores, causal", .Hq = 2, .S = 33, .T = 33, .score = CLATTN_SCORE_GIVEN,
      .fill = FILL_EXTREME, .flags = CLATTN_CAUSAL},
+    {"scores of infinity, in a window", .Hq = 2, .S = 9, .T = 33, .score = CLATTN_SCORE_GIVEN,
+     .fill = FILL_INF_LAST, .window_left = 5, .window_right = 7, .alignment = CLATTN_BOTTOM_RIGHT,
+     .flags = CLATTN_WINDOW},
+    {"scores of infinity behind lengths", .B = 2, .Hq = 2, .S = 9, .T = 17,
+     .score = CLATTN_SCORE_GIVEN, .fill = FILL_INF_LAST, .flags = CLATTN_KV_LENGTHS},
     {"scores of -infinity", .Hq = 2, .S = 9, .T = 33, .score = CLATTN_SCORE_GIVEN,
      .fill = FILL_MINUS_INF_SCORES},
     {"scores of -infinity, without normalizer", .Hq = 2, .S = 9, .T = 33,
@@ -260,13 +267,17 @@ static void fill(const clattn_tensor *tensor, const clattn_case *from, double sp
 
 static void fill_scores(const clattn_tensor *tensor, const clattn_case *from, uint64_t *seed)
 {
-    fill(tensor, from, 1.0, seed);
+    fill(tensor, from, from->fill == FILL_HUGE ? 1e4 : 1.0, seed);
     const size_t count = clattn_tensor_count(tensor), T = (size_t)tensor->shape[tensor->rank - 1];
     for (size_t i = 0; i < count; i++) {
         if (from->fill == FILL_EXTREME)
             host_tensor_set(tensor, i, uniform(seed) < 0.5 ? -3e38 : 3e38);
         if (from->fill >= FILL_MINUS_INF_SCORES && (i % 3 == 0 || i / T % 4 == 0))
             host_tensor_set(tensor, i, -(double)INFINITY);
+        if (from->fill == FILL_NAN_LAST && i % T == T - 1)
+            host_tensor_set(tensor, i, (double)NAN);
+        if (from->fill == FILL_INF_LAST && i % T == T - 1)
+            host_tensor_set(tensor, i, (double)INFINITY);
     }
 }
 
@@ -418,7 +429,7 @@ static void make_modifiers(host_call *out, const clattn_case *from, const sizes 
     }
     if (from->flags & CLATTN_SINKS) {
         args->sinks = host_call_tensor(out, CLATTN_F32, 1, &n->Hq, STRIDES_DENSE);
-        fill(&args->sinks, from, 1.0, seed);
+        fill(&args->sinks, from, from->fill == FILL_HUGE ? 1e4 : 1.0, seed);
     }
 }
 

@@ -28,12 +28,12 @@ typedef enum case_lengths {
 
 typedef enum case_fill {
     FILL_NORMAL = 0,
-    FILL_HUGE,        /* scores around 1e4 */
+    FILL_HUGE,        /* scores and sinks around 1e4 */
     FILL_EXTREME,     /* given scores of +-3e38 */
     FILL_CONSTANT,    /* all elements equal */
     FILL_DENORMAL,    /* every second element is below the smallest normal number of its type */
-    FILL_NAN_LAST,    /* last key and value of each head are NaN */
-    FILL_INF_LAST,    /* last value is +infinity */
+    FILL_NAN_LAST,    /* last key and value of each head are NaN, or the given score and value */
+    FILL_INF_LAST,    /* last value is +infinity, or its given score too */
     FILL_HUGE_VALUES, /* values of 3e38, whose plain sum is no float any more */
     FILL_TINY_VALUES, /* values around 1e-37, near the end of the normal numbers */
     FILL_MINUS_INF_SCORES, /* given scores, one of three -infinity, all of every fourth row */

@@ -68,10 +68,11 @@ clattn_tensor host_call_tensor(host_call *call, clattn_dtype dtype, uint32_t ran
     }
     call->owned[call->owned_count++] =
         (struct host_memory){tensor.host, room * clattn_dtype_size(dtype)};
-    if (has_nan(dtype))
-        for (size_t i = 0; i < room; i++)
-            clattn_element_store(dtype, tensor.host, i, (double)NAN);
-    for (size_t i = 0; i < clattn_tensor_count(&tensor); i++)
+    /* The elements of a dense tensor are zero already, and all gaps lie behind them. */
+    const size_t count = clattn_tensor_count(&tensor), zeros = strides == STRIDES_DENSE ? count : 0;
+    for (size_t i = zeros; i < room && has_nan(dtype); i++)
+        clattn_element_store(dtype, tensor.host, i, (double)NAN);
+    for (size_t i = zeros; i < count; i++)
         host_tensor_set(&tensor, i, 0.0);
     return tensor;
 }

@@ -10,7 +10,7 @@
  * Launch    global {ceil(M / ROWS), G}, local {1, 1}; a work-item looks after ROWS rows
  * Memory    reads the flags, and of w and value only what they point at
  * Edges     a visible key whose weight is 0 shows its NaN all the same: 0 * NaN
- * See       src/ops/hidden_values.c, tests/api/test_attention.c
+ * See       src/ops/hidden_values.c, tests/kernels/test_hidden_values.c
  *
  * -D        meaning                     values   set by
  * ROWS      rows of a work-item         64       src/ops/hidden_values.c

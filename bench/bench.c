@@ -35,8 +35,8 @@ static double now(void)
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-/* Lets threads of the last runner go to sleep: OpenMP's and OpenBLAS's spin for a while after their work, on the next
- * one's cores. */
+/* Lets threads of the last runner go to sleep: OpenMP's and OpenBLAS's
+ * spin for a while after their work, on the next one's cores. */
 static void settle(void)
 {
     const struct timespec pause = {.tv_nsec = 100000000};

@@ -1,7 +1,7 @@
-/* 02: dot-product attention of a decoder state over encoder outputs, which are keys and values.
+/* 02: dot-product attention of a decoder state over encoder outputs, which are keys and values
+ * (Luong et al., arXiv:1508.04025):
  *
- *   scores = query . key, weights = softmax(scores), context = weights @ value      (Luong et al.,
- * arXiv:1508.04025)
+ *   scores = query . key, weights = softmax(scores), context = weights @ value
  */
 #include <clattn/clattn.h>
 

@@ -26,8 +26,8 @@ static void fill(void)
             }
 }
 
-/* Each row of weights sums to 1 over the keys that may be seen, and nothing of the padding shows.
- */
+/* Each row of weights sums to 1 over the keys that may be
+ * seen, and nothing of the padding shows. */
 static bool is_right(void)
 {
     for (int b = 0; b < B; b++)

@@ -88,9 +88,9 @@ static void join(clattn__bound *a, clattn__bound *b)
     a->bytes = b->bytes = (size_t)((a_end > b_end ? a_end : b_end) - first);
 }
 
-/* What several buffers over the same host memory hold, OpenCL leaves open. So inputs that meet, as
- * packed queries, keys and values do, share one range, and an output that meets another tensor is
- * made apart. */
+/* What several buffers over the same host memory hold, OpenCL leaves
+ * open. So inputs that meet, as packed queries, keys and values do, share
+ * one range, and an output that meets another tensor is made apart. */
 static void separate(clattn__binding *binding)
 {
     clattn__bound *items = binding->items;

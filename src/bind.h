@@ -35,15 +35,15 @@ size_t clattn__bound_bytes(const clattn_tensor *tensor, bool written, const clat
  */
 clattn_status clattn__bind(clattn__binding *binding, clattn_device *device, clattn__call *call);
 
-/* Enqueues what brings the outputs back to host memory; see clattn_plan_run() for when that is
- * done. */
+/* Enqueues what brings the outputs back to host memory; see
+ * clattn_plan_run() for when that is done. */
 clattn_status clattn__fetch(clattn__binding *binding, clattn_device *device);
 
 /* Releases what clattn__bind() made; OpenCL keeps it until the enqueued commands are done. */
 void clattn__unbind(clattn__binding *binding);
 
-/* Bytes from a tensor's first element to its last, whichever way its strides point; 0 for an empty
- * one. */
+/* Bytes from a tensor's first element to its last,
+ * whichever way its strides point; 0 for an empty one. */
 size_t clattn__tensor_span(const clattn_tensor *tensor);
 
 #endif

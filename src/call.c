@@ -14,8 +14,8 @@
 /* Of a tensor, from its first to its last: their bytes can still be counted in 64 bits. */
 #define MOST_ELEMENTS ((uint64_t)INT64_MAX / 8)
 
-/* Which axes of (B, H, rows, columns) a tensor's own dimensions are, by the rank of query and
- * value. */
+/* Which axes of (B, H, rows, columns) a tensor's own
+ * dimensions are, by the rank of query and value. */
 static const int axes_bhsd[4] = {0, 1, 2, 3}, axes_bshd[4] = {0, 2, 1, 3},
                  axes_one_head[4] = {0, 2, 3}, axes_matrix[4] = {2, 3};
 
@@ -109,8 +109,8 @@ done:
     return status;
 }
 
-/* True when two indices may name one element: no axis may step into the extent of the finer ones.
- */
+/* True when two indices may name one element: no axis may
+ * step into the extent of the finer ones. */
 static bool overlaps_itself(const clattn_tensor *tensor)
 {
     bool used[CLATTN_MAX_RANK] = {false};
@@ -191,8 +191,8 @@ done:
     return status;
 }
 
-/* The host values of lengths, slopes and sinks are checked here; a device's are clamped by the
- * kernels. */
+/* The host values of lengths, slopes and sinks are checked
+ * here; a device's are clamped by the kernels. */
 static clattn_status check_lengths(const clattn_tensor *lengths, int64_t T)
 {
     clattn_status status = CLATTN_OK;

@@ -1,5 +1,5 @@
-/* discovery.c: lists the devices of all platforms. A platform or device that fails is skipped with
- * a reason. */
+/* discovery.c: lists the devices of all platforms. A
+ * platform or device that fails is skipped with a reason. */
 #include "discovery.h"
 
 #include "try.h"

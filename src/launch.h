@@ -31,8 +31,8 @@ typedef struct clattn__timeline {
     } * launches;
 } clattn__timeline;
 
-/* Builds kernels/<name>.cl with `options` and takes its kernel; `kernel` is all NULL after a
- * failure. */
+/* Builds kernels/<name>.cl with `options` and takes its
+ * kernel; `kernel` is all NULL after a failure. */
 clattn_status clattn__kernel_create(clattn__kernel *kernel, clattn_device *device, const char *name,
                                     const char *options);
 void clattn__kernel_release(clattn__kernel *kernel);

@@ -1,5 +1,5 @@
-/* problem.c: fills defaults and holds every rule about descriptions; call.c does the same for
- * arguments. */
+/* problem.c: fills defaults and holds every rule about
+ * descriptions; call.c does the same for arguments. */
 #include "problem.h"
 
 #include "dtype.h"

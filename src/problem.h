@@ -17,36 +17,34 @@ typedef struct clattn__problem {
  *   query (B, Hq, S, D)   key (B, Hkv, T, D)   value (B, Hkv, T, Dv)   output (B, Hq, S, Dv)
  *   given_scores, mask, bias, weights, scores (B, Hq, S, T)   lse (B, Hq, S, 1)
  *   kv_lengths (B, 1, 1, 1)   alibi_slopes, sinks (1, Hq, 1, 1)
- * An absent tensor has rank 0. A call may be a slice of the caller's: then S counts the rows of the
- * slice. */
+ * An absent tensor has rank 0. A call may be a slice of the caller's: then S counts its own rows. */
 typedef struct clattn__call {
     int64_t B, Hq, Hkv, S, T, D, Dv;
-    int64_t first_row,
-        all_rows; /* the slice's place among the caller's rows: 0 and S when it is whole */
+    int64_t first_row, all_rows; /* its place among the caller's rows: 0 and S when it is whole */
     clattn_tensor query, key, value, given_scores, mask, bias, kv_lengths, alibi_slopes, sinks;
     clattn_tensor output, weights, scores, lse;
 } clattn__call;
 
-/* The tensors of a call in the order inputs, outputs; `names` may be NULL. Returns how many are
- * inputs. */
+/* The tensors of a call in the order inputs, outputs;
+ * `names` may be NULL. Returns how many are inputs. */
 #define CLATTN__CALL_TENSORS 13
 size_t clattn__call_tensors(clattn__call *call, clattn_tensor *tensors[CLATTN__CALL_TENSORS],
                             const char *names[CLATTN__CALL_TENSORS]);
 
-/* Copies a struct of the caller, who may have been compiled with a shorter one; the rest becomes
- * zero. */
+/* Copies a struct of the caller, who may have been compiled
+ * with a shorter one; the rest becomes zero. */
 clattn_status clattn__struct_copy(void *target, size_t target_size, const void *source,
                                   size_t source_size, const char *name);
 
 clattn_status clattn__problem_init(clattn__problem *problem, const clattn_attention_desc *desc);
 
-/* Checks and canonicalises the arguments. Lengths, slopes and sinks in host memory are checked by
- * value. */
+/* Checks and canonicalises the arguments. Lengths, slopes
+ * and sinks in host memory are checked by value. */
 clattn_status clattn__call_init(clattn__call *call, const clattn__problem *problem,
                                 const clattn_attention_args *args);
 
-/* Batches [b, b + batches), key heads [h, h + heads) with their query heads, rows [i, i + rows) of
- * a call. */
+/* Batches [b, b + batches), key heads [h, h + heads) with
+ * their query heads, rows [i, i + rows) of a call. */
 clattn__call clattn__call_slice(const clattn__call *call, int64_t b, int64_t batches, int64_t h,
                                 int64_t heads, int64_t i, int64_t rows);
 

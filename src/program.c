@@ -69,8 +69,8 @@ static cl_kernel create_kernel(const clattn__program *program, cl_int *error)
     return clCreateKernel(program->handle, name, error);
 }
 
-/* True when the cache had a binary, the driver took it, and it has the kernel. Any failure is a
- * miss. */
+/* True when the cache had a binary, the driver took it, and
+ * it has the kernel. Any failure is a miss. */
 static bool load_binary(clattn__program *program, const clattn_device *device)
 {
     void *data = NULL;
@@ -97,8 +97,8 @@ static bool load_binary(clattn__program *program, const clattn_device *device)
     return false;
 }
 
-/* The first line of the log that says "error", or its first line: one sentence has no room for
- * more. */
+/* The first line of the log that says "error", or its first
+ * line: one sentence has no room for more. */
 static void first_error(char *sentence, size_t size, const char *log)
 {
     const char *line = strstr(log, "error");

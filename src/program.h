@@ -15,8 +15,8 @@ clattn_status clattn__program_get(clattn__program **out, clattn_device *device, 
 /** A kernel of a program, named after the file; the caller's to release. */
 clattn_status clattn__program_kernel(cl_kernel *out, clattn__program *program);
 
-/** Notes that a kernel of the program was enqueued: its binary is worth saving once that run is
- * done. */
+/** Notes that a kernel of the program was enqueued: its
+ * binary is worth saving once that run is done. */
 void clattn__program_ran(clattn__program *program);
 
 /** Waits for the device's queue, and saves the binaries of programs that have run; a failure to save

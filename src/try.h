@@ -1,6 +1,6 @@
-/* try.h: the error path. A function that uses these has `clattn_status status = CLATTN_OK;` and a
- * label `done:` under which it frees what it made; all of that is NULL until it exists. No other
- * macro jumps. */
+/* try.h: the error path. A function that uses these has `clattn_status
+ * status = CLATTN_OK;` and a label `done:` under which it frees what it
+ * made; all of that is NULL until it exists. No other macro jumps. */
 #ifndef CLATTN_TRY_H
 #define CLATTN_TRY_H
 
@@ -10,8 +10,8 @@
 void clattn__record(clattn_status status, int cl_error, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
-/* The same, as an expression with the value of `code`, which analysers then see not to be
- * CLATTN_OK. */
+/* The same, as an expression with the value of `code`,
+ * which analysers then see not to be CLATTN_OK. */
 #define FAIL(code, cl_error, ...) (clattn__record(code, cl_error, __VA_ARGS__), (code))
 
 /* Records the sentence of a failed OpenCL call: "what: CL_OUT_OF_RESOURCES (-5)". */

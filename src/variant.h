@@ -11,8 +11,8 @@ typedef struct clattn__variant {
      * clause. `forced`: the caller asked for it by name, so that being slow is no reason. */
     bool (*accepts)(const clattn_device *device, const clattn__problem *problem, bool forced,
                     char *reason, size_t reason_size);
-    /* Builds what the variant needs; `*state` is released by release(), which takes NULL and
-     * half-made states. */
+    /* Builds what the variant needs; `*state` is released by
+     * release(), which takes NULL and half-made states. */
     clattn_status (*prepare)(void **state, clattn_device *device, const clattn__problem *problem);
     void (*release)(void *state);
     /* True when the call is small enough to run in one piece; NULL: any is. A call that is not is

@@ -33,10 +33,12 @@ typedef enum clattn_layout { CLATTN_BHSD = 0, CLATTN_BSHD } clattn_layout;
 
 /** How a query meets a key. */
 typedef enum clattn_score {
-    CLATTN_SCORE_SCALED_DOT =
-        0, /* q.k, with scale 1/sqrt(D) unless given (Vaswani et al., arXiv:1706.03762) */
-    CLATTN_SCORE_DOT,  /* q.k (Luong et al., arXiv:1508.04025) */
-    CLATTN_SCORE_GIVEN /* the caller's scores, in place of query and key; scale does not apply */
+    /** q.k, with scale 1/sqrt(D) unless given (Vaswani et al., arXiv:1706.03762). */
+    CLATTN_SCORE_SCALED_DOT = 0,
+    /** q.k (Luong et al., arXiv:1508.04025). */
+    CLATTN_SCORE_DOT,
+    /** The caller's scores, in place of query and key; scale does not apply. */
+    CLATTN_SCORE_GIVEN
 } clattn_score;
 
 /** From modified scores to weights. */
@@ -58,25 +60,27 @@ typedef enum clattn_scores_stage {
     CLATTN_SCORES_MODIFIED /* after all, masked = -infinity */
 } clattn_scores_stage;
 
+/** How much rounding there may be on the way. */
 typedef enum clattn_precision {
-    CLATTN_PRECISION_DEFAULT =
-        0, /* f16 and bf16 may round weights to the values' type where a matrix unit asks */
-    CLATTN_PRECISION_STRICT, /* weights stay f32 until they have met the values */
-    CLATTN_PRECISION_FAST    /* also inputs rounded to 11 bits, native exponentials */
+    /** f16 and bf16 may round weights to the values' type where a matrix unit asks for it. */
+    CLATTN_PRECISION_DEFAULT = 0,
+    /** Weights stay f32 until they have met the values. */
+    CLATTN_PRECISION_STRICT,
+    /** Also inputs rounded to 11 bits, and native exponentials. */
+    CLATTN_PRECISION_FAST
 } clattn_precision;
 
 /** clattn_attention_desc.flags: what takes part. A tensor that is given without its flag is
- * refused, and vice versa. */
+ * refused, and vice versa. With p = i + offset, the place of query i among the keys: */
 enum {
-    CLATTN_CAUSAL = 1 << 0, /* key j is visible to query i when j <= i + offset */
-    CLATTN_WINDOW =
-        1 << 1,            /* ... when i + offset - window_left <= j <= i + offset + window_right */
-    CLATTN_SCALE = 1 << 2, /* `scale` counts */
-    CLATTN_MASK = 1 << 3,  /* args.mask: bool (true: may attend) or float (added) */
-    CLATTN_BIAS = 1 << 4,  /* args.bias: float (added) */
+    CLATTN_CAUSAL = 1 << 0,     /* key j is visible to query i when j <= p */
+    CLATTN_WINDOW = 1 << 1,     /* ... when p - window_left <= j <= p + window_right */
+    CLATTN_SCALE = 1 << 2,      /* `scale` counts */
+    CLATTN_MASK = 1 << 3,       /* args.mask: bool (true: may attend) or float (added) */
+    CLATTN_BIAS = 1 << 4,       /* args.bias: float (added) */
     CLATTN_KV_LENGTHS = 1 << 5, /* args.kv_lengths: keys of each sequence */
-    CLATTN_ALIBI = 1 << 6,      /* args.alibi_slopes: -slope * |i + offset - j| is added */
-    CLATTN_SINKS = 1 << 7 /* args.sinks: one more logit in the softmax of a head, without a value */
+    CLATTN_ALIBI = 1 << 6,      /* args.alibi_slopes: -slope * |p - j| is added */
+    CLATTN_SINKS = 1 << 7       /* args.sinks: a logit more in a head's softmax, without a value */
 };
 
 /** clattn_attention_desc.outputs: what is wanted. */
@@ -110,19 +114,17 @@ typedef struct clattn_attention_desc {
     const char *variant;  /* [NULL: the first that accepts] the name of the variant to take */
 } clattn_attention_desc;
 
-/** On what. Tensors that do not take part stay all zero. Outputs must not overlap inputs or each
- * other. */
+/** On what. Tensors that do not take part stay all zero.
+ * Outputs must not overlap inputs or each other. */
 typedef struct clattn_attention_args {
     size_t struct_size;       /* sizeof(clattn_attention_args) */
     clattn_tensor query, key; /* see the table above; absent with given scores */
-    clattn_tensor value;
+    clattn_tensor value;      /* see the table above */
     clattn_tensor
-        given_scores; /* with CLATTN_SCORE_GIVEN: (B, Hq, S, T) of the desc's dtype or f32 */
-    clattn_tensor
-        mask; /* bool, f32 or the desc's dtype; broadcasts to (B, Hq, S, T), (B, S, T) or (S, T) */
-    clattn_tensor bias;       /* f32 or the desc's dtype; broadcasts likewise */
-    clattn_tensor kv_lengths; /* (B), i32 or i64, each 0 to T; device memory is clamped to that, not
-                                 refused */
+        given_scores;   /* with CLATTN_SCORE_GIVEN: as weights, of the desc's dtype or f32 */
+    clattn_tensor mask; /* bool, f32 or the desc's dtype; broadcasts to the shape of weights */
+    clattn_tensor bias; /* f32 or the desc's dtype; broadcasts likewise */
+    clattn_tensor kv_lengths;   /* (B), i32 or i64, each 0 to T; those of a device are clamped */
     clattn_tensor alibi_slopes; /* (Hq), any float type, finite */
     clattn_tensor sinks;        /* (Hq), any float type, finite */
     clattn_tensor output;

@@ -1,12 +1,12 @@
-/* clattn.h: attention on any OpenCL device. Include this; programs with OpenCL objects of their own
- * add clattn_cl.h.
+/* clattn.h: attention on any OpenCL device. Include this; programs with OpenCL objects of their
+ * own add clattn_cl.h.
  *
  *   clattn_device *device = NULL;
  *   clattn_plan *plan = NULL;
- *   clattn_attention_desc desc = { .struct_size = sizeof desc, .query_heads = 8, .head_size = 64 };
- *   clattn_attention_args args = { .struct_size = sizeof args };
- *   args.query = clattn_tensor_host(CLATTN_F32, q, 4, (int64_t[]){ B, 8, S, 64 }); // key, value,
- * output alike
+ *   clattn_attention_desc desc = {.struct_size = sizeof desc, .query_heads = 8, .head_size = 64};
+ *   clattn_attention_args args = {.struct_size = sizeof args};
+ *   args.query = clattn_tensor_host(CLATTN_F32, q, 4, (int64_t[]){B, 8, S, 64});
+ *   args.key = ..., args.value = ..., args.output = ...
  *
  *   if (clattn_device_open(&device, NULL, 0) || clattn_plan_create(&plan, device, &desc) ||
  *       clattn_plan_run(plan, &args) || clattn_device_finish(device))

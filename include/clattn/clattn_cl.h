@@ -28,8 +28,8 @@ CLATTN_API clattn_status clattn_device_open_cl(clattn_device **out, cl_context c
 CLATTN_API cl_context clattn_device_cl_context(const clattn_device *device);
 CLATTN_API cl_command_queue clattn_device_cl_queue(const clattn_device *device);
 
-/** A row-major tensor in a cl_mem of the device's context; `offset` in elements. The cl_mem is not
- * retained. */
+/** A row-major tensor in a cl_mem of the device's context;
+ * `offset` in elements. The cl_mem is not retained. */
 CLATTN_API clattn_tensor clattn_tensor_cl(clattn_dtype dtype, cl_mem buffer, size_t offset,
                                           uint32_t rank, const int64_t *shape);
 

@@ -27,19 +27,19 @@ CLATTN_API const char *clattn_device_kind_name(clattn_device_kind kind);
 
 /** What a device says of itself. Strings are cut to fit. */
 typedef struct clattn_device_info {
-    size_t index; /* position in the list of all devices; SIZE_MAX for the reference and the
-                     caller's own */
+    size_t index; /* in the list of all devices; SIZE_MAX for the reference and the caller's own */
     clattn_device_kind kind;
-    char name[256], vendor[128],
-        platform[128];        /* CL_DEVICE_NAME, CL_DEVICE_VENDOR, CL_PLATFORM_NAME */
+    char name[256];           /* CL_DEVICE_NAME */
+    char vendor[128];         /* CL_DEVICE_VENDOR */
+    char platform[128];       /* CL_PLATFORM_NAME */
     char device_version[128]; /* CL_DEVICE_VERSION, begins with "OpenCL 3.0" or alike */
-    char driver_version[128];
-    uint32_t compute_units, clock_mhz;
-    uint32_t float_width; /* native vector width, in floats */
-    uint32_t fp64,
-        fp16; /* 1 where doubles, halves can be computed with (storing f16 works everywhere) */
-    uint32_t unified_memory; /* 1 where device and host share memory: host tensors are used without
-                                a copy */
+    char driver_version[128]; /* CL_DRIVER_VERSION */
+    uint32_t compute_units;
+    uint32_t clock_mhz;
+    uint32_t float_width;    /* native vector width, in floats */
+    uint32_t fp64;           /* 1 where doubles can be computed with */
+    uint32_t fp16;           /* 1 where halves can; storing f16 works everywhere */
+    uint32_t unified_memory; /* 1 where host memory is the device's: tensors are used in place */
     uint64_t global_memory, max_allocation, local_memory, cache; /* bytes */
     size_t max_work_group;                                       /* work-items */
 } clattn_device_info;

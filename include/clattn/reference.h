@@ -1,5 +1,5 @@
-/* reference.h: the same descriptions on the CPU, in double (long double for f64), written to be
- * right.
+/* reference.h: the same descriptions on the CPU, in double (long double for f64), by code that is
+ * written to be right.
  *
  * verify is the judge of every other path: it runs a description on a device and on the reference,
  * and holds the device's error against a budget that is derived, not guessed (docs/numerics.md). */
@@ -19,16 +19,15 @@ CLATTN_API clattn_status clattn_reference_run(const clattn_attention_desc *desc,
 /** One output of a verified call. Errors are absolute, in the output's unit. */
 typedef struct clattn_verdict {
     const char *name; /* "output", "weights", "scores", "lse" */
-    double error;     /* the largest |device - reference|; infinity where only one of them is NaN or
-                         infinite */
-    double bound; /* 2 * error of a plain pass in the same precision + 8u(1 + max|s|/4) max|v| + one
-                     last place */
-    size_t worst; /* row-major index of the element with the largest error */
+    /** The largest |device - reference|; infinity where only one of them is NaN or infinite. */
+    double error;
+    /** 2 * error of a plain pass in the same precision + 8u(1 + max|s|/4) max|v| + one last place. */
+    double bound;
+    size_t worst;   /* row-major index of the element with the largest error */
     size_t checked; /* elements compared */
-    size_t
-        left_out; /* elements at which plain code in the same precision overflows, so that nothing
-                        can be asked of a device */
-    int ok;       /* error <= bound, and something was compared unless there is nothing */
+    /** Elements at which plain code in the same precision overflows: nothing is asked of a device. */
+    size_t left_out;
+    int ok; /* error <= bound, and something was compared unless there is nothing */
 } clattn_verdict;
 
 /** What clattn_verify() found. */

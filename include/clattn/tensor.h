@@ -1,5 +1,5 @@
-/* tensor.h: where numbers lie. A tensor is a view: a small struct that owns nothing, made and
- * copied freely.
+/* tensor.h: where numbers lie. A tensor is a view: a small struct that owns nothing, and that is
+ * made and copied freely.
  *
  * Memory is the host's (`host`) or a device's (`buffer`, a cl_mem). Element (i, j, ...) is found at
  * base + offset + i*strides[0] + j*strides[1] + ..., all counted in elements. */
@@ -25,8 +25,8 @@ typedef struct clattn_tensor {
     void *buffer; /* the cl_mem of device memory, or NULL; one of the two is set */
 } clattn_tensor;
 
-/** A row-major tensor in host memory. `data` is only written to when the tensor is an output of a
- * call. */
+/** A row-major tensor in host memory. `data` is only
+ * written to when the tensor is an output of a call. */
 CLATTN_API clattn_tensor clattn_tensor_host(clattn_dtype dtype, const void *data, uint32_t rank,
                                             const int64_t *shape);
 
@@ -42,8 +42,8 @@ CLATTN_API clattn_status clattn_tensor_alloc(clattn_tensor *out, clattn_device *
                                              clattn_dtype dtype, uint32_t rank,
                                              const int64_t *shape);
 
-/** Frees what clattn_tensor_alloc() made and sets `*tensor` to all zero. NULL and an absent tensor
- * are fine. */
+/** Frees what clattn_tensor_alloc() made and sets `*tensor`
+ * to all zero. NULL and an absent tensor are fine. */
 CLATTN_API void clattn_tensor_free(clattn_tensor *tensor, clattn_device *device);
 
 /** Copies row-major elements from `source` in host memory into a tensor of clattn_tensor_alloc();
@@ -51,8 +51,8 @@ CLATTN_API void clattn_tensor_free(clattn_tensor *tensor, clattn_device *device)
 CLATTN_API clattn_status clattn_tensor_write(const clattn_tensor *tensor, clattn_device *device,
                                              const void *source);
 
-/** Copies a tensor of clattn_tensor_alloc() to row-major elements at `target` in host memory; waits
- * for it. */
+/** Copies a tensor of clattn_tensor_alloc() to row-major
+ * elements at `target` in host memory; waits for it. */
 CLATTN_API clattn_status clattn_tensor_read(const clattn_tensor *tensor, clattn_device *device,
                                             void *target);
 

@@ -1,5 +1,5 @@
-/* call.h: one attention call, from options to tensors in host memory, and from there to a device.
- */
+/* call.h: one attention call, from options to tensors in
+ * host memory, and from there to a device. */
 #ifndef CLI_CALL_H
 #define CLI_CALL_H
 
@@ -7,8 +7,8 @@
 
 #include <clattn/clattn.h>
 
-/* The call in host memory: what clattn_reference_run() and clattn_verify() take. All its tensors
- * are dense. */
+/* The call in host memory: what clattn_reference_run() and
+ * clattn_verify() take. All its tensors are dense. */
 typedef struct cli_call {
     clattn_attention_desc desc;
     clattn_attention_args args;
@@ -52,8 +52,8 @@ typedef struct cli_planned {
                              compile only then */
 } cli_planned;
 
-/* `variant` NULL: the first that accepts. An unaccepting variant gives CLATTN_E_UNSUPPORTED in
- * `*status`. */
+/* `variant` NULL: the first that accepts. An unaccepting
+ * variant gives CLATTN_E_UNSUPPORTED in `*status`. */
 int cli_planned_make(cli_planned *planned, const cli_resident *resident, const cli_call *call,
                      const char *variant, clattn_status *status);
 

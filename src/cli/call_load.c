@@ -102,8 +102,8 @@ static int make_inputs(cli_call *call, const cli_options *o)
     return result;
 }
 
-/* --dtype converts the inputs; a mask or bias in float32 or bool is taken beside any type and
- * stays. */
+/* --dtype converts the inputs; a mask or bias in float32 or
+ * bool is taken beside any type and stays. */
 static int convert_inputs(cli_call *call, const cli_options *o)
 {
     for (int i = CLI_QUERY; i <= CLI_BIAS; i++) {

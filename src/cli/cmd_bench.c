@@ -1,5 +1,5 @@
-/* cmd_bench.c: `clattn bench`: devices and variants side by side, with the share of what the device
- * can do. */
+/* cmd_bench.c: `clattn bench`: devices and variants side by
+ * side, with the share of what the device can do. */
 #include "commands.h"
 #include "contest.h"
 #include "execute.h"

@@ -1,5 +1,5 @@
-/* cmd_verify.c: `clattn verify`: a device's results against the reference, and against files made
- * elsewhere. */
+/* cmd_verify.c: `clattn verify`: a device's results against
+ * the reference, and against files made elsewhere. */
 #include "arrays.h"
 #include "commands.h"
 #include "convert.h"

@@ -71,8 +71,8 @@ done:
     return result;
 }
 
-/* The reason alone, of a sentence that may name the variant before it: "...: staged: it needs
- * doubles". */
+/* The reason alone, of a sentence that may name the variant
+ * before it: "...: staged: it needs doubles". */
 static const char *reason_of(const char *variant)
 {
     const char *named = strstr(cli_sentence(), variant);
@@ -106,8 +106,8 @@ static int add_entry(cli_contest *contest, cli_stand *stand, const char *variant
     return entry->refusal ? CLI_DONE : CLI_FAIL(CLI_SYSTEM, "bench: no memory");
 }
 
-/* All variants of the dispatch table, which a plan of the library's own choice lists: "name:
- * words". */
+/* All variants of the dispatch table, which a plan of the
+ * library's own choice lists: "name: words". */
 static int add_all_variants(cli_contest *contest, cli_stand *stand, const cli_call *call,
                             size_t rounds)
 {

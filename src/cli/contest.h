@@ -36,8 +36,8 @@ typedef struct cli_contest {
  * --variants on each. Refused ones stay in the list; a contest in which all are refused fails. */
 int cli_contest_make(cli_contest *contest, const cli_call *call, const cli_options *options);
 
-/* Runs every entry once per round, round by round, then reads the outputs back; those of the first
- * device stay. */
+/* Runs every entry once per round, round by round, then
+ * reads the outputs back; those of the first device stay. */
 int cli_contest_run(cli_contest *contest, cli_call *call, size_t rounds);
 
 void cli_contest_free(cli_contest *contest);

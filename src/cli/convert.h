@@ -9,9 +9,9 @@
 /* What a file may hold for one argument. */
 enum { CLI_FLOATS = 1, CLI_BOOLS = 2, CLI_INTEGERS = 4 };
 
-/* Turns an array into a dense host tensor and takes its memory, which `free(tensor->host)` gives
- * back. Integers become i64. An array of a kind that is not in `allowed` is refused in the name of
- * --argument. */
+/* Turns an array into a dense host tensor and takes its memory, which
+ * `free(tensor->host)` gives back. Integers become i64. An array of a
+ * kind that is not in `allowed` is refused in the name of --argument. */
 int cli_tensor_from_npy(clattn_tensor *out, npy_array *array, int allowed, const char *argument,
                         const char *path);
 

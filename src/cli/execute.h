@@ -5,8 +5,8 @@
 #include "files.h"
 #include "report.h"
 
-/* Everything one execution makes; zero it first, cli_execution_free() frees it whatever happened.
- */
+/* Everything one execution makes; zero it first,
+ * cli_execution_free() frees it whatever happened. */
 typedef struct cli_execution {
     clattn_device *device;
     cli_call call;
@@ -19,8 +19,8 @@ typedef struct cli_execution {
 /* Checks names of files, reads the inputs, opens the device, runs, and reads the outputs back. */
 int cli_execute(cli_execution *execution, const cli_options *options, int command);
 
-/* Writes the outputs that have a file beside their targets; cli_files_commit() makes them appear.
- */
+/* Writes the outputs that have a file beside their targets;
+ * cli_files_commit() makes them appear. */
 int cli_execution_write(cli_execution *execution, const cli_options *options);
 
 void cli_execution_free(cli_execution *execution);

@@ -108,8 +108,8 @@ int cli_files_check(const cli_name *inputs, size_t input_count, const cli_name *
     return CLI_DONE;
 }
 
-/* What a signal that ends the program must remove, as unlink() is allowed in a handler and a search
- * is not. */
+/* What a signal that ends the program must remove, as
+ * unlink() is allowed in a handler and a search is not. */
 static char *volatile unfinished[CLI_MAX_FILES];
 
 static void remove_and_die(int number)

@@ -9,14 +9,14 @@
 #include <clattn/tensor.h>
 #include <stddef.h>
 
-/* An output takes no name that is also an input or another output: a bad call must not destroy
- * data. */
+/* An output takes no name that is also an input or another
+ * output: a bad call must not destroy data. */
 typedef struct cli_name {
     const char *argument, *path; /* option without dashes; file, NULL for one not given */
 } cli_name;
 
-/* Checks names before any work is done: no target is an input or another target, and each one's
- * folder exists. */
+/* Checks names before any work is done: no target is an
+ * input or another target, and each one's folder exists. */
 int cli_files_check(const cli_name *inputs, size_t input_count, const cli_name *outputs,
                     size_t output_count);
 

@@ -29,9 +29,9 @@ typedef struct colour {
     double r, g, b;
 } colour;
 
-/* The map "mako" of seaborn (M. Waskom, BSD licence) at six even steps, light to dark, its light
- * end lifted towards the paper. Even steps of value look even to all kinds of colour vision, and in
- * grey print. */
+/* The map "mako" of seaborn (M. Waskom, BSD licence) at six even steps,
+ * light to dark, its light end lifted towards the paper. Even steps of
+ * value look even to all kinds of colour vision, and in grey print. */
 #define ANCHORS 6
 static const colour anchors[ANCHORS] = {
     {0.945, 0.980, 0.957}, {0.376, 0.808, 0.675}, {0.204, 0.592, 0.663},
@@ -83,8 +83,8 @@ static double text_width(cairo_t *c, const char *text)
     return e.x_advance;
 }
 
-/* A label, shortened by an ellipsis where it would take the picture over; without labels, the
- * number. */
+/* A label, shortened by an ellipsis where it would take the
+ * picture over; without labels, the number. */
 static void label_text(char *out, size_t capacity, char *const *labels, size_t index)
 {
     if (!labels) {
@@ -115,8 +115,8 @@ static double widest_label(cairo_t *c, char *const *labels, size_t count, size_t
     return widest;
 }
 
-/* Every how many a label fits, when one takes the room of `room` cells; numbers go in round steps.
- */
+/* Every how many a label fits, when one takes the room of
+ * `room` cells; numbers go in round steps. */
 static size_t label_step(double room, char *const *labels)
 {
     static const size_t round_steps[] = {1, 2, 5};
@@ -208,8 +208,8 @@ static void draw_titles(cairo_t *c, const cli_heatmap *map)
     cairo_show_text(c, map->subtitle);
 }
 
-/* The mean over the values that share one cell of a downscaled picture; NaN where none is finite.
- */
+/* The mean over the values that share one cell of a
+ * downscaled picture; NaN where none is finite. */
 static double cell_value(const cli_heatmap *map, size_t row, size_t rows, size_t column,
                          size_t columns)
 {
@@ -366,8 +366,8 @@ static cairo_status_t append_text(cli_picture *picture, const char *text)
 
 #define APPEND(picture, text) append(picture, (const unsigned char *)(text), sizeof(text) - 1)
 
-/* Cairo draws the words as outlines. For search and for screen readers they also stand in <title>
- * and <desc>. */
+/* Cairo draws the words as outlines. For search and for
+ * screen readers they also stand in <title> and <desc>. */
 static cairo_status_t add_words(cli_picture *out, const cli_picture *drawn, const cli_heatmap *map)
 {
     char text[LABEL_BYTES];

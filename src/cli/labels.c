@@ -13,8 +13,8 @@
 
 static const char blanks[] = " \t\r\v\f";
 
-/* Bytes of the UTF-8 character at `at`, 0 where there is none: cut, overlong, a surrogate, beyond
- * U+10FFFF. */
+/* Bytes of the UTF-8 character at `at`, 0 where there is
+ * none: cut, overlong, a surrogate, beyond U+10FFFF. */
 static size_t character_length(const unsigned char *at)
 {
     size_t length = at[0] < 0x80             ? 1

@@ -1,5 +1,5 @@
-/* limits.c: two small kernels, each repeated until a launch takes long enough to time, the best of
- * three kept. */
+/* limits.c: two small kernels, each repeated until a launch
+ * takes long enough to time, the best of three kept. */
 #include "limits.h"
 
 #include "call.h"
@@ -113,8 +113,8 @@ static double measure_bandwidth(bench_objects *o)
     o->kernel = clCreateKernel(o->program, "read_all", &error);
     if (error != CL_SUCCESS)
         return 0;
-    /* Memory that was never written may be one shared page of zeros, which is read from the cache.
-     */
+    /* Memory that was never written may be one shared page
+     * of zeros, which is read from the cache. */
     if (clEnqueueFillBuffer(o->queue, o->in, &one, sizeof one, 0, READ_BYTES, 0, NULL, NULL) ==
             CL_SUCCESS &&
         clSetKernelArg(o->kernel, 0, sizeof o->out, &o->out) == CL_SUCCESS &&

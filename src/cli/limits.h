@@ -1,5 +1,5 @@
-/* limits.h: what a device can do at best, measured on it: the yardstick for the figures of bench.
- */
+/* limits.h: what a device can do at best, measured on it:
+ * the yardstick for the figures of bench. */
 #ifndef CLI_LIMITS_H
 #define CLI_LIMITS_H
 

@@ -1,5 +1,5 @@
-/* npy.c: reads what NumPy writes, whatever order it was written in, and survives what NumPy would
- * not write. */
+/* npy.c: reads what NumPy writes, whatever order it was
+ * written in, and survives what NumPy would not write. */
 #include "npy.h"
 
 #include "npy_header.h"
@@ -11,8 +11,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
-/* NumPy's own headers of simple types are under 200 bytes; a longer one than this is an attack or
- * an accident. */
+/* NumPy's own headers of simple types are under 200 bytes;
+ * a longer one than this is an attack or an accident. */
 #define HEADER_LIMIT ((size_t)1 << 20)
 
 static int machine_is_little(void)
@@ -80,8 +80,8 @@ static void swap_bytes(unsigned char *data, size_t count, size_t size)
     }
 }
 
-/* From column-major to row-major: walks the target in order and steps through the source by its
- * strides. */
+/* From column-major to row-major: walks the target in order
+ * and steps through the source by its strides. */
 static void *to_row_major(const npy_description *d, const unsigned char *source)
 {
     unsigned char *target = malloc(d->bytes ? d->bytes : 1);

@@ -22,8 +22,8 @@ typedef struct npy_array {
     void *data;
 } npy_array;
 
-/* Reads `path`; a failure is a sentence that begins with "--argument: path" and leaves `*out`
- * empty. */
+/* Reads `path`; a failure is a sentence that begins with
+ * "--argument: path" and leaves `*out` empty. */
 int npy_read(npy_array *out, const char *argument, const char *path);
 
 /* Frees the elements. An array of all zero is fine. */
@@ -36,8 +36,8 @@ const char *npy_type_name(char kind, size_t size);
 #define NPY_SHAPE_TEXT 96
 const char *npy_shape_text(char text[NPY_SHAPE_TEXT], uint32_t rank, const int64_t *shape);
 
-/* The header of a row-major array in the machine's byte order, padded to whole 64 bytes; returns
- * its length. */
+/* The header of a row-major array in the machine's byte
+ * order, padded to whole 64 bytes; returns its length. */
 #define NPY_HEADER_MAX 256
 size_t npy_header(char header[NPY_HEADER_MAX], char kind, size_t size, uint32_t rank,
                   const int64_t *shape);

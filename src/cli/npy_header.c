@@ -38,8 +38,8 @@ static int take(cursor *c, const char *token)
     return 1;
 }
 
-/* A string in single or double quotes, without escapes; 0 where there is none or it does not fit.
- */
+/* A string in single or double quotes, without escapes; 0
+ * where there is none or it does not fit. */
 static int take_string(cursor *c, char *out, size_t capacity)
 {
     skip_blanks(c);

@@ -1,5 +1,5 @@
-/* options.c: one table of options, one pass over argv, then the rules that concern several options
- * at once. */
+/* options.c: one table of options, one pass over argv, then
+ * the rules that concern several options at once. */
 #include "options.h"
 
 #include "args.h"

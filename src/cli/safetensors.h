@@ -8,8 +8,8 @@
 
 #include "npy.h"
 
-/* Length of the file's name in "FILE.safetensors:NAME", or in "FILE.safetensors"; 0 for other
- * paths. */
+/* Length of the file's name in "FILE.safetensors:NAME", or
+ * in "FILE.safetensors"; 0 for other paths. */
 size_t safetensors_file_length(const char *path);
 
 /* Reads the entry that such a path names; a failure is a sentence that begins with "--argument:

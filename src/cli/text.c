@@ -7,8 +7,8 @@
 
 static char sentence[4096];
 
-/* A sentence may quote a file name, a compiler or a driver: whatever they hold, it stays one line.
- */
+/* A sentence may quote a file name, a compiler or a driver:
+ * whatever they hold, it stays one line. */
 static void flatten(char *text)
 {
     for (; *text; text++) {

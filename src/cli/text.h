@@ -18,8 +18,8 @@ enum { CLI_DONE = 0, CLI_CHECK_FAILED = 1, CLI_BAD_INPUT = 2, CLI_SYSTEM = 3 };
 /* Keeps the sentence that cli_report_failure() prints (printf style). */
 void cli_keep(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
-/* The same, as an expression of the value `code`: a macro, so that a compiler sees which value it
- * is. */
+/* The same, as an expression of the value `code`: a macro,
+ * so that a compiler sees which value it is. */
 #define CLI_FAIL(code, ...) (cli_keep(__VA_ARGS__), (code))
 
 /* The same for a call of the library: CLI_DONE for CLATTN_OK, else its sentence, in which an argument

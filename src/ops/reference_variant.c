@@ -1,5 +1,5 @@
-/* reference_variant.c: the variant `reference`: the CPU reference, behind the same plans as every
- * other. */
+/* reference_variant.c: the variant `reference`: the CPU
+ * reference, behind the same plans as every other. */
 #include "reference/reference.h"
 #include "variant.h"
 

@@ -30,8 +30,8 @@ static clattn_int rows_of_group(const clattn_device *device, clattn_int rows)
     return share < MOST_ROWS ? share : MOST_ROWS;
 }
 
-/* The memory of a tensor, or some other memory where there is none: the kernel looks at the view's
- * kind first. */
+/* The memory of a tensor, or some other memory where there
+ * is none: the kernel looks at the view's kind first. */
 static cl_mem memory_of(const clattn_tensor *tensor, cl_mem other)
 {
     return tensor->buffer ? tensor->buffer : other;

@@ -151,8 +151,8 @@ static bool fits(const void *state, const clattn_device *device, const clattn__c
            (one_row || scores <= device->tuning->scratch);
 }
 
-/* True when the rows of all heads lie one behind the other in the type of the sums, as the product
- * reads them. */
+/* True when the rows of all heads lie one behind the other
+ * in the type of the sums, as the product reads them. */
 static bool rows_are_ready(const clattn_tensor *query, clattn_dtype sums)
 {
     int64_t row = query->strides[2];

@@ -244,8 +244,8 @@ size_t clattn__walk_threads(const clattn__call *call, int64_t rows)
 {
     size_t threads = 1;
 #ifdef _OPENMP
-    /* A thread costs some ten microseconds to wake for each head; below this work it does not pay.
-     */
+    /* A thread costs some ten microseconds to wake for each
+     * head; below this work it does not pay. */
     const double worth = 1e5;
     const int most = omp_get_max_threads();
     if ((double)rows * (double)call->T * (double)(call->D + call->Dv) /

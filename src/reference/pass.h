@@ -31,15 +31,14 @@ typedef struct clattn__pass {
     const clattn__problem *problem;
     const clattn__call *call;
     bool round_inputs; /* query, key, value and weights are rounded to 11 bits, as "fast" may do */
-    void *keys,
-        *values; /* (T, D), (T, Dv): the key/value head in hand, dense, in the pass's real type */
+    void *keys, *values; /* (T, D), (T, Dv): the head in hand, dense, in the pass's real type */
     double *value_peaks; /* (T): the largest finite magnitude of each value */
     size_t threads;
     clattn__row *rows; /* one per thread */
 } clattn__pass;
 
-/* Allocates what `threads` threads need; whether it fails or not, clattn__pass_free() may follow.
- */
+/* Allocates what `threads` threads need; whether it fails
+ * or not, clattn__pass_free() may follow. */
 clattn_status clattn__pass_init(clattn__pass *pass, clattn__real real,
                                 const clattn__problem *problem, const clattn__call *call,
                                 size_t threads);
@@ -69,8 +68,8 @@ typedef struct clattn__walk {
                       int64_t i); /* by any, in any order */
 } clattn__walk;
 
-/* Goes from key/value head to key/value head, and over the rows of each in parallel where there is
- * OpenMP. */
+/* Goes from key/value head to key/value head, and over the
+ * rows of each in parallel where there is OpenMP. */
 void clattn__walk_rows(const clattn__walk *walk);
 
 /* The threads that are worth their memory for that many rows of a call; 1 without OpenMP. */

@@ -1,5 +1,5 @@
-/* verify.c: holds outputs that were computed elsewhere against the reference and the error budget
- * of docs/numerics.md. */
+/* verify.c: holds outputs that were computed elsewhere against
+ * the reference and the error budget of docs/numerics.md. */
 #include "pass.h"
 #include "reference.h"
 
@@ -140,8 +140,8 @@ static void visit_row(void *state, size_t thread, int64_t b, int64_t h, int64_t 
     found->weight_sum = fmax(found->weight_sum, reference->weight_sum);
 }
 
-/* Joins what the threads saw; the lower index wins a tie, so that the report does not depend on
- * their number. */
+/* Joins what the threads saw; the lower index wins a tie,
+ * so that the report does not depend on their number. */
 static void join(findings *all, const findings *one)
 {
     all->largest_score = fmax(all->largest_score, one->largest_score);

@@ -1,5 +1,5 @@
-/* tuning.c: parameters by device family, best fit first. Each row says where its numbers come from.
- */
+/* tuning.c: parameters by device family, best fit first.
+ * Each row says where its numbers come from. */
 #include "tuning.h"
 
 static const clattn__tuning rows[] = {

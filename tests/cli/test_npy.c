@@ -1,5 +1,5 @@
-/* The .npy reader on files made byte by byte: all versions, orders and types, and headers that lie.
- */
+/* The .npy reader on files made byte by byte: all versions,
+ * orders and types, and headers that lie. */
 #include "npy.h"
 #include "text.h"
 

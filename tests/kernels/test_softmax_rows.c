@@ -199,9 +199,9 @@ static void make_scores(softmax_tensors *t, clattn_dtype dtype, int64_t rows, in
     args->lse = host_call_tensor(&t->memory, dtype, 1, &rows, STRIDES_DENSE);
 }
 
-/* Deferred weights of a row whose maximum is 0 are exp(x) as they come. In f32 they are within 1.5
- * last places, and 0 below e^-87 (docs/numerics.md); in f64 they are OpenCL's exp(), which may err by
- * 3 places. */
+/* Deferred weights of a row whose maximum is 0 are exp(x) as they come. In
+ * f32 they are within 1.5 last places, and 0 below e^-87 (docs/numerics.md);
+ * in f64 they are OpenCL's exp(), which may err by 3 places. */
 static void exponential(void **state)
 {
     const clattn_dtype dtype = *(const clattn_dtype *)*state;

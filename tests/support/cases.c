@@ -209,8 +209,8 @@ const clattn_case *cases_of_pairs(size_t *count)
     return pairs;
 }
 
-/* xorshift64* (Vigna, arXiv:1402.6246), then twelve uniform numbers for a nearly normal one: the
- * same everywhere. */
+/* xorshift64* (Vigna, arXiv:1402.6246), then twelve uniform
+ * numbers for a nearly normal one: the same everywhere. */
 static double uniform(uint64_t *state)
 {
     *state ^= *state >> 12;

@@ -1,6 +1,6 @@
-/* cases.h: the one table of problems that tests run and the benchmark times. A case names what
- * differs from the smallest plain one; case_make() turns it into a call on host tensors, from a
- * fixed seed. */
+/* cases.h: the one table of problems that tests run and the benchmark
+ * times. A case names what differs from the smallest plain one;
+ * case_make() turns it into a call on host tensors, from a fixed seed. */
 #ifndef TESTS_SUPPORT_CASES_H
 #define TESTS_SUPPORT_CASES_H
 

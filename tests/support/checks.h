@@ -1,5 +1,5 @@
-/* checks.h: cmocka with the headers that it wants before it, and assertions in this project's
- * words. */
+/* checks.h: cmocka with the headers that it wants before
+ * it, and assertions in this project's words. */
 #ifndef TESTS_SUPPORT_CHECKS_H
 #define TESTS_SUPPORT_CHECKS_H
 

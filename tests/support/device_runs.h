@@ -7,8 +7,8 @@
 
 #include <stdbool.h>
 
-/* Runs `call` by `variant` (NULL: the default one) and asserts that clattn_verify() finds it right.
- */
+/* Runs `call` by `variant` (NULL: the default one) and
+ * asserts that clattn_verify() finds it right. */
 void run_and_verify(clattn_device *device, host_call *call, const char *variant, const char *about);
 
 /* The same with a case of the table; one that the device cannot take is left out. */

@@ -107,8 +107,8 @@ static cl_int fault(int call)
         return code ? code : next->name(__VA_ARGS__);                                              \
     }
 
-/* A function that makes an object; its last parameter is `cl_int *code_out`. `refusal` is a code,
- * or 0. */
+/* A function that makes an object; its last parameter is
+ * `cl_int *code_out`. `refusal` is a code, or 0. */
 #define CREATE(name, type, kind, refusal, parameters, ...)                                         \
     static type CL_API_CALL layer_##name parameters                                                \
     {                                                                                              \

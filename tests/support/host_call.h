@@ -35,8 +35,8 @@ void host_call_free(host_call *call);
 /* True when the memory of two calls that were made alike is the same, bit for bit. */
 bool host_call_equal(const host_call *a, const host_call *b);
 
-/* Element number `index` of a tensor in row-major order, whatever its strides: where it lies, its
- * value. */
+/* Element number `index` of a tensor in row-major order,
+ * whatever its strides: where it lies, its value. */
 size_t host_tensor_at(const clattn_tensor *tensor, size_t index);
 double host_tensor_get(const clattn_tensor *tensor, size_t index);
 void host_tensor_set(const clattn_tensor *tensor, size_t index, double value);

@@ -9,8 +9,8 @@ typedef struct named_tests {
     size_t count, room;
 } named_tests;
 
-/* Adds one test; `name` and `data` stay the caller's and must outlive the run. Ends the program
- * without memory. */
+/* Adds one test; `name` and `data` stay the caller's and
+ * must outlive the run. Ends the program without memory. */
 void named_tests_add(named_tests *tests, const char *name, CMUnitTestFunction test,
                      const void *data);
 

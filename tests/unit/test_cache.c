@@ -1,5 +1,5 @@
-/* src/cache: what was saved comes back byte for byte, or not at all. Each test has a folder of its
- * own. */
+/* src/cache: what was saved comes back byte for byte, or
+ * not at all. Each test has a folder of its own. */
 #include "cache.h"
 
 #include <setjmp.h>
@@ -186,8 +186,8 @@ static void garbled_anywhere_is_a_miss(void **state)
     assert_true(saved());
 }
 
-/* As when two keys had one hash: the file of one under the name of the other, with keys of one
- * length. */
+/* As when two keys had one hash: the file of one under the
+ * name of the other, with keys of one length. */
 static void foreign_key_is_a_miss(void **state)
 {
     (void)state;
@@ -247,8 +247,8 @@ static void folder_that_others_may_write_is_refused(void **state)
     assert_false(saved());
 }
 
-/* Runs a check in a process without the rights of root, to whom no folder is read-only or foreign.
- */
+/* Runs a check in a process without the rights of root, to
+ * whom no folder is read-only or foreign. */
 static void check_without_rights(bool (*check)(void))
 {
     pid_t child = fork();
@@ -344,8 +344,8 @@ static void folder_follows_the_environment(void **state)
     free(home);
 }
 
-/* A temporary file of a writer that was killed goes at a save, once it is too old to be somebody's
- * work. */
+/* A temporary file of a writer that was killed goes at a
+ * save, once it is too old to be somebody's work. */
 static void old_temporary_files_are_removed(void **state)
 {
     (void)state;

@@ -7,8 +7,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* Both sides round inside their sums; the script also rounds in double what we keep in long double.
- */
+/* Both sides round inside their sums; the script also
+ * rounds in double what we keep in long double. */
 #define F64_TOLERANCE 2e-14
 
 static void check(const vector *wanted, clattn_dtype dtype)

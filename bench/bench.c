@@ -1,5 +1,5 @@
-/* bench.c: clattn's variants and other libraries side by side, interleaved round by round, best and median, beside what
- * the machine can do at all. */
+/* bench.c: clattn's variants and other libraries side by side, interleaved
+ * round by round, best and median, beside what the machine can do at all. */
 #include "peers.h"
 
 #include <clattn/clattn.h>
@@ -78,7 +78,8 @@ static int print_table(const bench_case *c, entry *entries, size_t count, int ro
                        const limits *machine)
 {
     const double flops = bench_case_flops(c), bytes = 16.0 * (double)bench_case_count(c);
-    /* Causal work is counted whole and half as much is needed: the column says what a user waits for. */
+    /* Causal work is counted whole and half as much is
+     * needed: the column says what a user waits for. */
     int wrong = 0;
     printf("\n(B, H, S, D) = (%d, %d, %d, %d)%s, f32\n", c->B, c->H, c->S, c->D,
            c->causal ? ", causal" : "");
@@ -155,9 +156,9 @@ static double run_once(entry *e, clattn_device *device, const clattn_attention_a
     return now() - begin;
 }
 
-/* One turn: runs that do not count for WARM_UP seconds, since threads that wake up together may share
- * a core until the system has spread them, and the last turn left its own data in the caches; then
- * the one that counts. Negative after a failure. */
+/* One turn: runs that do not count for WARM_UP seconds, since threads that wake up
+ * together may share a core until the system has spread them, and the last turn left
+ * its own data in the caches; then the one that counts. Negative after a failure. */
 static double take_turn(entry *e, clattn_device *device, const clattn_attention_args *args)
 {
     double seconds = 0;

@@ -1,4 +1,5 @@
-/* peers.h: other libraries as coprocesses, which take "case", "go" and "save" on their standard input. */
+/* peers.h: other libraries as coprocesses, which take
+ * "case", "go" and "save" on their standard input. */
 #ifndef BENCH_PEERS_H
 #define BENCH_PEERS_H
 

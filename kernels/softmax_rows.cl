@@ -3,8 +3,8 @@
  * Formula   x[j] = modify(s[j]);  m = max_j x[j];  sum = sum_j exp(x[j] - m) + exp(sink - m)
  *           w[j] = exp(x[j] - m) / sum;  lse = m + log(sum)
  *           without normalizing, w[j] = x[j], 0 where hidden
- *           with `factors`, s becomes exp(x[j] - m), and factors[r] = 1 / sum is left to the product
- *           that follows: one pass over s less
+ *           with `factors`, s becomes exp(x[j] - m), and factors[r] = 1 / sum is left to the
+ *           product that follows: one pass over s less
  * Source    Milakov and Gimelshein, arXiv:1805.02867, "safe softmax"; sinks: Xiao et al.,
  *           arXiv:2309.17453
  * Shapes    s: [G][M][stride], M = group * S rows of key head g = b*Hkv + h; row r * S + i is row i

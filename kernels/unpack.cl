@@ -1,7 +1,7 @@
 /* unpack.cl: brings a dense row-major result of the sums' type to a tensor of any type and strides
  *
- * Formula   tensor(b, h, i, d) = packed[g][m][d], row m = r * S + i of key head g being row i of its
- *           query head r
+ * Formula   tensor(b, h, i, d) = packed[g][m][d], row m = r * S + i of key head g being row i of
+ *           its query head r
  * Shapes    packed: [G][M][columns], M = group * S; tensor: view
  * Launch    global {columns, M, G}, local chosen by the driver
  * Memory    reads and writes each element once

@@ -57,8 +57,9 @@ static size_t dense_bytes(const clattn_tensor *tensor)
     return clattn_tensor_count(tensor) * clattn_dtype_size(tensor->dtype);
 }
 
-/* True for a tensor with gaps that is better, or has to be, brought into row-major order by the host:
- * the gaps of an output are not ours to write, and those of an input cost memory and transfer. */
+/* True for a tensor with gaps that is better, or has to be, brought
+ * into row-major order by the host: the gaps of an output are not
+ * ours to write, and those of an input cost memory and transfer. */
 static bool goes_densely(const clattn_tensor *tensor, bool written, const clattn_device *device)
 {
     const size_t span = clattn__tensor_span(tensor), dense = dense_bytes(tensor);

@@ -223,8 +223,9 @@ done:
     return status;
 }
 
-/* True when the elements of two tensors share memory. Views may be woven into each other without an
- * element in common, so only those without gaps are compared as a whole, others where they begin. */
+/* True when the elements of two tensors share memory. Views may be
+ * woven into each other without an element in common, so only those
+ * without gaps are compared as a whole, others where they begin. */
 static bool overlap(const clattn_tensor *a, const clattn_tensor *b)
 {
     const clattn_tensor *const both[] = {a, b};

@@ -142,7 +142,8 @@ static clattn_status enqueue(clattn_plan *plan, const clattn__call *call, cl_uin
                clEnqueueMarkerWithWaitList(queue, 0, NULL, event));
     TRY_CL("queue: clFlush", clFlush(queue));
 done:
-    /* Commands that are under way use memory of the caller, who may free it on seeing the failure. */
+    /* Commands that are under way use memory of the caller,
+     * who may free it on seeing the failure. */
     if (status != CLATTN_OK) {
         (void)clFinish(queue);
         if (event && *event)

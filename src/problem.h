@@ -7,7 +7,8 @@
 
 #include <stdbool.h>
 
-/* A valid description: no field asks for a default any more. `desc.variant` is the caller's string. */
+/* A valid description: no field asks for a default any
+ * more. `desc.variant` is the caller's string. */
 typedef struct clattn__problem {
     clattn_attention_desc desc;
     double scale; /* of the scores: 1 for given ones */
@@ -17,7 +18,7 @@ typedef struct clattn__problem {
  *   query (B, Hq, S, D)   key (B, Hkv, T, D)   value (B, Hkv, T, Dv)   output (B, Hq, S, Dv)
  *   given_scores, mask, bias, weights, scores (B, Hq, S, T)   lse (B, Hq, S, 1)
  *   kv_lengths (B, 1, 1, 1)   alibi_slopes, sinks (1, Hq, 1, 1)
- * An absent tensor has rank 0. A call may be a slice of the caller's: then S counts its own rows. */
+ * An absent tensor has rank 0. A call may be a slice of the caller's: then S is its own. */
 typedef struct clattn__call {
     int64_t B, Hq, Hkv, S, T, D, Dv;
     int64_t first_row, all_rows; /* its place among the caller's rows: 0 and S when it is whole */

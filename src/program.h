@@ -19,8 +19,8 @@ clattn_status clattn__program_kernel(cl_kernel *out, clattn__program *program);
  * binary is worth saving once that run is done. */
 void clattn__program_ran(clattn__program *program);
 
-/** Waits for the device's queue, and saves the binaries of programs that have run; a failure to save
- * is no failure. */
+/** Waits for the device's queue, and saves the binaries of
+ * programs that have run; a failure to save is no failure. */
 cl_int clattn__programs_finish(clattn_device *device);
 
 void clattn__programs_release(clattn_device *device);

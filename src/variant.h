@@ -18,9 +18,9 @@ typedef struct clattn__variant {
     /* True when the call is small enough to run in one piece; NULL: any is. A call that is not is
      * cut along batch, key heads and rows, in this order. */
     bool (*fits)(const void *state, const clattn_device *device, const clattn__call *call);
-    /* Enqueues the call, whose tensors all lie in device memory, in one piece. Where a call was cut,
-     * the pieces of the same heads come in the order of their rows: one whose first row is not 0 has
-     * the keys and values of the piece before. */
+    /* Enqueues the call, whose tensors all lie in device memory, in one piece. Where
+     * a call was cut, the pieces of the same heads come in the order of their rows:
+     * one whose first row is not 0 has the keys and values of the piece before. */
     clattn_status (*run)(void *state, clattn_device *device, const clattn__problem *problem,
                          const clattn__call *call, clattn__timeline *timeline);
 } clattn__variant;

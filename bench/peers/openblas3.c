@@ -1,6 +1,7 @@
-/* openblas3.c: attention in three steps with OpenBLAS: product, softmax, product, a head at a time. A coprocess that speaks
- * as yardsticks/clblast3.c does (case, go, save). `go` runs both ways of using the cores, threads inside OpenBLAS and a
- * thread for each head, and prints the faster one's seconds. */
+/* openblas3.c: attention in three steps with OpenBLAS: product, softmax,
+ * product, a head at a time. A coprocess that speaks as yardsticks/clblast3.c
+ * does (case, go, save). `go` runs both ways of using the cores, threads inside
+ * OpenBLAS and a thread for each head, and prints the faster one's seconds. */
 #include <cblas.h>
 #include <math.h>
 #include <stdio.h>

@@ -35,8 +35,8 @@ CLATTN_API clattn_tensor clattn_tensor_cl(clattn_dtype dtype, cl_mem buffer, siz
 
 /**
  * clattn_plan_run() that starts after `wait_count` events of `wait_list` and, where `event` is not
- * NULL, leaves an event there that is done when the outputs are; it is the caller's to release. Where a run has to wait for the queue (see clattn_plan_run()) it waits
- * for the wait list, too.
+ * NULL, leaves an event there that is done when the outputs are; it is the caller's to release.
+ * Where a run has to wait for the queue (see clattn_plan_run()) it waits for the wait list, too.
  */
 CLATTN_API clattn_status clattn_plan_run_cl(clattn_plan *plan, const clattn_attention_args *args,
                                             cl_uint wait_count, const cl_event *wait_list,

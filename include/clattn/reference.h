@@ -21,11 +21,13 @@ typedef struct clattn_verdict {
     const char *name; /* "output", "weights", "scores", "lse" */
     /** The largest |device - reference|; infinity where only one of them is NaN or infinite. */
     double error;
-    /** 2 * error of a plain pass in the same precision + 8u(1 + max|s|/4) max|v| + one last place. */
+    /** 2 * error of a plain pass in the same precision +
+     * 8u(1 + max|s|/4) max|v| + one last place. */
     double bound;
     size_t worst;   /* row-major index of the element with the largest error */
     size_t checked; /* elements compared */
-    /** Elements at which plain code in the same precision overflows: nothing is asked of a device. */
+    /** Elements at which plain code in the same precision
+     * overflows: nothing is asked of a device. */
     size_t left_out;
     int ok; /* error <= bound, and something was compared unless there is nothing */
 } clattn_verdict;

@@ -26,9 +26,9 @@ typedef struct cli_args {
 /* The table stays the caller's, and has at most CLI_MAX_OPTIONS rows. */
 cli_args cli_args_of(int argc, char **argv, const cli_option *options, size_t count);
 
-/* Takes the next option: its place in the table, and its value or NULL for a switch. Behind the last
- * one the place is `count`. -h is --help. Names are not abbreviated, so that a new option cannot
- * change what an old command line means. */
+/* Takes the next option: its place in the table, and its value or NULL for a switch.
+ * Behind the last one the place is `count`. -h is --help. Names are not abbreviated,
+ * so that a new option cannot change what an old command line means. */
 int cli_args_next(cli_args *args, size_t *option, const char **value);
 
 #endif

@@ -17,8 +17,8 @@ double cli_now(void)
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-/* True for a tensor that the device cannot hold in one piece: it stays in host memory, and the library
- * cuts the call. */
+/* True for a tensor that the device cannot hold in one piece:
+ * it stays in host memory, and the library cuts the call. */
 static bool is_too_large(const clattn_device *device, const clattn_tensor *tensor)
 {
     const clattn_device_info *info = clattn_device_get_info(device);

@@ -21,7 +21,8 @@ const char *npy_header_parse(npy_description *out, const char *text, size_t leng
 /* Fills count and bytes from shape and size; NULL, or what is wrong with them, as above. */
 const char *npy_count_elements(npy_description *d);
 
-/* Reads the described elements from where `file` stands; a failure is a sentence as npy_read()'s. */
+/* Reads the described elements from where `file` stands; a
+ * failure is a sentence as npy_read()'s. */
 int npy_read_elements(npy_array *out, FILE *file, const npy_description *d, const char *argument,
                       const char *path);
 

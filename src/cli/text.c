@@ -26,8 +26,8 @@ void cli_keep(const char *format, ...)
     flatten(sentence);
 }
 
-/* What the library calls a thing for which there is an option: "desc.scale", "kv_lengths". Its length
- * with the colon, 0 where the sentence does not begin with such a name. */
+/* What the library calls a thing for which there is an option: "desc.scale", "kv_lengths".
+ * Its length with the colon, 0 where the sentence does not begin with such a name. */
 static size_t argument_length(const char *words)
 {
     static const char *const names[] = {

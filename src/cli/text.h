@@ -22,8 +22,8 @@ void cli_keep(const char *format, ...) __attribute__((format(printf, 1, 2)));
  * so that a compiler sees which value it is. */
 #define CLI_FAIL(code, ...) (cli_keep(__VA_ARGS__), (code))
 
-/* The same for a call of the library: CLI_DONE for CLATTN_OK, else its sentence, in which an argument
- * has the name of its option, and the code that fits. */
+/* The same for a call of the library: CLI_DONE for CLATTN_OK, else its sentence,
+ * in which an argument has the name of its option, and the code that fits. */
 int cli_check(clattn_status status);
 
 /* The sentence of the last failure, always one line; "" before the first. */

@@ -4,8 +4,9 @@
 
 #include "op.h"
 
-/* C = alpha * A B for each key head of a call, whose query heads' rows are taken together: M =
- * group * S. With `factors`, [B*Hkv][M], each row of C has a factor of its own in place of alpha. */
+/* C = alpha * A B for each key head of a call, whose query heads'
+ * rows are taken together: M = group * S. With `factors`, [B*Hkv][M],
+ * each row of C has a factor of its own in place of alpha. */
 typedef struct clattn__product {
     cl_mem a; /* [B*Hkv][M][lda] from element a_offset on */
     int64_t a_offset, lda;
@@ -21,8 +22,8 @@ typedef struct clattn__product {
 /* One way to compute products. */
 typedef struct clattn__multiplier {
     bool takes_factors;
-    bool
-        takes_any_memory; /* the caller's tensors too, which may be aligned to their elements only */
+    /* Reads and writes the caller's tensors, too, which may be aligned to their elements only. */
+    bool takes_any_memory;
     /* Columns of a panel of B. */
     int64_t (*panel)(const clattn_device *device, clattn_dtype dtype);
     /* Builds what it needs; `*state` is released by release(), which takes NULL. */

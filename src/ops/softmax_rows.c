@@ -1,7 +1,8 @@
 /* softmax_rows.c: host side of softmax_rows.cl. */
 #include "softmax_rows.h"
 
-/* Rows that one group makes where a group is one work-item: enough to hide the cost of starting it. */
+/* Rows that one group makes where a group is one work-item:
+ * enough to hide the cost of starting it. */
 #define MOST_ROWS 16
 
 /* A row's work-group: as the device's family wants it, never more than the device allows. */

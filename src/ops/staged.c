@@ -1,6 +1,6 @@
-/* staged.c: the variants `staged` and `staged-clblast`: pack, scores, rows, weighted sum. They differ
- * in who multiplies: our own products take any problem on any device, and are made for CPU-like ones;
- * CLBlast's are what GPU-like devices take.
+/* staged.c: the variants `staged` and `staged-clblast`: pack, scores, rows, weighted sum. They
+ * differ in who multiplies: our own products take any problem on any device, and are made for
+ * CPU-like ones; CLBlast's are what GPU-like devices take.
  *
  *   query --> (packed) --+
  *   key ----> panels ----+--> scores --> softmax_rows --> weights --+--> output --> hidden_values

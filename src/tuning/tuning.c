@@ -3,7 +3,7 @@
 #include "tuning.h"
 
 static const clattn__tuning rows[] = {
-    /* Measured on 2 cores of an AVX-512 machine: 32 registers of 16 floats hold 8 x 2 sums and leave
+    /* Measured on 2 cores of an AVX-512 machine: 32 registers of 16 floats hold 8 x 2 sums, with
        room to load ahead; bench/RESULTS.md. */
     {"CPU, 16 floats", true, 16, 16, 8, 2, 64, 256, 1, (size_t)9 << 20},
     /* Measured on 2 cores with AVX2 (16 registers of 8 floats: 6 x 2 sums, 2 columns, 1 broadcast);

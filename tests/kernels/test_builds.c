@@ -1,5 +1,5 @@
-/* Every kernel builds without a warning, with every value that its header's table allows: one option
- * at a time leaves its middle value, and all of them go to their ends together. */
+/* Every kernel builds without a warning, with every value that its header's table allows: one
+ * option at a time leaves its middle value, and all of them go to their ends together. */
 #include "ops/op.h"
 #include "support/kernel_runs.h"
 #include "support/named_tests.h"

@@ -1,7 +1,8 @@
-/* hidden_values.cl: values that are not finite, added to the rows that may see them and to no other.
+/* hidden_values.cl: values that are not finite, added to the rows that may see them and to no
+ * other.
  *
- * Which rows see a key is taken from the reference's modified scores; what is added is exact: a NaN, an
- * infinity, or nothing. */
+  * Which rows see a key is taken from the reference's modified scores; what is added is exact: a
+  * NaN, an infinity, or nothing. */
 #include "ops/hidden_values.h"
 #include "ops/pack.h"
 #include "support/cases.h"

@@ -1,11 +1,11 @@
-/* product_lanes.cl: with every row of the tuning table and some others, products of sizes that hurt,
- * against straight sums in long double.
+/* product_lanes.cl: with every row of the tuning table and some others, products of sizes that
+ * hurt, against straight sums in long double.
  *
- * Bound: a sum whose terms go through n roundings errs by at most nu / (1 - nu) * sum |a b|
- * (Higham, "Accuracy and stability of numerical algorithms", 2002, section 3.1). The kernel sums
- * DEPTH terms by fused multiplications and additions, adds up those partial sums and multiplies once:
- * n = min(K, DEPTH) + ceil(K / DEPTH); with factors two more, where sums are made again from elements
- * of A divided by K. Storing a narrower type costs half a last place more. */
+  * Bound: a sum whose terms go through n roundings errs by at most nu / (1 - nu) * sum |a b|
+  * (Higham, "Accuracy and stability of numerical algorithms", 2002, section 3.1). The kernel sums
+  * DEPTH terms by fused multiplications and additions, adds up those partial sums and multiplies
+  * once: n = min(K, DEPTH) + ceil(K / DEPTH); with factors two more, where sums are made again from
+  * elements of A divided by K. Storing a narrower type costs half a last place more. */
 #include "ops/product.h"
 #include "support/kernel_runs.h"
 #include "support/named_tests.h"

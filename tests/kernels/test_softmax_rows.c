@@ -1,6 +1,6 @@
-/* softmax_rows.cl: with every row of the tuning table and some others, every case of the table as
- * given scores, against the reference; and what a whole call would not show: the scratch memory, the
- * accuracy of the exponential and of long sums. */
+/* softmax_rows.cl: with every row of the tuning table and some others, every case of
+ * the table as given scores, against the reference; and what a whole call would not
+ * show: the scratch memory, the accuracy of the exponential and of long sums. */
 #include "ops/softmax_rows.h"
 #include "support/cases.h"
 #include "support/kernel_runs.h"
@@ -225,10 +225,10 @@ static void exponential(void **state)
     host_call_free(&t.memory);
 }
 
-/* Terms of one sign, whose rounding errors add up. A sum whose terms go through n roundings errs by
- * at most nu / (1 - nu) of itself: here those of a block, of the blocks of a work-item, of its lanes
- * and of the work-items; then come the error of the exponential, in roundings as above, and the
- * division's 2.5 places. */
+/* Terms of one sign, whose rounding errors add up. A sum whose terms go through n
+ * roundings errs by at most nu / (1 - nu) of itself: here those of a block, of the
+ * blocks of a work-item, of its lanes and of the work-items; then come the error
+ * of the exponential, in roundings as above, and the division's 2.5 places. */
 static void long_sum(void **state)
 {
     const clattn_dtype dtype = *(const clattn_dtype *)*state;

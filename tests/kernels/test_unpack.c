@@ -1,5 +1,6 @@
-/* unpack.cl: every element where its tensor wants it, rounded once. A rounding to nearest even is an
- * exact operation of IEEE 754, so every element is compared exactly with what the host makes of it. */
+/* unpack.cl: every element where its tensor wants it, rounded once. A
+ * rounding to nearest even is an exact operation of IEEE 754, so every
+ * element is compared exactly with what the host makes of it. */
 #include "ops/pack.h"
 #include "support/kernel_runs.h"
 #include "support/named_tests.h"

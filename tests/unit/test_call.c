@@ -1,5 +1,5 @@
-/* Every rule about the arguments of a run. Each refusal is one thing wrong with a call that is right
- * otherwise; what is accepted comes out as views of rank 4. */
+/* Every rule about the arguments of a run. Each refusal is one thing wrong with a
+ * call that is right otherwise; what is accepted comes out as views of rank 4. */
 #include "problem.h"
 #include "support/cases.h"
 #include "support/named_tests.h"

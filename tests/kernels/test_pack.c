@@ -67,7 +67,7 @@ static const pack_case cases[] = {
     {"some blocks to clean", .H = 3, .rows = 131, .columns = 9, .lanes = COLUMNS, .width = 4,
      .clean = true, .spoiled = 541},
     {"one element to clean, the last", .rows = 131, .columns = 9, .lanes = COLUMNS, .width = 4,
-     .clean = true, .spoiled = 131 * 9},
+     .clean = true, .spoiled = (size_t)131 * 9},
     {"panels of one column to clean", .rows = 131, .columns = 9, .lanes = COLUMNS, .width = 1,
      .clean = true, .spoiled = 241},
     {"f16 to clean", .from = CLATTN_F16, .rows = 131, .columns = 9, .lanes = COLUMNS, .width = 4,

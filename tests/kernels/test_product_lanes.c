@@ -177,7 +177,7 @@ static void fill(const product_tensors *t, const product_case *c)
 
 static void make(product_tensors *t, const product_case *c)
 {
-    const int64_t B = size_of(c->B, 1), Hq = size_of(c->Hq, 1), Hkv = size_of(c->Hkv, 1),
+    const int64_t B = size_of(c->B, 1), Hq = size_of(c->Hq, 1), Hkv = c->Hkv ? c->Hkv : 1,
                   S = size_of(c->S, device->tuning->item_rows);
     *t = (product_tensors){.G = B * Hkv, .M = Hq / Hkv * S};
     t->panel = multiplier->panel(device, c->sums);
@@ -207,7 +207,7 @@ static void run(product_tensors *t, const product_case *c, uint32_t compute_unit
     const clattn_tensor a = lent_tensor(&lent, &t->a), b = lent_tensor(&lent, &t->b),
                         to = lent_tensor(&lent, &t->c), factors = lent_tensor(&lent, &t->factors);
     const clattn__call call = {
-        .B = to.shape[0], .Hq = to.shape[1], .Hkv = size_of(c->Hkv, 1), .S = to.shape[2]};
+        .B = to.shape[0], .Hq = to.shape[1], .Hkv = c->Hkv ? c->Hkv : 1, .S = to.shape[2]};
     const clattn__product product = {.a = a.buffer,
                                      .a_offset = c->offset,
                                      .lda = t->lda,

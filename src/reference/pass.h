@@ -6,10 +6,11 @@
 
 #include "../problem.h"
 
-/* Whether a number of any real type is one that a double can hold, as the largest results are. (A
- * long double compared with its own largest value is not told apart from infinity by tools that
- * compute it in 64 bits, valgrind among them.) */
+/* What a number of any real type is to a double, which can hold the largest results. (A compiler
+ * makes of these questions a comparison with the type's largest number; that of long double is
+ * infinity to tools that compute it in 64 bits, valgrind among them.) */
 #define CLATTN__IS_FINITE(x) isfinite((double)(x))
+#define CLATTN__IS_MINUS_INFINITY(x) ((double)(x) == -(double)INFINITY)
 
 typedef enum clattn__real { CLATTN__FLOAT, CLATTN__DOUBLE, CLATTN__LONG_DOUBLE } clattn__real;
 

@@ -1,92 +1,145 @@
-/* Every kernel builds without a warning, with every value that its header's table allows: one
- * option at a time leaves its middle value, and all of them go to their ends together. */
-#include "ops/op.h"
+/* Every kernel file builds with warnings as errors: with each value of its options, with each row of
+ * the tuning table, and on devices without doubles. That it builds is the test. */
+#include "kernels.h"
+#include "program.h"
 #include "support/kernel_runs.h"
 #include "support/named_tests.h"
+#include "tuning/tuning.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 
+#define NAME_SIZE 160
+
+/* What common.clh asks for: first the ends of the ranges, then what lies between. */
+static const char *const types[] = {
+    "-DACC=float -DVW=1 -DDEVICE_FP64=1",
+    "-DACC=double -DVW=1 -DDEVICE_FP64=1",
+    "-DACC=float -DVW=16 -DDEVICE_FP64=1",
+    "-DACC=double -DVW=16 -DDEVICE_FP64=1",
+    "-DACC=float -DVW=4",
+    "-DACC=float -DVW=2 -DDEVICE_FP64=1",
+    "-DACC=double -DVW=2 -DDEVICE_FP64=1",
+    "-DACC=float -DVW=4 -DDEVICE_FP64=1",
+    "-DACC=double -DVW=4 -DDEVICE_FP64=1",
+    "-DACC=float -DVW=8 -DDEVICE_FP64=1",
+    "-DACC=double -DVW=8 -DDEVICE_FP64=1",
+    "-DACC=float -DVW=16",
+};
+enum { ENDS = 5, TYPES = sizeof types / sizeof *types };
+
+typedef struct kernel_file {
+    const char *name;
+    size_t type_count;          /* of `types`: all for kernels that use vectors themselves */
+    const char *options[TYPES]; /* each meets another type; they start again when they are fewer */
+} kernel_file;
+
+static const kernel_file files[] = {
+    {"pack.cl", ENDS, {"-DDEPTHS=64"}},
+    {"unpack.cl", ENDS, {""}},
+    {"hidden_values.cl", ENDS, {"-DROWS=64 -DDEPTHS=64"}},
+    {"softmax_rows.cl",
+     TYPES,
+     {"-DWG=1", "-DWG=2", "-DWG=4", "-DWG=8", "-DWG=16", "-DWG=32", "-DWG=64", "-DWG=128",
+      "-DWG=256"}},
+    {"product_lanes.cl",
+     TYPES,
+     {"-DMR=1 -DNV=1 -DROWS=1 -DDEPTH=64", "-DMR=8 -DNV=4 -DROWS=256 -DDEPTH=512",
+      "-DMR=2 -DNV=3 -DROWS=2 -DDEPTH=512", "-DMR=3 -DNV=1 -DROWS=255 -DDEPTH=64",
+      "-DMR=4 -DNV=2 -DROWS=64 -DDEPTH=256", "-DMR=5 -DNV=4 -DROWS=5 -DDEPTH=128",
+      "-DMR=6 -DNV=3 -DROWS=96 -DDEPTH=256", "-DMR=7 -DNV=2 -DROWS=252 -DDEPTH=64",
+      "-DMR=1 -DNV=4 -DROWS=256 -DDEPTH=64", "-DMR=8 -DNV=1 -DROWS=8 -DDEPTH=512",
+      "-DMR=4 -DNV=1 -DROWS=16 -DDEPTH=256"}},
+};
+enum { FILES = sizeof files / sizeof *files };
+
 typedef struct build {
-    const char *kernel, *options;
+    const char *file;
+    char options[NAME_SIZE], name[NAME_SIZE + 32];
 } build;
 
-#define PRODUCT(vw, mr, nv, rows, depth)                                                           \
-    {                                                                                              \
-        "product_lanes", "-DVW=" #vw " -DMR=" #mr " -DNV=" #nv " -DROWS=" #rows " -DDEPTH=" #depth \
-    }
-
-static const build builds[] = {
-    {"pack", "-DVW=1 -DDEPTHS=64"},
-    {"pack", "-DVW=2 -DDEPTHS=64"},
-    {"pack", "-DVW=16 -DDEPTHS=64"},
-    {"unpack", "-DVW=1"},
-    {"unpack", "-DVW=4"},
-    {"unpack", "-DVW=16"},
-    {"hidden_values", "-DVW=1 -DROWS=64 -DDEPTHS=64"},
-    {"hidden_values", "-DVW=8 -DROWS=64 -DDEPTHS=64"},
-    {"softmax_rows", "-DVW=1 -DWG=1"},
-    {"softmax_rows", "-DVW=2 -DWG=2"},
-    {"softmax_rows", "-DVW=4 -DWG=64"},
-    {"softmax_rows", "-DVW=8 -DWG=1"},
-    {"softmax_rows", "-DVW=16 -DWG=256"},
-    PRODUCT(1, 1, 1, 1, 64),
-    PRODUCT(2, 8, 4, 8, 64),
-    PRODUCT(4, 6, 2, 96, 256),
-    PRODUCT(8, 6, 2, 96, 256),
-    PRODUCT(16, 8, 2, 64, 256),
-    PRODUCT(16, 1, 4, 256, 512),
-};
-
 static clattn_device *device;
+static build builds[128];
+static size_t build_count;
 
-static void builds_in(const build *b, const char *sums)
+static void builds_without_a_warning(void **state)
 {
-    clattn__kernel kernel = {0};
-    char options[CLATTN__OPTIONS_MAX];
-    (void)snprintf(options, sizeof options, "-cl-std=CL1.2 -Werror -DACC=%s %s%s", sums, b->options,
-                   device->info.fp64 ? " -DDEVICE_FP64=1" : "");
-    if (clattn__kernel_create(&kernel, device, b->kernel, options) != CLATTN_OK)
-        fail_msg("%s\n%s", clattn_last_error(), clattn_last_build_log());
-    clattn__kernel_release(&kernel);
-}
-
-static void in_float(void **state)
-{
-    builds_in(*state, "float");
-}
-
-static void in_double(void **state)
-{
-    if (!device->info.fp64)
+    const build *b = *state;
+    clattn__program *program;
+    if (strstr(b->options, "FP64") && !device->info.fp64)
         skip();
-    builds_in(*state, "double");
+    const clattn_status status = clattn__program_get(&program, device, b->file, b->options);
+    if (status != CLATTN_OK)
+        print_error("%s\n", clattn_last_build_log());
+    assert_status(CLATTN_OK, status);
 }
 
-/* What the other tests rely on: a warning, here of a macro defined twice, is an error that is told
- * with its file. */
-static void warnings_fail(void **state)
+static const char *ending(const char *name)
 {
-    clattn__kernel kernel = {0};
+    const char *dot = strrchr(name, '.');
+    return dot ? dot : "";
+}
+
+static void every_file_is_built_here(void **state)
+{
     (void)state;
-    assert_status(CLATTN_E_BUILD, clattn__kernel_create(
-                                      &kernel, device, "unpack",
-                                      "-cl-std=CL1.2 -Werror -DACC=float -DVW=1 -DKIND_OF_SUMS=1"));
-    assert_non_null(strstr(clattn_last_build_log(), "common.clh:"));
+    for (size_t i = 0; i < clattn__kernel_source_count; i++) {
+        const char *name = clattn__kernel_sources[i].name;
+        size_t f = 0;
+        while (f < FILES && strcmp(files[f].name, name) != 0)
+            f++;
+        if (f == FILES && strcmp(ending(name), ".cl") == 0)
+            fail_msg("kernels/%s has no row in this test", name);
+    }
+}
+
+static void add(named_tests *tests, const char *file, const char *type, const char *options)
+{
+    assert(build_count < sizeof builds / sizeof *builds);
+    build *b = &builds[build_count++];
+    b->file = file;
+    (void)snprintf(b->options, sizeof b->options, "-cl-std=CL1.2 -Werror %s %s", type, options);
+    (void)snprintf(b->name, sizeof b->name, "%s %s %s", file, type, options);
+    named_tests_add(tests, b->name, builds_without_a_warning, b);
+}
+
+static void add_file(named_tests *tests, const kernel_file *file)
+{
+    size_t next = 0;
+    for (size_t n = 0; n < file->type_count; n++) {
+        if (next == TYPES || !file->options[next])
+            next = 0;
+        add(tests, file->name, types[n], file->options[next++]);
+    }
+}
+
+static void add_tuning(named_tests *tests, const clattn__tuning *tuning)
+{
+    char type[NAME_SIZE], tile[NAME_SIZE], group[NAME_SIZE];
+    (void)snprintf(tile, sizeof tile, "-DMR=%d -DNV=%d -DROWS=%d -DDEPTH=%d", tuning->tile_rows,
+                   tuning->tile_vectors, tuning->item_rows, tuning->depth);
+    (void)snprintf(group, sizeof group, "-DWG=%d", tuning->softmax_group);
+    for (int wide = 0; wide <= 1; wide++) {
+        (void)snprintf(type, sizeof type, "-DACC=%s -DVW=%d -DDEVICE_FP64=1",
+                       wide ? "double" : "float", wide ? tuning->vector / 2 : tuning->vector);
+        add(tests, "product_lanes.cl", type, tile);
+        add(tests, "softmax_rows.cl", type, group);
+    }
 }
 
 int main(void)
 {
-    named_tests floats = {0}, doubles = {0};
-    int failures;
+    named_tests tests = {0};
+    size_t count;
+    const clattn__tuning *rows = clattn__tuning_rows(&count);
     device = kernel_device_open();
-    for (size_t i = 0; i < sizeof builds / sizeof *builds; i++) {
-        named_tests_add(&floats, builds[i].options, in_float, &builds[i]);
-        named_tests_add(&doubles, builds[i].options, in_double, &builds[i]);
-    }
-    named_tests_add(&floats, "a warning is an error", warnings_fail, NULL);
-    failures = named_tests_run(&floats, "builds in float", NULL, NULL);
-    failures += named_tests_run(&doubles, "builds in double", NULL, NULL);
+    named_tests_add(&tests, "every kernel file is built here", every_file_is_built_here, NULL);
+    for (size_t f = 0; f < FILES; f++)
+        add_file(&tests, &files[f]);
+    for (size_t t = 0; t < count; t++)
+        add_tuning(&tests, &rows[t]);
+    const int failures = named_tests_run(&tests, "builds", NULL, NULL);
     kernel_device_close(device);
     return failures;
 }

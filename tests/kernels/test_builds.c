@@ -10,7 +10,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#define NAME_SIZE 160
+#define PART_SIZE 96 /* of a type's options, or of one kernel's own */
+#define NAME_SIZE 256
 
 /* What common.clh asks for: first the ends of the ranges, then what lies between. */
 static const char *const types[] = {
@@ -56,7 +57,7 @@ enum { FILES = sizeof files / sizeof *files };
 
 typedef struct build {
     const char *file;
-    char options[NAME_SIZE], name[NAME_SIZE + 32];
+    char options[NAME_SIZE], name[NAME_SIZE];
 } build;
 
 static clattn_device *device;
@@ -116,7 +117,7 @@ static void add_file(named_tests *tests, const kernel_file *file)
 
 static void add_tuning(named_tests *tests, const clattn__tuning *tuning)
 {
-    char type[NAME_SIZE], tile[NAME_SIZE], group[NAME_SIZE];
+    char type[PART_SIZE], tile[PART_SIZE], group[PART_SIZE];
     (void)snprintf(tile, sizeof tile, "-DMR=%d -DNV=%d -DROWS=%d -DDEPTH=%d", tuning->tile_rows,
                    tuning->tile_vectors, tuning->item_rows, tuning->depth);
     (void)snprintf(group, sizeof group, "-DWG=%d", tuning->softmax_group);

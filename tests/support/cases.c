@@ -3,6 +3,7 @@
 #include <math.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <string.h>
 
 #define EACH_DTYPE(words, ...)                                                                     \
     {"f32 " words, .dtype = CLATTN_F32, __VA_ARGS__},                                              \
@@ -227,6 +228,15 @@ static double normal(uint64_t *state)
     return sum;
 }
 
+/* A NaN of f32 with all bits set, which arithmetic on bits turns into a number. */
+static double nan_with_payload(void)
+{
+    const uint32_t bits = 0x7fffffff;
+    float value;
+    memcpy(&value, &bits, sizeof value);
+    return (double)value;
+}
+
 static double tiny_number(clattn_dtype dtype)
 {
     switch (dtype) {
@@ -275,7 +285,7 @@ static void fill_scores(const clattn_tensor *tensor, const clattn_case *from, ui
         if (from->fill >= FILL_MINUS_INF_SCORES && (i % 3 == 0 || i / T % 4 == 0))
             host_tensor_set(tensor, i, -(double)INFINITY);
         if (from->fill == FILL_NAN_LAST && i % T == T - 1)
-            host_tensor_set(tensor, i, (double)NAN);
+            host_tensor_set(tensor, i, nan_with_payload());
         if (from->fill == FILL_INF_LAST && i % T == T - 1)
             host_tensor_set(tensor, i, (double)INFINITY);
     }
@@ -375,7 +385,7 @@ static void make_inputs(host_call *out, const clattn_case *from, const sizes *n,
         fill(&args->query, from, spread, seed);
         fill(&args->key, from, spread, seed);
         if (from->fill == FILL_NAN_LAST)
-            spoil_last_key(&args->key, from, (double)NAN);
+            spoil_last_key(&args->key, from, nan_with_payload());
     }
     args->value = make(out, from, t, true, n->Hkv, n->B, n->T, n->Dv);
     fill(&args->value, from, 1.0, seed);
@@ -385,7 +395,7 @@ static void make_inputs(host_call *out, const clattn_case *from, const sizes *n,
         else if (from->fill == FILL_TINY_VALUES)
             host_tensor_set(&args->value, i, 1e-37 * host_tensor_get(&args->value, i));
     if (from->fill == FILL_NAN_LAST || from->fill == FILL_MINUS_INF_SCORES_NAN_LAST)
-        spoil_last_key(&args->value, from, (double)NAN);
+        spoil_last_key(&args->value, from, nan_with_payload());
     if (from->fill == FILL_INF_LAST)
         spoil_last_key(&args->value, from, (double)INFINITY);
 }
@@ -452,7 +462,7 @@ static void make_outputs(host_call *out, const clattn_case *from, const sizes *n
     for (size_t o = 0; host_call_output(out, o, &name); o++) {
         const clattn_tensor *tensor = host_call_output(out, o, &name);
         for (size_t i = 0; i < clattn_tensor_count(tensor); i++)
-            host_tensor_set(tensor, i, (double)NAN);
+            host_tensor_set(tensor, i, nan_with_payload());
     }
 }
 

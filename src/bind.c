@@ -4,6 +4,7 @@
 #include "launch.h"
 #include "try.h"
 
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -80,19 +81,26 @@ static bool meet(const clattn__bound *a, const clattn__bound *b)
     return a->first < b->first + b->bytes && b->first < a->first + a->bytes;
 }
 
-/* Makes one range of two. */
-static void join(clattn__bound *a, clattn__bound *b)
+/* Makes one range of two. False when one buffer cannot serve both: it would be larger than an
+ * allocation may be, or an element of one would not lie on the grid of the other's. */
+static bool join(clattn__bound *a, clattn__bound *b, const clattn_device *device)
 {
+    const size_t size = clattn_dtype_size(a->host.dtype);
     char *first = a->first < b->first ? a->first : b->first;
     char *a_end = a->first + a->bytes, *b_end = b->first + b->bytes;
+    const size_t bytes = (size_t)((a_end > b_end ? a_end : b_end) - first);
+    if (bytes > device->info.max_allocation || size != clattn_dtype_size(b->host.dtype) ||
+        (a->first - b->first) % (ptrdiff_t)size != 0)
+        return false;
     a->first = b->first = first;
-    a->bytes = b->bytes = (size_t)((a_end > b_end ? a_end : b_end) - first);
+    a->bytes = b->bytes = bytes;
+    return true;
 }
 
-/* What several buffers over the same host memory hold, OpenCL leaves
- * open. So inputs that meet, as packed queries, keys and values do, share
- * one range, and an output that meets another tensor is made apart. */
-static void separate(clattn__binding *binding)
+/* What several buffers over the same host memory hold, OpenCL leaves open. So inputs that meet, as
+ * packed queries, keys and values do, share one range where they can. An output that meets another
+ * tensor, and an input that cannot share, are made apart. */
+static void separate(clattn__binding *binding, const clattn_device *device)
 {
     clattn__bound *items = binding->items;
     bool changed = true;
@@ -108,7 +116,7 @@ static void separate(clattn__binding *binding)
                 if (a->dense || b->dense || !meet(a, b) ||
                     (a->first == b->first && a->bytes == b->bytes))
                     continue;
-                join(a, b);
+                a->dense = !join(a, b, device);
                 changed = true;
             }
     }
@@ -210,7 +218,7 @@ clattn_status clattn__bind(clattn__binding *binding, clattn_device *device, clat
             .dense = goes_densely(tensor, i >= inputs, device)};
     }
     if (device->info.unified_memory)
-        separate(binding);
+        separate(binding, device);
     for (size_t i = 0; i < binding->count; i++) {
         clattn__bound *bound = &binding->items[i];
         bound->tensor->host = NULL;

@@ -89,6 +89,59 @@ static void gaps_of_an_output(void **state)
                 assert_true((&woven[b][s][1][0][0])[i] == 7.5f);
 }
 
+/* A device that allocates less than two overlapping inputs together, but more than each. */
+static void a_union_beyond_an_allocation(void **state)
+{
+    const clattn_device_info real = device->info;
+    clattn_tensor q = part(0), k = part(0),
+                  o = clattn_tensor_host(CLATTN_F32, output, 4, (int64_t[]){1, S, H, D});
+    (void)state;
+    q.shape[0] = k.shape[0] = 1;
+    k.offset += 30 * PACKED; /* from query 30 on */
+    device->info.max_allocation = 12000;
+    assert_true((S + 30) * PACKED * sizeof(float) > device->info.max_allocation);
+    run_and_judge(&q, &k, &k, &o);
+    device->info = real;
+}
+
+/* Masks and biases woven into records: elements of one byte, whose memory begins between two of the
+ * other's elements. */
+static void records_of_two_types(void **state)
+{
+    static struct record {
+        unsigned char pad[3], mask;
+        float bias;
+    } records[S][S];
+    static float out[S][D], weights[S][S];
+    clattn_attention_desc desc = {.struct_size = sizeof desc,
+                                  .head_size = D,
+                                  .flags = CLATTN_MASK | CLATTN_BIAS,
+                                  .outputs = CLATTN_OUTPUT | CLATTN_WEIGHTS};
+    clattn_attention_args args = {.struct_size = sizeof args};
+    clattn_plan *plan = NULL;
+    clattn_report report;
+    (void)state;
+    for (int i = 0; i < S; i++)
+        for (int j = 0; j < S; j++)
+            records[i][j] =
+                (struct record){.mask = (i + j) % 3 != 0, .bias = 0.25f * (float)(i - j)};
+    args.query = args.key = args.value =
+        clattn_tensor_host(CLATTN_F32, packed, 2, (int64_t[]){S, D});
+    args.output = clattn_tensor_host(CLATTN_F32, out, 2, (int64_t[]){S, D});
+    args.weights = clattn_tensor_host(CLATTN_F32, weights, 2, (int64_t[]){S, S});
+    args.mask = clattn_tensor_host(CLATTN_BOOL, &records[0][0].mask, 2, (int64_t[]){S, S});
+    args.bias = clattn_tensor_host(CLATTN_F32, &records[0][0].bias, 2, (int64_t[]){S, S});
+    const int64_t bytes = sizeof(struct record), floats = bytes / (int64_t)sizeof(float);
+    args.mask.strides[0] = S * bytes, args.mask.strides[1] = bytes;
+    args.bias.strides[0] = S * floats, args.bias.strides[1] = floats;
+    assert_status(CLATTN_OK, clattn_plan_create(&plan, device, &desc));
+    assert_status(CLATTN_OK, clattn_plan_run(plan, &args));
+    assert_status(CLATTN_OK, clattn_device_finish(device));
+    clattn_plan_destroy(plan);
+    assert_status(CLATTN_OK, clattn_verify(&report, &desc, &args, 0));
+    assert_verified(&report, "records of two types");
+}
+
 /* A device that allocates less than the span of one head, but more than its elements. */
 static void spans_beyond_an_allocation(void **state)
 {
@@ -121,6 +174,8 @@ int main(void)
         cmocka_unit_test(output_between_inputs),
         cmocka_unit_test(gaps_of_an_output),
         cmocka_unit_test(spans_beyond_an_allocation),
+        cmocka_unit_test(a_union_beyond_an_allocation),
+        cmocka_unit_test(records_of_two_types),
         cmocka_unit_test(copied),
     };
     int failures;

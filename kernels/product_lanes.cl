@@ -67,11 +67,13 @@ static inline bool has_left_its_range(vec sums[MR][NV])
     return sum_lanes(differences) != 0;
 }
 
-/* The tile's sums over all K terms, of rows brought down by K. */
-static inline void make_again(vec sums[MR][NV], global const ACC *const rows[MR],
-                              global const ACC *b, clattn_int K)
+/* Finishes a tile some of whose sums are not finite: weights that still miss their factor may add up
+ * to K, and so their sum with large values to infinity. Those sums are made again from rows divided by
+ * K; all others stay, so that no element depends on what shares its tile. */
+static inline void finish_large(vec sums[MR][NV], global const ACC *const rows[MR],
+                                global const ACC *b, clattn_int K, const ACC factors[MR])
 {
-    vec part[MR][NV];
+    vec again[MR][NV], part[MR][NV];
     global const ACC *from[MR];
     for (clattn_int begin = 0; begin < K; begin += DEPTH) {
 #pragma unroll
@@ -82,8 +84,14 @@ static inline void make_again(vec sums[MR][NV], global const ACC *const rows[MR]
         for (int i = 0; i < MR; i++)
 #pragma unroll
             for (int v = 0; v < NV; v++)
-                sums[i][v] = begin == 0 ? part[i][v] : sums[i][v] + part[i][v];
+                again[i][v] = begin == 0 ? part[i][v] : again[i][v] + part[i][v];
     }
+#pragma unroll
+    for (int i = 0; i < MR; i++)
+#pragma unroll
+        for (int v = 0; v < NV; v++)
+            sums[i][v] = select((vec)(factors[i]) * sums[i][v], (vec)(factors[i] * K) * again[i][v],
+                                (ivec)(sums[i][v] - sums[i][v] != (vec)(0)));
 }
 
 /* `count` rows of C from row `row` of head `head` on, the columns of one panel. */
@@ -120,25 +128,27 @@ static inline void panel_of_rows(global const ACC *a, clattn_int lda, global con
                         STORE_VEC(sums[i][v], partial + (m + i) * NB + v * VW);
                 continue;
             }
-            /* Weights that still miss their factor may add up to K, and so their sum with large
-             * values to infinity. */
-            ACC up = 1;
+            ACC row_factors[MR];
+#pragma unroll
+            for (int i = 0; i < MR; i++)
+                row_factors[i] = factors ? factors[min(m + i, count - 1)] : alpha;
             if (factors && has_left_its_range(sums)) {
 #pragma unroll
                 for (int i = 0; i < MR; i++)
                     rows[i] -= begin;
-                make_again(sums, rows, b, K);
-                up = K;
+                finish_large(sums, rows, b, K, row_factors);
+#pragma unroll
+                for (int i = 0; i < MR; i++)
+                    row_factors[i] = 1;
             }
 #pragma unroll
             for (int i = 0; i < MR; i++) {
                 if (m + i >= count)
                     break;
                 const clattn_int at = row_of(view, b_index, head, row) + column * view.column;
-                const vec factor = (vec)(factors ? up * factors[m + i] : alpha);
 #pragma unroll
                 for (int v = 0; v < NV; v++) {
-                    const vec value = factor * sums[i][v];
+                    const vec value = (vec)(row_factors[i]) * sums[i][v];
                     if (whole)
                         STORE_VEC(value, (global ACC *)c + at + v * VW);
                     else

@@ -17,9 +17,9 @@ struct clattn__program {
     char *key; /* of the file cache: all that decides what the binary is */
     size_t key_size;
     bool unsaved;
-    size_t
-        finish; /* the first one that waits for a run of it, 0: none yet. PoCL compiles a kernel's
-                      work-group form at its first run, and only then is the binary whole. */
+    /* The first finish that waits for a run of it, 0: none yet. PoCL compiles a kernel's work-group
+     * form at its first run, and only then is the binary whole. */
+    size_t finish;
     atomic_bool ran; /* set by any thread, without the lock */
 };
 

@@ -117,13 +117,12 @@ typedef struct clattn_attention_desc {
 /** On what. Tensors that do not take part stay all zero.
  * Outputs must not overlap inputs or each other. */
 typedef struct clattn_attention_args {
-    size_t struct_size;       /* sizeof(clattn_attention_args) */
-    clattn_tensor query, key; /* see the table above; absent with given scores */
-    clattn_tensor value;      /* see the table above */
-    clattn_tensor
-        given_scores;   /* with CLATTN_SCORE_GIVEN: as weights, of the desc's dtype or f32 */
-    clattn_tensor mask; /* bool, f32 or the desc's dtype; broadcasts to the shape of weights */
-    clattn_tensor bias; /* f32 or the desc's dtype; broadcasts likewise */
+    size_t struct_size;         /* sizeof(clattn_attention_args) */
+    clattn_tensor query, key;   /* see the table above; absent with given scores */
+    clattn_tensor value;        /* see the table above */
+    clattn_tensor given_scores; /* as weights, of the desc's dtype or f32; CLATTN_SCORE_GIVEN */
+    clattn_tensor mask;         /* bool, f32 or the desc's dtype; broadcasts to that of weights */
+    clattn_tensor bias;         /* f32 or the desc's dtype; broadcasts likewise */
     clattn_tensor kv_lengths;   /* (B), i32 or i64, each 0 to T; those of a device are clamped */
     clattn_tensor alibi_slopes; /* (Hq), any float type, finite */
     clattn_tensor sinks;        /* (Hq), any float type, finite */

@@ -77,6 +77,7 @@ static cJSON *describe(const cli_entry *entry, const cli_contest *contest, const
     if (stand->explain)
         cli_json_lines(o, "explain", stand->explain);
     if (entry->refusal) {
+        cJSON_AddNullToObject(o, "seconds");
         cJSON_AddStringToObject(o, "refused", entry->refusal);
         return o;
     }

@@ -148,16 +148,18 @@ static int add_entries(cli_contest *contest, cli_stand *stand, const cli_call *c
     return result;
 }
 
-static int keep_explanation(cli_stand *stand, const cli_contest *contest)
+/* What a plan says that none of the entries forces. */
+static int keep_explanation(cli_stand *stand, const cli_call *call)
 {
-    for (size_t i = 0; i < contest->entry_count; i++) {
-        const cli_entry *entry = &contest->entries[i];
-        if (entry->stand != stand || entry->refusal)
-            continue;
-        stand->explain = strdup(clattn_plan_explain(entry->planned.plan));
-        return stand->explain ? CLI_DONE : CLI_FAIL(CLI_SYSTEM, "bench: no memory");
-    }
-    return CLI_DONE;
+    clattn_plan *plan = NULL;
+    int result = CLI_DONE;
+    CLI_TRY(cli_check(clattn_plan_create(&plan, stand->device, &call->desc)));
+    stand->explain = strdup(clattn_plan_explain(plan));
+    if (!stand->explain)
+        result = CLI_FAIL(CLI_SYSTEM, "bench: no memory");
+done:
+    clattn_plan_destroy(plan);
+    return result;
 }
 
 int cli_contest_make(cli_contest *contest, const cli_call *call, const cli_options *options)
@@ -168,7 +170,7 @@ int cli_contest_make(cli_contest *contest, const cli_call *call, const cli_optio
     for (size_t i = 0; i < contest->stand_count; i++) {
         CLI_TRY(add_entries(contest, &contest->stands[i], call, options));
         if (options->explain)
-            CLI_TRY(keep_explanation(&contest->stands[i], contest));
+            CLI_TRY(keep_explanation(&contest->stands[i], call));
     }
     for (size_t i = 0; i < contest->entry_count; i++)
         running += contest->entries[i].refusal == NULL;

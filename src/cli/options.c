@@ -154,6 +154,23 @@ static int parse_integers(int64_t *out, size_t count, const char *option, const 
     return CLI_DONE;
 }
 
+static int parse_shape(cli_options *o, const char *option, const char *text)
+{
+    int64_t *const n = o->shape;
+    int result = parse_integers(n, 7, option, "B,Hq,Hkv,S,T,D,Dv", text, 0);
+    if (result)
+        return result;
+    if (n[1] == 0 || n[2] == 0 || n[5] == 0 || n[6] == 0)
+        return CLI_FAIL(CLI_BAD_INPUT,
+                        "--%s: '%s'; expected at least 1 for each of Hq, Hkv, D and Dv", option,
+                        text);
+    if (n[1] % n[2] != 0)
+        return CLI_FAIL(CLI_BAD_INPUT,
+                        "--%s: '%s'; found Hq %" PRId64 ", expected a multiple of Hkv %" PRId64,
+                        option, text, n[1], n[2]);
+    return CLI_DONE;
+}
+
 static int parse_choice(cli_options *o, const row *r, const char *text)
 {
     const char *const *list = words[r->slot];
@@ -300,7 +317,7 @@ static int apply(cli_options *o, const row *r, const char *value)
         return parse_expectation(o, value);
     case SHAPE:
         o->has_shape = 1;
-        return parse_integers(o->shape, 7, r->name, "B,Hq,Hkv,S,T,D,Dv", value, 0);
+        return parse_shape(o, r->name, value);
     case VARIANTS:
         o->variants = value;
         return check_list(r, value);
@@ -316,7 +333,7 @@ static int apply(cli_options *o, const row *r, const char *value)
 }
 
 /* What an option needs beside it, or cannot stand beside. */
-static int check_together(const cli_options *o, const unsigned char *seen)
+static int check_together(const cli_options *o, int command, const unsigned char *seen)
 {
     int given = o->inputs[CLI_GIVEN_SCORES] != NULL;
     if (o->has_shape) {
@@ -344,10 +361,11 @@ static int check_together(const cli_options *o, const unsigned char *seen)
     }
     for (int i = CLI_QUERY; i <= CLI_VALUE && !o->has_shape; i++) {
         if (!o->inputs[i] && !(given && i != CLI_VALUE))
-            return CLI_FAIL(
-                CLI_BAD_INPUT,
-                "--%s: missing; expected a file (query, key and value, or given-scores and value)",
-                cli_input_name((enum cli_input)i));
+            return CLI_FAIL(CLI_BAD_INPUT,
+                            "--%s: missing; expected a file (query, key and value, or given-scores "
+                            "and value)%s",
+                            cli_input_name((enum cli_input)i),
+                            command == CLI_BENCH ? ", or --shape instead of files" : "");
     }
     if (o->desc.scores_stage != CLATTN_SCORES_RAW && !(o->desc.outputs & CLATTN_SCORES))
         return CLI_FAIL(CLI_BAD_INPUT, "--scores-stage: given without --scores, which it is about");
@@ -399,7 +417,7 @@ int cli_options_parse(cli_options *options, int command, int argc, char **argv)
             "--output: missing; expected a file for the result (or --weights, --scores, --lse)");
     if (command == CLI_VERIFY || !options->desc.outputs)
         options->desc.outputs |= CLATTN_OUTPUT;
-    result = check_together(options, seen);
+    result = check_together(options, command, seen);
 done:
     return result;
 }

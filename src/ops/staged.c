@@ -148,6 +148,8 @@ static bool fits(const void *state, const clattn_device *device, const clattn__c
     return clattn__packed_count(&call->value, &value) * size <= limit &&
            (uint64_t)(call->B * call->Hkv * key.lanes_padded * call->D) * size <= limit &&
            (uint64_t)(call->B * call->Hq * call->S * call->D) * size <= limit && scores <= limit &&
+           (s->multiplier->takes_any_memory ||
+            (uint64_t)(call->B * call->Hq * call->S * call->Dv) * size <= limit) &&
            (one_row || scores <= device->tuning->scratch);
 }
 

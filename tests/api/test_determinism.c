@@ -19,6 +19,8 @@ static const clattn_case cases[] = {
     {"f16", .dtype = CLATTN_F16, .B = 2, .Hq = 4, .Hkv = 2, .S = 65, .T = 129, .D = 33},
     {"bf16", .dtype = CLATTN_BF16, .B = 2, .Hq = 4, .Hkv = 2, .S = 65, .T = 129, .D = 33},
     {"output alone", .B = 2, .Hq = 4, .S = 65, .T = 129, .D = 33, .outputs = CLATTN_OUTPUT},
+    {"sums beyond f32 in some rows", .B = 2, .Hq = 2, .S = 61, .T = 61, .D = 8,
+     .fill = FILL_HUGE_LAST, .flags = CLATTN_CAUSAL, .outputs = CLATTN_OUTPUT},
     {"many keys", .B = 2, .Hq = 2, .S = 17, .T = 1031, .D = 16, .flags = CLATTN_CAUSAL},
     {"all modifications", .B = 3, .Hq = 4, .Hkv = 2, .S = 37, .T = 53, .D = 19, .Dv = 23,
      ALL_MODIFICATIONS},

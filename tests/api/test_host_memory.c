@@ -97,9 +97,9 @@ static void a_union_beyond_an_allocation(void **state)
                   o = clattn_tensor_host(CLATTN_F32, output, 4, (int64_t[]){1, S, H, D});
     (void)state;
     q.shape[0] = k.shape[0] = 1;
-    k.offset += 30 * PACKED; /* from query 30 on */
+    k.offset += (int64_t)30 * PACKED; /* from query 30 on */
     device->info.max_allocation = 12000;
-    assert_true((S + 30) * PACKED * sizeof(float) > device->info.max_allocation);
+    assert_true(sizeof(float) * PACKED * (S + 30) > device->info.max_allocation);
     run_and_judge(&q, &k, &k, &o);
     device->info = real;
 }

@@ -291,8 +291,9 @@ static void fill_scores(const clattn_tensor *tensor, const clattn_case *from, ui
     }
 }
 
-/* Writes over the last key of each head of a key or value tensor of rank 4 or less. */
-static void spoil_last_key(const clattn_tensor *tensor, const clattn_case *from, double value)
+/* Writes over the last `keys` keys of each head of a key or value tensor of rank 4 or less. */
+static void spoil_last_keys(const clattn_tensor *tensor, const clattn_case *from, size_t keys,
+                            double value)
 {
     const uint32_t axis = from->layout == CLATTN_BSHD && tensor->rank == 4 ? 1 : tensor->rank - 2;
     const size_t count = clattn_tensor_count(tensor);
@@ -300,7 +301,7 @@ static void spoil_last_key(const clattn_tensor *tensor, const clattn_case *from,
     for (uint32_t a = axis + 1; a < tensor->rank; a++)
         inner *= (size_t)tensor->shape[a];
     for (size_t i = 0; i < count; i++)
-        if (i / inner % (size_t)tensor->shape[axis] == (size_t)tensor->shape[axis] - 1)
+        if (i / inner % (size_t)tensor->shape[axis] + keys >= (size_t)tensor->shape[axis])
             host_tensor_set(tensor, i, value);
 }
 
@@ -385,7 +386,7 @@ static void make_inputs(host_call *out, const clattn_case *from, const sizes *n,
         fill(&args->query, from, spread, seed);
         fill(&args->key, from, spread, seed);
         if (from->fill == FILL_NAN_LAST)
-            spoil_last_key(&args->key, from, nan_with_payload());
+            spoil_last_keys(&args->key, from, 1, nan_with_payload());
     }
     args->value = make(out, from, t, true, n->Hkv, n->B, n->T, n->Dv);
     fill(&args->value, from, 1.0, seed);
@@ -395,9 +396,11 @@ static void make_inputs(host_call *out, const clattn_case *from, const sizes *n,
         else if (from->fill == FILL_TINY_VALUES)
             host_tensor_set(&args->value, i, 1e-37 * host_tensor_get(&args->value, i));
     if (from->fill == FILL_NAN_LAST || from->fill == FILL_MINUS_INF_SCORES_NAN_LAST)
-        spoil_last_key(&args->value, from, nan_with_payload());
+        spoil_last_keys(&args->value, from, 1, nan_with_payload());
+    if (from->fill == FILL_HUGE_LAST)
+        spoil_last_keys(&args->value, from, 8, 3e38);
     if (from->fill == FILL_INF_LAST)
-        spoil_last_key(&args->value, from, (double)INFINITY);
+        spoil_last_keys(&args->value, from, 1, (double)INFINITY);
 }
 
 static void make_mask(host_call *out, const clattn_case *from, const sizes *n, uint64_t *seed)

@@ -1,0 +1,48 @@
+"""Attention on any OpenCL device, verified.
+
+    import clattn
+    output = clattn.attention(query, key, value, causal=True)
+    output, weights = clattn.attention(query, key, value, return_weights=True)
+    report = clattn.verify(query, key, value, causal=True)
+
+Functions: attention, context, reference, verify, devices, plot. Modules: clattn.onnx_backend. Devices
+are opened on first use and shared; every function is thread-safe and lets other threads run meanwhile.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ._api import Array, Options, attention, context, reference, verify
+from ._devices import Device, devices
+from ._native import Error, UnsupportedError
+from ._plot import plot
+from ._reports import Report, Verdict
+
+__all__ = [
+    "Array",
+    "Device",
+    "Error",
+    "Options",
+    "Report",
+    "UnsupportedError",
+    "Verdict",
+    "attention",
+    "context",
+    "devices",
+    "plot",
+    "reference",
+    "verify",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from ._native import load
+
+        return load().clattn_version().decode()
+    if name == "onnx_backend":
+        from importlib import import_module
+
+        return import_module("clattn.onnx_backend")
+    raise AttributeError(f"module 'clattn' has no attribute {name!r}")

@@ -1,0 +1,214 @@
+"""The functions of the package. Shapes: B batch, Hq query heads, Hkv key and value heads (Hq a multiple
+of Hkv), S queries, T keys, D size of a query and a key, Dv size of a value.
+
+    tensor            4-D, layout "bhsd"   layout "bshd"       3-D (one head)   2-D
+    query             (B, Hq, S, D)        (B, S, Hq, D)       (B, S, D)        (S, D)
+    key               (B, Hkv, T, D)       (B, T, Hkv, D)      (B, T, D)        (T, D)
+    value             (B, Hkv, T, Dv)      (B, T, Hkv, Dv)     (B, T, Dv)       (T, Dv)
+    output            (B, Hq, S, Dv)       (B, S, Hq, Dv)      (B, S, Dv)       (S, Dv)
+    weights, scores   (B, Hq, S, T)        the same            (B, S, T)        (S, T)
+    lse               (B, Hq, S)           the same            (B, S)           (S)
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal, Mapping, Tuple, TypedDict, Union
+
+import numpy as np
+import numpy.typing as npt
+
+from . import _job, _run
+from ._devices import DeviceSpec
+from ._reports import Report
+
+Array = npt.ArrayLike
+"""What arrays may be: NumPy's, any that offers host memory by DLPack, nested lists."""
+
+Result = Union[np.ndarray, Tuple[np.ndarray, ...]]
+
+
+class Options(TypedDict, total=False):
+    """The keywords of attention(), which reference() and verify() take too."""
+
+    score: Literal["scaled-dot", "dot"]
+    params: Mapping[str, Array] | None
+    scale: float | None
+    softcap: float | None
+    causal: bool | Literal["top-left", "bottom-right"]
+    alignment: Literal["top-left", "bottom-right"]
+    window: tuple[int, int] | None
+    mask: Array | None
+    bias: Array | None
+    kv_lengths: Array | None
+    cu_seqlens_q: Array | None
+    cu_seqlens_k: Array | None
+    alibi_slopes: Array | None
+    sinks: Array | None
+    normalizer: Literal["softmax", "none"]
+    layout: Literal["bhsd", "bshd"]
+    precision: Literal["default", "strict", "fast"]
+    device: DeviceSpec
+    variant: str | None
+    return_weights: bool
+    return_scores: bool
+    scores_stage: Literal["raw", "capped", "modified"]
+    return_lse: bool
+
+
+def attention(
+    query: Array,
+    key: Array,
+    value: Array,
+    *,
+    score: Literal["scaled-dot", "dot"] = "scaled-dot",
+    params: Mapping[str, Array] | None = None,
+    scale: float | None = None,
+    softcap: float | None = None,
+    causal: bool | Literal["top-left", "bottom-right"] = False,
+    alignment: Literal["top-left", "bottom-right"] = "top-left",
+    window: tuple[int, int] | None = None,
+    mask: Array | None = None,
+    bias: Array | None = None,
+    kv_lengths: Array | None = None,
+    cu_seqlens_q: Array | None = None,
+    cu_seqlens_k: Array | None = None,
+    alibi_slopes: Array | None = None,
+    sinks: Array | None = None,
+    normalizer: Literal["softmax", "none"] = "softmax",
+    layout: Literal["bhsd", "bshd"] = "bhsd",
+    precision: Literal["default", "strict", "fast"] = "default",
+    device: DeviceSpec = None,
+    variant: str | None = None,
+    return_weights: bool = False,
+    return_scores: bool = False,
+    scores_stage: Literal["raw", "capped", "modified"] = "raw",
+    return_lse: bool = False,
+) -> Result:
+    """normalizer(modify(scale * query @ key^T)) @ value (Vaswani et al., arXiv:1706.03762), on a device.
+
+    query, key and value have one float type (float32, float16, bfloat16 or float64), which the output,
+    weights and scores have too; sums are kept in float32 or wider. NumPy arrays in host memory that the
+    device shares are used where they lie, with any strides.
+
+    Args:
+        query: (B, Hq, S, D), or (B, S, Hq, D) with layout "bshd", (B, S, D), (S, D).
+        key: (B, Hkv, T, D) and likewise; Hq a multiple of Hkv.
+        value: (B, Hkv, T, Dv) and likewise.
+        score: "scaled-dot": q.k with scale 1/sqrt(D) unless given; "dot": q.k with scale 1 unless given.
+        params: parameters of the score by name; these two scores have none.
+        scale: multiplies the scores.
+        softcap: scores become softcap * tanh(score / softcap); None or 0: none.
+        causal: query i sees key j when j <= p, where p = i + offset is the query's place among the keys;
+            "bottom-right" is short for causal=True with that alignment.
+        alignment: offset 0 with "top-left", T - S (of the sequence, with lengths) with "bottom-right".
+        window: (left, right): p - left <= j <= p + right; -1: no bound.
+        mask: bool (True: may attend) or float (added), float32 or the inputs' type; broadcasts to
+            (B, Hq, S, T), (B, S, T) or (S, T).
+        bias: float, added to the scores; broadcasts likewise.
+        kv_lengths: (B) integers from 0 to T: keys of each sequence.
+        cu_seqlens_q, cu_seqlens_k: (B + 1) integers from 0 to the total, never falling: packed sequences,
+            query (total_q, Hq, D), key (total_k, Hkv, D), value (total_k, Hkv, Dv), output
+            (total_q, Hq, Dv), lse (Hq, total_q); without mask, bias, lengths, weights and scores.
+        alibi_slopes: (Hq): -slope * |p - j| is added.
+        sinks: (Hq): a logit more in the softmax of a head, without a value.
+        normalizer: "softmax", or "none": the weights are the modified scores, masked = 0.
+        layout: "bhsd" or "bshd": the order of the axes of 4-D arrays.
+        precision: "default": weights of float16 and bfloat16 may be rounded to the values' type; "strict":
+            they stay float32; "fast": also inputs rounded to 11 bits and native exponentials.
+        device: an index, a part of a name, one of clattn.devices(), or "reference"; None: CLATTN_DEVICE,
+            else a GPU before a CPU, else the reference with a warning.
+        variant: the implementation to take; None: the best that accepts the problem.
+        return_weights, return_scores: also (B, Hq, S, T), (B, S, T) or (S, T), of the inputs' type.
+        scores_stage: "raw" scores, "capped" ones, or "modified" by all (masked = -inf).
+        return_lse: also (B, Hq, S), (B, S) or (S): the log-sum-exp of the modified scores, float32 (float64
+            for float64).
+
+    Returns:
+        The output, or a tuple (output, weights, scores, lse) of those asked for. A row that sees no key
+        gives zeros and an lse of -inf.
+
+    Raises:
+        ValueError, TypeError: an argument is wrong; the sentence names it.
+        clattn.UnsupportedError: no variant of the device takes this (a ValueError, too).
+        clattn.Error: a failure of the device.
+    """
+    job = _job.describe(
+        query,
+        key,
+        value,
+        score=score,
+        params=params,
+        scale=scale,
+        softcap=softcap,
+        causal=causal,
+        alignment=alignment,
+        window=window,
+        mask=mask,
+        bias=bias,
+        kv_lengths=kv_lengths,
+        cu_seqlens_q=cu_seqlens_q,
+        cu_seqlens_k=cu_seqlens_k,
+        alibi_slopes=alibi_slopes,
+        sinks=sinks,
+        normalizer=normalizer,
+        layout=layout,
+        precision=precision,
+        variant=variant,
+        return_weights=return_weights,
+        return_scores=return_scores,
+        scores_stage=scores_stage,
+        return_lse=return_lse,
+    )
+    _run.run(job, device)
+    return job.results()
+
+
+def context(
+    weights: Array,
+    value: Array,
+    *,
+    layout: Literal["bhsd", "bshd"] = "bhsd",
+    precision: Literal["default", "strict", "fast"] = "default",
+    device: DeviceSpec = None,
+    variant: str | None = None,
+) -> np.ndarray:
+    """weights @ value: the last step of attention alone, with weights made elsewhere.
+
+    Args:
+        weights: (B, Hq, S, T), (B, S, T) or (S, T), of the values' type or float32. They are taken as they
+            are; a weight of -inf counts as 0.
+        value: (B, Hkv, T, Dv), or (B, T, Hkv, Dv) with layout "bshd", (B, T, Dv), (T, Dv).
+
+    Returns:
+        (B, Hq, S, Dv), or (B, S, Hq, Dv) with layout "bshd", (B, S, Dv), (S, Dv), of the values' type.
+    """
+    job = _job.describe_given(weights, value, layout, precision, variant)
+    _run.run(job, device)
+    return job.outputs[0]
+
+
+def reference(query: Array, key: Array, value: Array, **options: Any) -> Result:
+    """attention() by the reference: plain C in double precision (float64: wider still), rounded once at
+    the end. Takes what attention() takes (see Options); `device` and `variant` have no meaning here."""
+    options.pop("device", None)
+    options.pop("variant", None)
+    job = _job.describe(query, key, value, **options)
+    _run.run_reference(job)
+    return job.results()
+
+
+def verify(query: Array, key: Array, value: Array, *, sample: int | None = None, **options: Any) -> Report:
+    """attention() on a device, held against the reference. Takes what attention() takes (see Options).
+
+    Args:
+        sample: check that many rows of queries, spread evenly; None: all.
+
+    Returns:
+        A report with .ok, .errors and .bounds (by output), .variant, .device. A wrong result is no
+        exception: look at .ok.
+    """
+    if sample is not None:
+        if isinstance(sample, bool) or not hasattr(sample, "__index__") or sample.__index__() < 1:
+            raise ValueError(f"sample: {sample!r}, expected a number of rows from 1, or None")
+    job = _job.describe(query, key, value, **options)
+    return _run.verify(job, options.get("device"), 0 if sample is None else sample.__index__())

@@ -1,0 +1,140 @@
+"""From what callers pass to NumPy arrays, and from those to the library's tensors.
+
+Nothing is copied that the library can read where it lies: any strides that are whole elements, any
+host memory that DLPack hands over. What it cannot (another byte order, unaligned elements) is
+copied once.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+from typing import Any
+
+import numpy as np
+
+from . import _native
+
+FLOATS = {np.dtype(np.float32): _native.F32, np.dtype(np.float64): _native.F64, np.dtype(np.float16): _native.F16}
+BOOLS = {np.dtype(np.bool_): _native.BOOL}
+INTEGERS = {np.dtype(np.int32): _native.I32, np.dtype(np.int64): _native.I64}
+
+
+@functools.lru_cache(maxsize=None)
+def bfloat16() -> np.dtype | None:
+    """NumPy's bfloat16, which the package ml_dtypes brings; None without it."""
+    try:
+        import ml_dtypes
+    except ImportError:
+        return None
+    return np.dtype(ml_dtypes.bfloat16)
+
+
+def float_code(dtype: np.dtype) -> int | None:
+    """The library's code of a float type, None for any other type."""
+    code = FLOATS.get(dtype)
+    if code is None and dtype.name == "bfloat16":
+        return _native.BF16
+    return code
+
+
+class _DLTensor(ctypes.Structure):
+    """DLManagedTensor of the DLPack specification, as far as it is read here."""
+
+    _fields_ = [
+        ("data", ctypes.c_void_p),
+        ("device_type", ctypes.c_int32),
+        ("device_id", ctypes.c_int32),
+        ("ndim", ctypes.c_int32),
+        ("code", ctypes.c_uint8),
+        ("bits", ctypes.c_uint8),
+        ("lanes", ctypes.c_uint16),
+        ("shape", ctypes.POINTER(ctypes.c_int64)),
+        ("strides", ctypes.POINTER(ctypes.c_int64)),
+        ("byte_offset", ctypes.c_uint64),
+    ]
+
+
+_DL_CPU, _DL_BFLOAT = 1, 4
+
+
+class _BFloat16:
+    """Memory of bfloat16 elements as 16-bit integers, for NumPy, which reads no bfloat16 from DLPack.
+    Holds the capsule, which frees the memory when it goes."""
+
+    def __init__(self, capsule: Any):
+        pointer = ctypes.pythonapi.PyCapsule_GetPointer
+        pointer.restype, pointer.argtypes = ctypes.c_void_p, [ctypes.py_object, ctypes.c_char_p]
+        t = _DLTensor.from_address(pointer(capsule, b"dltensor"))
+        if (t.device_type, t.code, t.bits, t.lanes) != (_DL_CPU, _DL_BFLOAT, 16, 1):
+            raise BufferError("no bfloat16 in host memory")
+        self._capsule = capsule
+        shape = tuple(t.shape[: t.ndim])
+        self.__array_interface__ = {
+            "version": 3,
+            "typestr": "<u2",
+            "shape": shape,
+            "strides": tuple(2 * stride for stride in t.strides[: t.ndim]) if t.strides else None,
+            "data": ((t.data or 0) + t.byte_offset, True),
+        }
+
+
+def _from_dlpack(tensor: Any, name: str) -> np.ndarray:
+    device = tensor.__dlpack_device__()[0]
+    if device != _DL_CPU:
+        raise TypeError(f"{name}: lies on a device of DLPack's type {int(device)}, expected host memory")
+    try:
+        return np.from_dlpack(tensor)
+    except (BufferError, RuntimeError) as error:
+        reason = error
+    try:
+        bits = np.asarray(_BFloat16(tensor.__dlpack__()))
+    except (BufferError, RuntimeError, ValueError):
+        raise TypeError(f"{name}: {reason}") from None
+    if bfloat16() is None:
+        raise TypeError(f"{name}: dtype bfloat16, which NumPy has only with the package ml_dtypes; found none")
+    return bits.view(bfloat16())
+
+
+def array(given: Any, name: str) -> np.ndarray:
+    """What a caller passed, as an array; its memory, where it is host memory with a view to offer."""
+    if isinstance(given, np.ndarray):
+        return given
+    if given is None:
+        raise TypeError(f"{name}: None, expected an array")
+    if hasattr(given, "__dlpack__") and hasattr(given, "__dlpack_device__"):
+        return _from_dlpack(given, name)
+    try:
+        return np.asarray(given)
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from None
+
+
+def floats(given: Any, name: str) -> np.ndarray:
+    """An array of one of the four float types."""
+    a = array(given, name)
+    if float_code(a.dtype) is None:
+        native = a.dtype.newbyteorder("=")
+        if float_code(native) is None:
+            raise TypeError(f"{name}: dtype {a.dtype}, expected float32, float16, bfloat16 or float64")
+        a = a.astype(native)
+    return a
+
+
+def put(args: _native.AttentionArgs, name: str, a: np.ndarray, code: int) -> np.ndarray:
+    """Writes the tensor `name` of `args`; the array whose memory it is, which must outlive the call."""
+    shape, strides, size = a.shape, a.strides, a.itemsize
+    address = a.__array_interface__["data"][0]
+    if address % size or any(stride % size for stride in strides):
+        a = a.copy()
+        return put(args, name, a, code)
+    rank = len(shape)
+    if rank > _native.MAX_RANK:
+        raise ValueError(f"{name}: shape {shape}, expected at most {_native.MAX_RANK} dimensions")
+    if size > 1:
+        strides = tuple([stride // size for stride in strides])
+    free = (0,) * (_native.MAX_RANK - rank)
+    _native.pack_tensor(
+        args, _native.tensor_offsets[name], code, rank, *shape, *free, *strides, *free, 0, address, 0
+    )
+    return a

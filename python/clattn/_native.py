@@ -1,0 +1,217 @@
+"""The C library through ctypes: its structs, its functions, and its failures as exceptions.
+
+The structs mirror include/clattn/*.h; their first field, struct_size, lets the library refuse one
+that does not fit. The library is loaded by load(), on first use.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import struct
+import threading
+from ctypes import POINTER, c_char, c_char_p, c_double, c_int, c_int64, c_size_t, c_uint32, c_uint64, c_void_p
+from pathlib import Path
+
+F32, F64, F16, BF16, BOOL, I32, I64 = range(7)
+
+CAUSAL, WINDOW, SCALE, MASK, BIAS, KV_LENGTHS, ALIBI, SINKS = (1 << bit for bit in range(8))
+OUTPUT, WEIGHTS, SCORES, LSE = (1 << bit for bit in range(4))
+
+SCORE_GIVEN = 2
+NORMALIZER_NONE = 1
+BHSD, BSHD = 0, 1
+
+MAX_RANK = 4
+
+
+class AttentionDesc(ctypes.Structure):
+    _fields_ = [
+        ("struct_size", c_size_t),
+        ("dtype", c_int),
+        ("layout", c_int),
+        ("score", c_int),
+        ("normalizer", c_int),
+        ("alignment", c_int),
+        ("precision", c_int),
+        ("flags", c_uint32),
+        ("outputs", c_uint32),
+        ("scores_stage", c_int),
+        ("query_heads", c_size_t),
+        ("kv_heads", c_size_t),
+        ("head_size", c_size_t),
+        ("value_size", c_size_t),
+        ("scale", c_double),
+        ("softcap", c_double),
+        ("window_left", c_int64),
+        ("window_right", c_int64),
+        ("variant", c_char_p),
+    ]
+
+
+class Tensor(ctypes.Structure):
+    _fields_ = [
+        ("dtype", c_int),
+        ("rank", c_uint32),
+        ("shape", c_int64 * MAX_RANK),
+        ("strides", c_int64 * MAX_RANK),
+        ("offset", c_int64),
+        ("host", c_void_p),
+        ("buffer", c_void_p),
+    ]
+
+
+class AttentionArgs(ctypes.Structure):
+    _fields_ = [("struct_size", c_size_t)] + [
+        (name, Tensor)
+        for name in (
+            "query key value given_scores mask bias kv_lengths alibi_slopes sinks "
+            "output weights scores lse"
+        ).split()
+    ]
+
+
+# A whole tensor in one go: a field at a time costs microseconds, which small calls would feel.
+pack_tensor = struct.Struct(f"iI{MAX_RANK}q{MAX_RANK}qqPP").pack_into
+tensor_offsets = {name: getattr(AttentionArgs, name).offset for name, *_ in AttentionArgs._fields_[1:]}
+
+
+class DeviceInfo(ctypes.Structure):
+    _fields_ = [
+        ("index", c_size_t),
+        ("kind", c_int),
+        ("name", c_char * 256),
+        ("vendor", c_char * 128),
+        ("platform", c_char * 128),
+        ("device_version", c_char * 128),
+        ("driver_version", c_char * 128),
+        ("compute_units", c_uint32),
+        ("clock_mhz", c_uint32),
+        ("float_width", c_uint32),
+        ("fp64", c_uint32),
+        ("fp16", c_uint32),
+        ("unified_memory", c_uint32),
+        ("global_memory", c_uint64),
+        ("max_allocation", c_uint64),
+        ("local_memory", c_uint64),
+        ("cache", c_uint64),
+        ("max_work_group", c_size_t),
+    ]
+
+
+class Verdict(ctypes.Structure):
+    _fields_ = [
+        ("name", c_char_p),
+        ("error", c_double),
+        ("bound", c_double),
+        ("worst", c_size_t),
+        ("checked", c_size_t),
+        ("left_out", c_size_t),
+        ("ok", c_int),
+    ]
+
+
+class Report(ctypes.Structure):
+    _fields_ = [
+        ("ok", c_int),
+        ("rows", c_size_t),
+        ("count", c_size_t),
+        ("verdicts", Verdict * 4),
+    ]
+
+
+class Error(RuntimeError):
+    """A failure of a device, of a driver or of memory.
+
+    Attributes: `status`, the name of the library's status ("CLATTN_E_DEVICE", ...); `cl_error`, the
+    OpenCL code behind it or 0; `build_log`, the compiler's log where a kernel did not compile.
+    """
+
+    def __init__(self, sentence: str, status: str = "CLATTN_E_DEVICE", cl_error: int = 0, build_log: str = ""):
+        super().__init__(sentence)
+        self.status = status
+        self.cl_error = cl_error
+        self.build_log = build_log
+
+
+class UnsupportedError(Error, ValueError):
+    """No variant takes this problem on this device; the sentence says why."""
+
+
+E_ARGUMENT, E_UNSUPPORTED, E_NO_DEVICE = -1, -2, -3
+
+_RESULTS = {
+    "clattn_version": (c_char_p, []),
+    "clattn_status_name": (c_char_p, [c_int]),
+    "clattn_last_error": (c_char_p, []),
+    "clattn_last_cl_error": (c_int, []),
+    "clattn_last_build_log": (c_char_p, []),
+    "clattn_device_kind_name": (c_char_p, [c_int]),
+    "clattn_device_list": (c_int, [POINTER(DeviceInfo), c_size_t, POINTER(c_size_t)]),
+    "clattn_device_skipped": (c_char_p, []),
+    "clattn_device_open": (c_int, [POINTER(c_void_p), c_char_p, c_uint32]),
+    "clattn_device_finish": (c_int, [c_void_p]),
+    "clattn_device_close": (None, [c_void_p]),
+    "clattn_device_get_info": (POINTER(DeviceInfo), [c_void_p]),
+    "clattn_plan_create": (c_int, [POINTER(c_void_p), c_void_p, POINTER(AttentionDesc)]),
+    "clattn_plan_run": (c_int, [c_void_p, POINTER(AttentionArgs)]),
+    "clattn_plan_variant": (c_char_p, [c_void_p]),
+    "clattn_plan_explain": (c_char_p, [c_void_p]),
+    "clattn_plan_destroy": (None, [c_void_p]),
+    "clattn_reference_run": (c_int, [POINTER(AttentionDesc), POINTER(AttentionArgs)]),
+    "clattn_verify": (c_int, [POINTER(Report), POINTER(AttentionDesc), POINTER(AttentionArgs), c_size_t]),
+}
+
+GET_POCL = (
+    "on Debian or Ubuntu, `apt install pocl-opencl-icd` makes an OpenCL device of the CPU, and a GPU's "
+    "driver package brings one for the GPU"
+)
+
+_library: ctypes.CDLL | None = None
+_lock = threading.Lock()
+
+
+def _path() -> str:
+    """CLATTN_LIBRARY, the wheel's own copy, or the one that the system finds."""
+    own = Path(__file__).parent / "lib" / "libclattn.so"
+    return os.environ.get("CLATTN_LIBRARY") or (str(own) if own.exists() else "libclattn.so")
+
+
+def load() -> ctypes.CDLL:
+    """The library, loaded once."""
+    global _library
+    if _library is not None:
+        return _library
+    with _lock:
+        if _library is None:
+            try:
+                library = ctypes.CDLL(_path())
+            except OSError as error:
+                hint = f"; {GET_POCL}" if "libOpenCL" in str(error) else ""
+                raise Error(f"clattn's library does not load: {error}{hint}", "CLATTN_E_NO_DEVICE") from None
+            for name, (result, arguments) in _RESULTS.items():
+                function = getattr(library, name)
+                function.restype, function.argtypes = result, arguments
+            _library = library
+    return _library
+
+
+def check(status: int) -> None:
+    """Raises what a status that is not CLATTN_OK means, with the library's sentence."""
+    if status == 0:
+        return
+    library = load()
+    sentence = library.clattn_last_error().decode(errors="replace")
+    if sentence.startswith("desc."):
+        sentence = sentence[len("desc.") :]
+    if status == E_ARGUMENT:
+        raise ValueError(sentence)
+    kind = UnsupportedError if status == E_UNSUPPORTED else Error
+    if status == E_NO_DEVICE:
+        sentence += f"; {GET_POCL}"
+    raise kind(
+        sentence,
+        library.clattn_status_name(status).decode(),
+        library.clattn_last_cl_error(),
+        library.clattn_last_build_log().decode(errors="replace"),
+    )

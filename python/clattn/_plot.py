@@ -1,0 +1,83 @@
+"""Weights as heat maps, with matplotlib where it is installed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Sequence
+
+import numpy as np
+
+from ._arrays import floats
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+def plot(
+    weights: Any,
+    *,
+    query_labels: Sequence[str] | None = None,
+    key_labels: Sequence[str] | None = None,
+    batch: int = 0,
+    head: int | None = None,
+    title: str | None = None,
+) -> Figure:
+    """Draws who attends to whom: a row for each query, a column for each key, dark where a weight is high.
+
+    Args:
+        weights: (S, T), (B, S, T) or (B, Hq, S, T), as attention() returns them.
+        query_labels, key_labels: S and T words beside the axes; longer lists are cut to fit, so that one
+            list of padded sentences serves all.
+        batch: which entry of the batch.
+        head: which head; None: all of them, side by side.
+        title: above the figure.
+
+    Returns:
+        A matplotlib figure, which notebooks show and `.savefig(path)` writes.
+    """
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        raise ImportError("clattn.plot needs matplotlib: pip install matplotlib") from None
+    maps = _maps(floats(weights, "weights"), batch, head)
+    columns = int(np.ceil(np.sqrt(len(maps))))
+    rows = -(-len(maps) // columns)
+    S, T = maps[0][1].shape
+    for name, labels, count in (("query_labels", query_labels, S), ("key_labels", key_labels, T)):
+        if labels is not None and len(labels) < count:
+            raise ValueError(f"{name}: {len(labels)} words, expected {count}")
+    width, height = (min(max(0.28 * count + 1.6, 3.2), 16) for count in (T, S))
+    figure = Figure(figsize=(columns * width, rows * height), layout="constrained")
+    axes = figure.subplots(rows, columns, squeeze=False).ravel()
+    highest = max(float(np.nanmax(m, initial=0.0)) for _, m in maps) or 1.0
+    image = None
+    for (name, m), ax in zip(maps, axes):
+        image = ax.imshow(m, cmap="Blues", vmin=0.0, vmax=highest, aspect="auto", interpolation="nearest")
+        ax.set_title(name, fontsize="medium")
+        ax.set_xlabel("key")
+        ax.set_ylabel("query")
+        if key_labels is not None:
+            ax.set_xticks(range(T), key_labels[:T], rotation=90)
+        if query_labels is not None:
+            ax.set_yticks(range(S), query_labels[:S])
+    for ax in axes[len(maps) :]:
+        ax.set_axis_off()
+    figure.colorbar(image, ax=list(axes[: len(maps)]), label="weight", shrink=0.8)
+    if title:
+        figure.suptitle(title)
+    return figure
+
+
+def _maps(weights: np.ndarray, batch: int, head: int | None) -> list[tuple[str, np.ndarray]]:
+    """The matrices to draw with their names, as float32."""
+    if not 2 <= weights.ndim <= 4 or 0 in weights.shape:
+        raise ValueError(f"weights: shape {weights.shape}, expected (S, T), (B, S, T) or (B, Hq, S, T), none empty")
+    if weights.ndim > 2:
+        if not 0 <= batch < weights.shape[0]:
+            raise ValueError(f"batch: {batch}, expected 0 to {weights.shape[0] - 1}")
+        weights = weights[batch]
+    if weights.ndim == 2:
+        return [("", weights.astype(np.float32))]
+    if head is not None and not 0 <= head < weights.shape[0]:
+        raise ValueError(f"head: {head}, expected 0 to {weights.shape[0] - 1}")
+    heads = range(weights.shape[0]) if head is None else [head]
+    return [(f"head {h}", weights[h].astype(np.float32)) for h in heads]

@@ -1,0 +1,71 @@
+"""What a verification found."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ._devices import Device, html_table
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One output of a verified call. Errors are absolute, in the output's unit."""
+
+    name: str
+    """ "output", "weights", "scores" or "lse"."""
+    error: float
+    """The largest |device - reference|; infinity where only one of them is NaN or infinite."""
+    bound: float
+    """What the error may be, derived from a plain pass in the same precision (docs/numerics.md)."""
+    worst: tuple[int, ...] | None
+    """The index of the element with the largest error; None where nothing was compared."""
+    checked: int
+    """Elements compared."""
+    left_out: int
+    """Elements at which plain code in the same precision overflows: nothing is asked of a device."""
+    ok: bool
+
+
+@dataclass(frozen=True)
+class Report:
+    """What clattn.verify() found; true where all is well."""
+
+    ok: bool
+    device: Device
+    variant: str
+    seconds: float
+    """Of the run on the device, with what comes with it: transfers, and building on a first run."""
+    rows: int
+    """Rows of queries that were checked."""
+    verdicts: tuple[Verdict, ...]
+
+    @property
+    def errors(self) -> dict[str, float]:
+        """The largest error of each output, by its name."""
+        return {v.name: v.error for v in self.verdicts}
+
+    @property
+    def bounds(self) -> dict[str, float]:
+        """The bound of each output's error, by its name."""
+        return {v.name: v.bound for v in self.verdicts}
+
+    def __bool__(self) -> bool:
+        return self.ok
+
+    def _rows(self) -> list[list[object]]:
+        return [
+            [v.name, f"{v.error:.3g}", f"{v.bound:.3g}", v.checked, v.worst, "ok" if v.ok else "FAILED"]
+            for v in self.verdicts
+        ]
+
+    def __str__(self) -> str:
+        title = f"{'verified' if self.ok else 'FAILED'}: {self.variant} on {self.device.name}, {self.rows} rows"
+        head = ["output", "error", "bound", "elements", "worst at", ""]
+        lines = [[str(cell) for cell in row] for row in [head, *self._rows()]]
+        widths = [max(map(len, column)) for column in zip(*lines)]
+        table = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip() for line in lines]
+        return "\n".join([title, *table])
+
+    def _repr_html_(self) -> str:
+        title = f"<b>{'verified' if self.ok else 'FAILED'}</b>: {self.variant} on {self.device.name}"
+        return f"<p>{title}</p>" + html_table(["output", "error", "bound", "elements", "worst at", ""], self._rows())

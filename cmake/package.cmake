@@ -20,6 +20,9 @@ endif()
 configure_file(cmake/clattn.pc.in clattn.pc @ONLY)
 
 install(TARGETS clattn EXPORT clattn)
+if(CLATTN_CLI)
+  install(TARGETS clattn_cli)
+endif()
 install(EXPORT clattn NAMESPACE clattn:: FILE clattnTargets.cmake DESTINATION ${package_folder})
 install(FILES ${PROJECT_BINARY_DIR}/clattnConfig.cmake ${PROJECT_BINARY_DIR}/clattnConfigVersion.cmake
         DESTINATION ${package_folder})

@@ -4,10 +4,9 @@
  * print. */
 #include "heatmap.h"
 
+#include "cairo_late.h"
 #include "text.h"
 
-#include <cairo-svg.h>
-#include <cairo.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,6 +23,8 @@
 #define MOST_LABEL_CHARACTERS 32
 #define MOST_MARKS 12 /* on the colour bar */
 #define FONT "sans-serif"
+
+static cli_cairo cairo; /* loaded when a picture is wanted */
 
 typedef struct colour {
     double r, g, b;
@@ -66,20 +67,20 @@ static colour map_colour(double share)
 
 static void set_colour(cairo_t *c, colour which)
 {
-    cairo_set_source_rgb(c, which.r, which.g, which.b);
+    cairo.set_source_rgb(c, which.r, which.g, which.b);
 }
 
 static void set_font(cairo_t *c, double size, int bold)
 {
-    cairo_select_font_face(c, FONT, CAIRO_FONT_SLANT_NORMAL,
+    cairo.select_font_face(c, FONT, CAIRO_FONT_SLANT_NORMAL,
                            bold ? CAIRO_FONT_WEIGHT_BOLD : CAIRO_FONT_WEIGHT_NORMAL);
-    cairo_set_font_size(c, size);
+    cairo.set_font_size(c, size);
 }
 
 static double text_width(cairo_t *c, const char *text)
 {
     cairo_text_extents_t e;
-    cairo_text_extents(c, text, &e);
+    cairo.text_extents(c, text, &e);
     return e.x_advance;
 }
 
@@ -200,12 +201,12 @@ static void draw_titles(cairo_t *c, const cli_heatmap *map)
 {
     set_font(c, 15, 1);
     set_colour(c, ink);
-    cairo_move_to(c, MARGIN, MARGIN + 13);
-    cairo_show_text(c, map->title);
+    cairo.move_to(c, MARGIN, MARGIN + 13);
+    cairo.show_text(c, map->title);
     set_font(c, 10.5, 0);
     set_colour(c, grey);
-    cairo_move_to(c, MARGIN, MARGIN + 31);
-    cairo_show_text(c, map->subtitle);
+    cairo.move_to(c, MARGIN, MARGIN + 31);
+    cairo.show_text(c, map->subtitle);
 }
 
 /* The mean over the values that share one cell of a
@@ -236,11 +237,11 @@ static void draw_number(cairo_t *c, const placement *p, double value, double x, 
     double light = 0.3 * ground.r + 0.59 * ground.g + 0.11 * ground.b;
     snprintf(text, sizeof text, "%.2f", value);
     set_font(c, 0.29 * p->cell, 0);
-    cairo_text_extents(c, text, &e);
+    cairo.text_extents(c, text, &e);
     set_colour(c, light < 0.55 ? (colour){1, 1, 1} : ink);
-    cairo_move_to(c, x + 0.5 * p->cell - 0.5 * e.width - e.x_bearing,
+    cairo.move_to(c, x + 0.5 * p->cell - 0.5 * e.width - e.x_bearing,
                   y + 0.5 * p->cell - 0.5 * e.height - e.y_bearing);
-    cairo_show_text(c, text);
+    cairo.show_text(c, text);
 }
 
 static void draw_cells(cairo_t *c, const cli_heatmap *map, const placement *p)
@@ -250,7 +251,7 @@ static void draw_cells(cairo_t *c, const cli_heatmap *map, const placement *p)
     double step_x = p->wide / (double)(columns ? columns : 1);
     double step_y = p->high / (double)(rows ? rows : 1);
     double gap = p->cell >= 8 ? 1 : 0;
-    cairo_set_antialias(c, p->cell > 4 ? CAIRO_ANTIALIAS_DEFAULT
+    cairo.set_antialias(c, p->cell > 4 ? CAIRO_ANTIALIAS_DEFAULT
                                        : CAIRO_ANTIALIAS_NONE); /* no seams */
     for (size_t i = 0; i < rows; i++) {
         for (size_t j = 0; j < columns; j++) {
@@ -260,13 +261,13 @@ static void draw_cells(cairo_t *c, const cli_heatmap *map, const placement *p)
             colour ground =
                 isfinite(v) ? map_colour((v - p->low) / (p->high_value - p->low)) : nothing;
             set_colour(c, ground);
-            cairo_rectangle(c, x, y, step_x - gap, step_y - gap);
-            cairo_fill(c);
+            cairo.rectangle(c, x, y, step_x - gap, step_y - gap);
+            cairo.fill(c);
             if (p->cell >= 28 && isfinite(v) && fabs(v) >= 0.005 && fabs(v) < 99.995)
                 draw_number(c, p, v, x, y, ground);
         }
     }
-    cairo_set_antialias(c, CAIRO_ANTIALIAS_DEFAULT);
+    cairo.set_antialias(c, CAIRO_ANTIALIAS_DEFAULT);
 }
 
 static void draw_labels(cairo_t *c, const cli_heatmap *map, const placement *p)
@@ -275,24 +276,24 @@ static void draw_labels(cairo_t *c, const cli_heatmap *map, const placement *p)
     cairo_font_extents_t f;
     set_font(c, p->font, 0);
     set_colour(c, ink);
-    cairo_font_extents(c, &f);
+    cairo.font_extents(c, &f);
     for (size_t i = 0; i < map->rows; i += p->row_step) {
         label_text(text, sizeof text, map->row_labels, i);
-        cairo_move_to(c, p->left - LABEL_GAP - text_width(c, text),
+        cairo.move_to(c, p->left - LABEL_GAP - text_width(c, text),
                       p->top + ((double)i + 0.5) * p->cell + 0.5 * (f.ascent - f.descent));
-        cairo_show_text(c, text);
+        cairo.show_text(c, text);
     }
     for (size_t j = 0; j < map->columns; j += p->column_step) {
         label_text(text, sizeof text, map->column_labels, j);
-        cairo_save(c);
-        cairo_translate(c, p->left + ((double)j + 0.5) * p->cell, p->top - LABEL_GAP);
-        cairo_rotate(c, -p->slant);
+        cairo.save(c);
+        cairo.translate(c, p->left + ((double)j + 0.5) * p->cell, p->top - LABEL_GAP);
+        cairo.rotate(c, -p->slant);
         if (p->slant > 0)
-            cairo_move_to(c, 0, 0.5 * (f.ascent - f.descent));
+            cairo.move_to(c, 0, 0.5 * (f.ascent - f.descent));
         else
-            cairo_move_to(c, -0.5 * text_width(c, text), 0);
-        cairo_show_text(c, text);
-        cairo_restore(c);
+            cairo.move_to(c, -0.5 * text_width(c, text), 0);
+        cairo.show_text(c, text);
+        cairo.restore(c);
     }
 }
 
@@ -306,19 +307,19 @@ static double mark_step(double range)
 
 static void draw_bar(cairo_t *c, const placement *p)
 {
-    cairo_pattern_t *fade = cairo_pattern_create_linear(0, p->top + p->bar_high, 0, p->top);
+    cairo_pattern_t *fade = cairo.pattern_create_linear(0, p->top + p->bar_high, 0, p->top);
     double range = p->high_value - p->low;
     double step = mark_step(range);
     for (size_t i = 0; i < ANCHORS; i++)
-        cairo_pattern_add_color_stop_rgb(fade, (double)i / (ANCHORS - 1.0), anchors[i].r,
+        cairo.pattern_add_color_stop_rgb(fade, (double)i / (ANCHORS - 1.0), anchors[i].r,
                                          anchors[i].g, anchors[i].b);
-    cairo_set_source(c, fade);
-    cairo_rectangle(c, p->bar_left, p->top, BAR_WIDTH, p->bar_high);
-    cairo_fill(c);
-    cairo_pattern_destroy(fade);
+    cairo.set_source(c, fade);
+    cairo.rectangle(c, p->bar_left, p->top, BAR_WIDTH, p->bar_high);
+    cairo.fill(c);
+    cairo.pattern_destroy(fade);
     set_font(c, 10, 0);
     set_colour(c, ink);
-    cairo_set_line_width(c, 0.8);
+    cairo.set_line_width(c, 0.8);
     for (int i = 0; i < MOST_MARKS; i++) {
         double value = step * (ceil(p->low / step - 1e-9) + i);
         char text[32];
@@ -326,11 +327,11 @@ static void draw_bar(cairo_t *c, const placement *p)
         if (!(value <= p->high_value + 1e-9 * range))
             break;
         snprintf(text, sizeof text, "%.4g", value + 0.0);
-        cairo_move_to(c, p->bar_left + BAR_WIDTH, y);
-        cairo_line_to(c, p->bar_left + BAR_WIDTH + 3, y);
-        cairo_stroke(c);
-        cairo_move_to(c, p->bar_left + BAR_WIDTH + LABEL_GAP, y + 3.5);
-        cairo_show_text(c, text);
+        cairo.move_to(c, p->bar_left + BAR_WIDTH, y);
+        cairo.line_to(c, p->bar_left + BAR_WIDTH + 3, y);
+        cairo.stroke(c);
+        cairo.move_to(c, p->bar_left + BAR_WIDTH + LABEL_GAP, y + 3.5);
+        cairo.show_text(c, text);
     }
 }
 
@@ -405,8 +406,8 @@ static cairo_status_t add_words(cli_picture *out, const cli_picture *drawn, cons
 
 static void draw_all(cairo_t *c, const cli_heatmap *map, const placement *p)
 {
-    cairo_set_source_rgb(c, 1, 1, 1);
-    cairo_paint(c);
+    cairo.set_source_rgb(c, 1, 1, 1);
+    cairo.paint(c);
     draw_titles(c, map);
     draw_cells(c, map, p);
     draw_labels(c, map, p);
@@ -417,29 +418,32 @@ int cli_heatmap_draw(cli_picture *out, const cli_heatmap *map, cli_picture_type 
 {
     cli_picture drawn = {0};
     placement p = {0};
-    cairo_surface_t *scratch = cairo_image_surface_create(CAIRO_FORMAT_ARGB32, 1, 1);
-    cairo_t *ruler = cairo_create(scratch);
     memset(out, 0, sizeof *out);
+    int result = cli_cairo_load(&cairo);
+    if (result)
+        return result;
+    cairo_surface_t *scratch = cairo.image_surface_create(CAIRO_FORMAT_ARGB32, 1, 1);
+    cairo_t *ruler = cairo.create(scratch);
     place(ruler, map, &p);
-    cairo_destroy(ruler);
-    cairo_surface_destroy(scratch);
+    cairo.destroy(ruler);
+    cairo.surface_destroy(scratch);
     cairo_surface_t *surface =
         type == CLI_SVG
-            ? cairo_svg_surface_create_for_stream(append, &drawn, p.width, p.height)
-            : cairo_image_surface_create(CAIRO_FORMAT_RGB24, (int)(p.width * PIXELS_PER_POINT),
+            ? cairo.svg_surface_create_for_stream(append, &drawn, p.width, p.height)
+            : cairo.image_surface_create(CAIRO_FORMAT_RGB24, (int)(p.width * PIXELS_PER_POINT),
                                          (int)(p.height * PIXELS_PER_POINT));
-    cairo_t *c = cairo_create(surface);
+    cairo_t *c = cairo.create(surface);
     if (type == CLI_PNG)
-        cairo_scale(c, PIXELS_PER_POINT, PIXELS_PER_POINT);
+        cairo.scale(c, PIXELS_PER_POINT, PIXELS_PER_POINT);
     draw_all(c, map, &p);
-    cairo_status_t status = cairo_status(c);
-    cairo_destroy(c);
+    cairo_status_t status = cairo.status(c);
+    cairo.destroy(c);
     if (status == CAIRO_STATUS_SUCCESS && type == CLI_PNG)
-        status = cairo_surface_write_to_png_stream(surface, append, out);
-    cairo_surface_finish(surface);
+        status = cairo.surface_write_to_png_stream(surface, append, out);
+    cairo.surface_finish(surface);
     if (status == CAIRO_STATUS_SUCCESS)
-        status = cairo_surface_status(surface);
-    cairo_surface_destroy(surface);
+        status = cairo.surface_status(surface);
+    cairo.surface_destroy(surface);
     if (status == CAIRO_STATUS_SUCCESS && type == CLI_SVG)
         status = add_words(out, &drawn, map);
     free(drawn.bytes);
@@ -448,5 +452,5 @@ int cli_heatmap_draw(cli_picture *out, const cli_heatmap *map, cli_picture_type 
     free(out->bytes);
     memset(out, 0, sizeof *out);
     return CLI_FAIL(CLI_SYSTEM, "--output: the picture cannot be drawn: %s",
-                    cairo_status_to_string(status));
+                    cairo.status_to_string(status));
 }

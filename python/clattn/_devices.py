@@ -157,9 +157,14 @@ def _open_handle(text: str | None) -> ctypes.c_void_p:
     library = _native.load()
     handle = ctypes.c_void_p()
     status = library.clattn_device_open(handle, None if text is None else text.encode(), 0)
-    if status == _native.E_NO_DEVICE and text is None and os.environ.get("CLATTN_REQUIRE_DEVICE", "0") in ("", "0"):
-        sentence = library.clattn_last_error().decode(errors="replace")
-        warnings.warn(f"{sentence}; the reference computes instead; {_native.GET_POCL}", RuntimeWarning, stacklevel=4)
+    sentence = library.clattn_last_error().decode(errors="replace")
+    by_variable = text is None and os.environ.get("CLATTN_DEVICE")
+    if status == _native.E_ARGUMENT and by_variable:
+        raise ValueError(sentence.replace("device:", "CLATTN_DEVICE:", 1))
+    required = os.environ.get("CLATTN_REQUIRE_DEVICE", "0") not in ("", "0")
+    if status == _native.E_NO_DEVICE and text is None and not by_variable and not required:
+        message = f"{sentence}; the reference computes instead; {_native.GET_POCL}"
+        warnings.warn(message, RuntimeWarning, stacklevel=5)  # the line that calls the package
         status = library.clattn_device_open(handle, b"reference", 0)
     _native.check(status)
     return handle

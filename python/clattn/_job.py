@@ -125,6 +125,8 @@ class Job:
 
     def put_modification(self, args: _native.AttentionArgs, name: str, given: Any, may_be_bool: bool) -> None:
         a = array(given, name)
+        if not hasattr(given, "dtype") and a.dtype.kind in "iuf":
+            a = a.astype(self.wide)  # lists and numbers come without a type
         code = BOOLS.get(a.dtype) if may_be_bool else None
         if code is None:
             code = float_code(a.dtype)

@@ -127,6 +127,8 @@ class Error(RuntimeError):
     OpenCL code behind it or 0; `build_log`, the compiler's log where a kernel did not compile.
     """
 
+    __module__ = "clattn"
+
     def __init__(self, sentence: str, status: str = "CLATTN_E_DEVICE", cl_error: int = 0, build_log: str = ""):
         super().__init__(sentence)
         self.status = status
@@ -136,6 +138,8 @@ class Error(RuntimeError):
 
 class UnsupportedError(Error, ValueError):
     """No variant takes this problem on this device; the sentence says why."""
+
+    __module__ = "clattn"
 
 
 E_ARGUMENT, E_UNSUPPORTED, E_NO_DEVICE = -1, -2, -3

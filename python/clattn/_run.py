@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import ctypes
+import os
 import time
 
 import numpy as np
 
 from . import _native
-from ._devices import Device, DeviceSpec, open_device
+from ._devices import Device, DeviceSpec, devices, open_device
 from ._job import Job
 from ._reports import Report, Verdict
 
@@ -73,6 +73,8 @@ def _merge(a: Verdict, b: Verdict) -> Verdict:
 
 def verify(job: Job, device: DeviceSpec, sample: int) -> Report:
     """Runs the job on a device and holds its outputs against the reference."""
+    if device is None and not os.environ.get("CLATTN_DEVICE") and not devices():
+        raise _native.Error(f"no OpenCL device to verify; {_native.GET_POCL}", "CLATTN_E_NO_DEVICE")
     if open_device(device).is_reference:
         raise ValueError("device: the reference, expected an OpenCL device, as it would be judged by itself")
     start = time.perf_counter()

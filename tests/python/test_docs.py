@@ -1,0 +1,33 @@
+"""The documents' Python, block after block as a reader would type it, prints what the comments say."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+NOT_WORD_FOR_WORD = ("Counter(", "0: the OpenCL code", "the compiler's log")
+
+
+@pytest.mark.parametrize("document", ["README.md", "docs/python.md"])
+def test_blocks(document: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for package in ("onnx", "matplotlib", "ml_dtypes"):
+        pytest.importorskip(package)
+    monkeypatch.chdir(tmp_path)
+    blocks = re.findall(r"^```python\n(.*?)^```", (ROOT / document).read_text(), re.DOTALL | re.MULTILINE)
+    assert blocks
+    names: dict = {}
+    compared = 0
+    for block in blocks:
+        printed = io.StringIO()
+        with contextlib.redirect_stdout(printed):
+            exec(compile(block, document, "exec"), names)
+        for said in re.findall(r"^ *print\(.*\)  +# (.+)$", block, re.MULTILINE):
+            if not said.startswith(NOT_WORD_FOR_WORD):
+                assert said in printed.getvalue()
+                compared += 1
+    assert compared

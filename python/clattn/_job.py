@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from . import _native
-from ._arrays import BOOLS, INTEGERS, array, float_code, floats, put
+from ._arrays import BOOLS, INTEGERS, array, float_code, floats, native, put
 
 SCORES = {"scaled-dot": 0, "dot": 1}
 NORMALIZERS = {"softmax": 0, "none": 1}
@@ -124,7 +124,7 @@ class Job:
         return a
 
     def put_modification(self, args: _native.AttentionArgs, name: str, given: Any, may_be_bool: bool) -> None:
-        a = array(given, name)
+        a = native(array(given, name))
         code = BOOLS.get(a.dtype) if may_be_bool else None
         if code is None:
             code = float_code(a.dtype)

@@ -58,7 +58,7 @@ SHAPES = {
     "no value heads": ("value", arguments(key=zeros(B, 0, T, D), value=zeros(B, 0, T, DV))),
     "D of 0": ("query", arguments(query=zeros(B, HQ, S, 0), key=zeros(B, HKV, T, 0))),
     "Dv of 0": ("value", arguments(value=zeros(B, HKV, T, 0))),
-    "bshd read as bhsd": ("key", arguments(query=zeros(B, S, 2, D), layout="bshd")),
+    "bshd read as bhsd": ("query", arguments(query=zeros(B, S, 2, D), layout="bshd")),
     "mask too wide": ("mask", arguments(mask=zeros(S, T + 1, dtype=bool))),
     "mask of a higher rank": ("mask", one_head(mask=zeros(1, S, T, dtype=bool))),
     "mask of rank 5": ("mask", arguments(mask=zeros(1, B, HQ, S, T, dtype=bool))),

@@ -127,12 +127,11 @@ class OpenDevice:
             self._idle.move_to_end(key)
             self._idle_count += 1
             while self._idle_count > self.IDLE_PLANS:
-                oldest = next(iter(self._idle))
-                plans = self._idle[oldest]
+                oldest, plans = next(iter(self._idle.items()))
                 if plans:
                     surplus.append(plans.pop())
                     self._idle_count -= 1
-                else:
+                if not plans:
                     del self._idle[oldest]
         for old in surplus:
             _native.load().clattn_plan_destroy(old)
@@ -159,7 +158,7 @@ def _open_handle(text: str | None) -> ctypes.c_void_p:
     status = library.clattn_device_open(handle, None if text is None else text.encode(), 0)
     if status == _native.E_NO_DEVICE and text is None and os.environ.get("CLATTN_REQUIRE_DEVICE", "0") in ("", "0"):
         sentence = library.clattn_last_error().decode(errors="replace")
-        warnings.warn(f"{sentence}; the reference computes instead; {_native.GET_POCL}", RuntimeWarning, stacklevel=4)
+        warnings.warn(f"{sentence}; the reference computes instead; {_native.GET_POCL}", RuntimeWarning, stacklevel=5)
         status = library.clattn_device_open(handle, b"reference", 0)
     _native.check(status)
     return handle

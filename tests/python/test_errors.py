@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from typing import Any
 
 import ml_dtypes
@@ -12,6 +9,7 @@ import numpy as np
 import pytest
 
 import clattn
+from scripts import run
 
 F32 = np.float32
 B, HQ, HKV, S, T, D, DV = 2, 4, 2, 3, 5, 8, 6
@@ -258,16 +256,15 @@ def test_ambiguous_device() -> None:
     """PoCL makes several devices of one CPU; part of their name then fits both."""
     if "Portable" not in clattn.devices()[0].platform:
         pytest.skip("no PoCL, which alone can be told to show two devices")
-    code = (
-        "import clattn, numpy as np\n"
-        "name = clattn.devices()[1].name\n"
-        "assert name == clattn.devices()[0].name\n"
-        "a = np.zeros((2, 3), np.float32)\n"
-        "clattn.attention(a, a, a, device=1)\n"
-        "try: clattn.attention(a, a, a, device=name)\n"
-        "except ValueError as error: print(error)\n"
-    )
-    environment = {**os.environ, "POCL_DEVICES": "pthread pthread"}
-    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=60)
+    code = """
+        import clattn, numpy as np
+        name = clattn.devices()[1].name
+        assert name == clattn.devices()[0].name
+        a = np.zeros((2, 3), np.float32)
+        clattn.attention(a, a, a, device=1)
+        try: clattn.attention(a, a, a, device=name)
+        except ValueError as error: print(error)
+    """
+    done = run(code, POCL_DEVICES="pthread pthread")
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("device") and "pthread" in done.stdout

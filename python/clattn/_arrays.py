@@ -110,14 +110,16 @@ def array(given: Any, name: str) -> np.ndarray:
         raise ValueError(f"{name}: {error}") from None
 
 
+def native(a: np.ndarray) -> np.ndarray:
+    """The array in this machine's byte order."""
+    return a if a.dtype.isnative else a.astype(a.dtype.newbyteorder("="))
+
+
 def floats(given: Any, name: str) -> np.ndarray:
     """An array of one of the four float types."""
-    a = array(given, name)
+    a = native(array(given, name))
     if float_code(a.dtype) is None:
-        native = a.dtype.newbyteorder("=")
-        if float_code(native) is None:
-            raise TypeError(f"{name}: dtype {a.dtype}, expected float32, float16, bfloat16 or float64")
-        a = a.astype(native)
+        raise TypeError(f"{name}: dtype {a.dtype}, expected float32, float16, bfloat16 or float64")
     return a
 
 

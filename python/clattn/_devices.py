@@ -127,12 +127,11 @@ class OpenDevice:
             self._idle.move_to_end(key)
             self._idle_count += 1
             while self._idle_count > self.IDLE_PLANS:
-                oldest = next(iter(self._idle))
-                plans = self._idle[oldest]
+                oldest, plans = next(iter(self._idle.items()))
                 if plans:
                     surplus.append(plans.pop())
                     self._idle_count -= 1
-                else:
+                if not plans:
                     del self._idle[oldest]
         for old in surplus:
             _native.load().clattn_plan_destroy(old)

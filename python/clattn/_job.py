@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from . import _native
-from ._arrays import BOOLS, INTEGERS, array, float_code, floats, put
+from ._arrays import BOOLS, INTEGERS, array, float_code, floats, native, put
 
 SCORES = {"scaled-dot": 0, "dot": 1}
 NORMALIZERS = {"softmax": 0, "none": 1}
@@ -35,6 +35,8 @@ def _number(given: Any, name: str) -> float:
     if not isinstance(given, (str, bytes)):
         try:
             return float(given)
+        except OverflowError:
+            raise ValueError(f"{name}: {given!r}, expected a finite number") from None
         except (TypeError, ValueError):
             pass
     raise TypeError(f"{name}: {given!r}, expected a number")
@@ -124,7 +126,7 @@ class Job:
         return a
 
     def put_modification(self, args: _native.AttentionArgs, name: str, given: Any, may_be_bool: bool) -> None:
-        a = array(given, name)
+        a = native(array(given, name))
         if not hasattr(given, "dtype") and a.dtype.kind in "iuf":
             a = a.astype(self.wide)  # lists and numbers come without a type
         code = BOOLS.get(a.dtype) if may_be_bool else None
@@ -166,12 +168,18 @@ def _heads(shape: tuple[int, ...], layout: int) -> int:
     return 1 if len(shape) < 4 else shape[2 if layout == _native.BSHD else 1]
 
 
-def _check_heads(name: str, query_heads: int, kv_heads: int, sizes: dict[str, tuple[int, ...]]) -> None:
-    for tensor, shape in sizes.items():
-        if shape[-1] == 0 or (len(shape) == 4 and query_heads * kv_heads == 0):
-            raise ValueError(f"{tensor}: shape {shape}, expected at least one head and one element per vector")
+def _check_heads(name: str, query_heads: int, kv_heads: int) -> None:
+    """`name`: of what has the queries' heads."""
+    for tensor, heads in ((name, query_heads), ("value", kv_heads)):
+        if heads == 0:
+            raise ValueError(f"{tensor}: no heads, expected at least one")
     if query_heads % kv_heads:
         raise ValueError(f"{name}: {query_heads} heads, expected a multiple of the {kv_heads} of value")
+
+
+def _check_vectors(name: str, shape: tuple[int, ...]) -> None:
+    if shape[-1] == 0:
+        raise ValueError(f"{name}: shape {shape}, expected vectors of at least one element")
 
 
 def describe(
@@ -243,7 +251,9 @@ def describe(
         if not 2 <= rank <= 4:
             raise ValueError(f"value: shape {value.shape}, expected 2, 3 or 4 dimensions")
         q_heads, kv_heads = _heads(query.shape, job.layout), _heads(value.shape, job.layout)
-    _check_heads("query", q_heads, kv_heads, {"query": query.shape, "value": value.shape})
+    _check_heads("query", q_heads, kv_heads)
+    _check_vectors("query", query.shape)
+    _check_vectors("value", value.shape)
     args = _native.AttentionArgs(_ARGS_SIZE)
     if mask is not None:
         job.put_modification(args, "mask", mask, True)
@@ -312,7 +322,8 @@ def describe_given(weights: Any, value: Any, layout: Any, precision: Any, varian
     if not 2 <= rank <= 4:
         raise ValueError(f"value: shape {value.shape}, expected 2, 3 or 4 dimensions")
     q_heads, kv_heads = _heads(weights.shape, _native.BHSD), _heads(value.shape, job.layout)
-    _check_heads("weights", q_heads, kv_heads, {"value": value.shape})
+    _check_heads("weights", q_heads, kv_heads)
+    _check_vectors("value", value.shape)
     job.key = (
         job.code,
         job.layout,
@@ -364,7 +375,7 @@ def _packed_lengths(query: np.ndarray, key: np.ndarray, value: np.ndarray, q: An
             if last < first:
                 raise ValueError(f"{name}: element {b + 1} is {last} after {first}, expected lengths that never fall")
         both.append(lengths)
-    if value.shape[:2] != key.shape[:2]:
+    if value.ndim != 3 or value.shape[:2] != key.shape[:2]:
         raise ValueError(f"value: shape {value.shape}, expected ({key.shape[0]}, {key.shape[1]}, Dv) as key has")
     if len(both[0]) != len(both[1]):
         raise ValueError(f"cu_seqlens_k: {len(both[1])} elements, expected {len(both[0])} as cu_seqlens_q has")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from dataclasses import dataclass
 
 from ._devices import Device, html_table
@@ -67,5 +68,6 @@ class Report:
         return "\n".join([title, *table])
 
     def _repr_html_(self) -> str:
-        title = f"<b>{'verified' if self.ok else 'FAILED'}</b>: {self.variant} on {self.device.name}"
+        found = html.escape(f"{self.variant} on {self.device.name}")
+        title = f"<b>{'verified' if self.ok else 'FAILED'}</b>: {found}"
         return f"<p>{title}</p>" + html_table(["output", "error", "bound", "elements", "worst at", ""], self._rows())

@@ -1,0 +1,223 @@
+"""Attention written straight from its definition, a row of queries at a time, and how far a device may be from it.
+
+Nothing here comes from the package: the two share no misreading.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+
+BFLOAT16 = np.dtype(ml_dtypes.bfloat16)
+DTYPES = {"f32": np.dtype(np.float32), "f16": np.dtype(np.float16), "bf16": BFLOAT16, "f64": np.dtype(np.float64)}
+
+
+@dataclass
+class Results:
+    """The outputs in the caller's shapes, and what the error budget asks of a problem (docs/numerics.md)."""
+
+    output: np.ndarray
+    weights: np.ndarray
+    scores: np.ndarray
+    lse: np.ndarray
+    faint_infinity: np.ndarray
+    """Where a visible infinite value meets a weight below e^-87, which the device's exponential makes 0: the output is
+    infinite by the definition, NaN by the device's 0 * inf."""
+    largest_score: float
+    largest_value: float
+    weight_sum: float
+
+
+def four_axes(a: np.ndarray, layout: str) -> np.ndarray:
+    """A query, key or value, or what has its axes, as (B, H, rows, size)."""
+    if a.ndim == 4:
+        return a.transpose(0, 2, 1, 3) if layout == "bshd" else a
+    return a[:, None] if a.ndim == 3 else a[None, None]
+
+
+def callers_axes(a: np.ndarray, rank: int) -> np.ndarray:
+    """(B, Hq, ...) as a caller with inputs of that rank has it."""
+    return a if rank == 4 else a[:, 0] if rank == 3 else a[0, 0]
+
+
+def keep_11_bits(a: np.ndarray) -> np.ndarray:
+    """Rounded to 11 significant bits, as precision "fast" may."""
+    fraction, exponent = np.frexp(a)
+    return np.ldexp(np.rint(np.ldexp(fraction, 11)), exponent - 11)
+
+
+def softmax(logits: np.ndarray, sink: Any) -> tuple[np.ndarray, Any]:
+    """Weights of the visible keys, and the log-sum-exp; `sink` is one more logit, None for none."""
+    all_logits = logits if sink is None else np.append(logits, sink)
+    top = all_logits.max(initial=-np.inf)
+    if top == -np.inf:
+        return np.zeros_like(logits), top
+    total = np.exp(all_logits - top).sum()
+    return np.where(logits == -np.inf, 0, np.exp(logits - top) / total), top + np.log(total)
+
+
+def attention(
+    query: Any,
+    key: Any,
+    value: Any,
+    *,
+    real: type,
+    rounded: bool = False,
+    score: str = "scaled-dot",
+    scale: float | None = None,
+    softcap: float | None = None,
+    causal: bool | str = False,
+    alignment: str = "top-left",
+    window: tuple[int, int] | None = None,
+    mask: Any = None,
+    bias: Any = None,
+    kv_lengths: Any = None,
+    alibi_slopes: Any = None,
+    sinks: Any = None,
+    normalizer: str = "softmax",
+    layout: str = "bhsd",
+    scores_stage: str = "raw",
+    **_outputs: Any,
+) -> Results:
+    """All outputs, computed in the type `real`; `rounded`: from inputs and weights of 11 bits."""
+
+    def numbers(a: Any) -> np.ndarray:
+        return np.asarray(a).astype(np.float64).astype(real)
+
+    rank = np.ndim(value)
+    q, k, v = (four_axes(numbers(a), layout) for a in (query, key, value))
+    if rounded:
+        q, k, v = map(keep_11_bits, (q, k, v))
+    (B, Hq, S, D), (Hkv, T), Dv = q.shape, k.shape[1:3], v.shape[3]
+    if scale is None:
+        scale = 1 / np.sqrt(real(D)) if score == "scaled-dot" else 1
+    if isinstance(causal, str):
+        causal, alignment = True, causal
+    square = (B, Hq, S, T) if rank == 4 else (B, S, T) if rank == 3 else (S, T)
+    added, allowed = [], np.ones((B, Hq, S, T), bool)
+    for given in (bias, mask):
+        if given is None:
+            continue
+        full = four_axes(np.broadcast_to(given, square), "bhsd")
+        if full.dtype == np.bool_:
+            allowed &= full
+        else:
+            added.append(numbers(full))
+            allowed &= added[-1] != -np.inf
+    slopes = None if alibi_slopes is None else numbers(alibi_slopes)
+    sinks = None if sinks is None else numbers(sinks)
+
+    output, lse = np.zeros((B, Hq, S, Dv), real), np.zeros((B, Hq, S), real)
+    faint_infinity = np.zeros(output.shape, bool)
+    weights, scores = np.zeros((B, Hq, S, T), real), np.zeros((B, Hq, S, T), real)
+    largest_score = largest_value = weight_sum = 0.0
+    j = np.arange(T)
+    for b, h, i in np.ndindex(B, Hq, S):
+        length = T if kv_lengths is None else int(kv_lengths[b])
+        p = i + (length - S if alignment == "bottom-right" else 0)
+        keys, values = k[b, h // (Hq // Hkv)], v[b, h // (Hq // Hkv)]
+
+        raw = real(scale) * (keys @ q[b, h, i])
+        capped = real(softcap) * np.tanh(raw / real(softcap)) if softcap else raw
+        modified = capped if slopes is None else capped - slopes[h] * np.abs(p - j)
+        for term in added:
+            modified = modified + term[b, h, i]
+        seen = allowed[b, h, i] & (j < length)
+        if causal:
+            seen &= j <= p
+        if window is not None and window[0] >= 0:
+            seen &= p - window[0] <= j
+        if window is not None and window[1] >= 0:
+            seen &= j <= p + window[1]
+        modified = np.where(seen, modified, real(-np.inf))
+
+        row, lse[b, h, i] = softmax(modified[seen], None if sinks is None else sinks[h])
+        if normalizer == "none":
+            row = np.where(modified[seen] == -np.inf, 0, modified[seen])
+        weights[b, h, i, seen] = row
+        scores[b, h, i] = {"raw": raw, "capped": capped, "modified": modified}[scores_stage]
+        output[b, h, i] = (keep_11_bits(row) if rounded else row) @ values[seen]
+        faint_infinity[b, h, i] = np.isinf(values[seen][np.abs(row) < np.exp(-87)]).any(axis=0)
+
+        counts = modified[seen] if normalizer == "none" else modified[seen][row > 2.0**-53]
+        largest_score = max(largest_score, largest(counts), largest(lse[b, h, i]))
+        largest_value = max(largest_value, largest(values[seen]))
+        weight_sum = max(weight_sum, float(np.abs(row[np.isfinite(row)]).sum()))
+    if rank == 4 and layout == "bshd":
+        output, faint_infinity = output.transpose(0, 2, 1, 3), faint_infinity.transpose(0, 2, 1, 3)
+    outputs = (callers_axes(a, rank) for a in (output, weights, scores, lse, faint_infinity))
+    return Results(*outputs, largest_score, largest_value, weight_sum)
+
+
+def largest(a: Any) -> float:
+    """The largest finite magnitude, 0 where there is none."""
+    return float(np.abs(a).max(initial=0, where=np.isfinite(a)))
+
+
+def last_place(dtype: np.dtype, magnitude: float) -> float:
+    """The distance between neighbours of that magnitude in a type."""
+    info = ml_dtypes.finfo(dtype)
+    exponent = max(int(np.frexp(magnitude)[1]) - 1, info.minexp) if magnitude else info.minexp
+    return float(np.ldexp(1.0, exponent - info.nmant))
+
+
+def stored(a: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """`a`, infinite where a type cannot hold it; not rounded."""
+    with np.errstate(over="ignore"):
+        return np.where(np.isinf(a.astype(np.float64).astype(dtype)), np.copysign(np.inf, a), a)
+
+
+@dataclass
+class Expectation:
+    """What one output should be, and how far it may be from that."""
+
+    want: np.ndarray
+    asked: np.ndarray
+    """False where plain code in the same precision leaves the range of its numbers."""
+    bound: float
+    """Of a device's error."""
+    reference_bound: float
+    """Of the error of what computes in wider numbers and rounds once."""
+
+    def error(self, got: np.ndarray) -> float:
+        """The largest |got - want|; infinity where only one of them is NaN or infinite, or they differ in sign."""
+        assert got.shape == self.want.shape
+        got, want = got.astype(self.want.dtype)[self.asked], self.want[self.asked]
+        same = (got == want) | (np.isnan(got) & np.isnan(want))
+        with np.errstate(invalid="ignore"):
+            distance = np.where(same, 0, np.abs(got - want))
+        return float(np.where(np.isnan(distance), np.inf, distance).max(initial=0))
+
+
+def expect(query: Any, key: Any, value: Any, **options: Any) -> dict[str, Expectation]:
+    """By output, for the arguments of clattn.attention(): the error budget of docs/numerics.md."""
+    dtype = np.asarray(value).dtype.newbyteorder("=")
+    f64 = dtype == np.float64
+    fast = options.get("precision") == "fast" and not f64
+    wide, sums = (np.longdouble, np.float64) if f64 else (np.float64, np.float32)
+    with np.errstate(all="ignore"):
+        exact = attention(query, key, value, real=wide, **options)
+        plain = attention(query, key, value, real=sums, rounded=fast, **options)
+    unit = 2.0**-11 if fast else 2.0**-53 if f64 else 2.0**-24
+    expectations = {}
+    for name in ("output", "weights", "scores", "lse"):
+        held = np.dtype(sums) if name == "lse" else dtype
+        want = stored(getattr(exact, name), held)
+        rough = stored(getattr(plain, name).astype(wide), held)
+        finite = np.isfinite(want) & np.isfinite(rough)
+        asked = finite | (want == rough) | (np.isnan(want) & np.isnan(rough))
+        plain_error = largest(np.subtract(rough, want, where=finite, out=np.zeros_like(want)))
+        if name == "output":
+            asked &= ~exact.faint_infinity
+        m = exact.largest_value * max(1.0, exact.weight_sum) if name == "output" else 1.0
+        place = last_place(held, largest(np.where(finite, want, 0)))
+
+        def rounding(u: float) -> float:
+            return 8 * u * (1 + exact.largest_score / 4) * m
+
+        bound = 2 * plain_error + rounding(unit) + place
+        expectations[name] = Expectation(want, asked, bound, rounding(float(np.finfo(wide).eps) / 2) + place)
+    return expectations

@@ -1,0 +1,270 @@
+"""Every refusal: the exception, and that its sentence names the argument."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+import pytest
+
+import clattn
+from scripts import run
+
+F32 = np.float32
+B, HQ, HKV, S, T, D, DV = 2, 4, 2, 3, 5, 8, 6
+
+
+def zeros(*shape: int, dtype: Any = F32) -> np.ndarray:
+    return np.zeros(shape, dtype)
+
+
+def arguments(**changes: Any) -> dict[str, Any]:
+    """A good call, with changes."""
+    return {"query": zeros(B, HQ, S, D), "key": zeros(B, HKV, T, D), "value": zeros(B, HKV, T, DV), **changes}
+
+
+def one_head(**changes: Any) -> dict[str, Any]:
+    return {"query": zeros(S, D), "key": zeros(T, D), "value": zeros(T, DV), **changes}
+
+
+def packed(**changes: Any) -> dict[str, Any]:
+    return {
+        "query": zeros(6, HQ, D),
+        "key": zeros(9, HKV, D),
+        "value": zeros(9, HKV, DV),
+        "cu_seqlens_q": [0, 2, 6],
+        "cu_seqlens_k": [0, 5, 9],
+        **changes,
+    }
+
+
+SHAPES = {
+    "query of another rank": ("query", arguments(query=zeros(B, S, D))),
+    "key of another rank": ("key", arguments(key=zeros(T, D))),
+    "rank 0": ("value", one_head(query=F32(0), key=F32(0), value=F32(0))),
+    "rank 1": ("value", one_head(query=zeros(8), key=zeros(8), value=zeros(8))),
+    "rank 5": ("value", one_head(query=zeros(1, 1, 1, 3, 8), key=zeros(1, 1, 1, 5, 8), value=zeros(1, 1, 1, 5, 8))),
+    "key of another D": ("key", arguments(key=zeros(B, HKV, T, D + 1))),
+    "key of another batch": ("key", arguments(key=zeros(B + 1, HKV, T, D))),
+    "key of other heads": ("key", arguments(key=zeros(B, 1, T, D))),
+    "value of another T": ("value", arguments(value=zeros(B, HKV, T - 1, DV))),
+    "value of another batch": ("value", arguments(value=zeros(1, HKV, T, DV))),
+    "heads no multiple": ("query", arguments(query=zeros(B, 3, S, D))),
+    "fewer query heads": ("query", arguments(query=zeros(B, 1, S, D))),
+    "no query heads": ("query", arguments(query=zeros(B, 0, S, D))),
+    "no value heads": ("value", arguments(key=zeros(B, 0, T, D), value=zeros(B, 0, T, DV))),
+    "D of 0": ("query", arguments(query=zeros(B, HQ, S, 0), key=zeros(B, HKV, T, 0))),
+    "Dv of 0": ("value", arguments(value=zeros(B, HKV, T, 0))),
+    "bshd read as bhsd": ("query", arguments(query=zeros(B, S, 2, D), layout="bshd")),
+    "mask too wide": ("mask", arguments(mask=zeros(S, T + 1, dtype=bool))),
+    "mask of a higher rank": ("mask", one_head(mask=zeros(1, S, T, dtype=bool))),
+    "mask of rank 5": ("mask", arguments(mask=zeros(1, B, HQ, S, T, dtype=bool))),
+    "mask per key head": ("mask", arguments(mask=zeros(B, HKV, S, T, dtype=bool))),
+    "bias too wide": ("bias", arguments(bias=zeros(B, HQ, S + 1, T))),
+    "bias of a higher rank": ("bias", one_head(bias=zeros(B, 1, S, T))),
+    "one length for two sequences": ("kv_lengths", arguments(kv_lengths=[3])),
+    "lengths as a column": ("kv_lengths", arguments(kv_lengths=[[3], [4]])),
+    "one length without an axis": ("kv_lengths", arguments(kv_lengths=3)),
+    "a slope per key head": ("alibi_slopes", arguments(alibi_slopes=zeros(HKV))),
+    "slopes of rank 2": ("alibi_slopes", arguments(alibi_slopes=zeros(B, HQ))),
+    "one slope without an axis": ("alibi_slopes", arguments(alibi_slopes=0.5)),
+    "a sink per key head": ("sinks", arguments(sinks=zeros(HKV))),
+    "one sink without an axis": ("sinks", arguments(sinks=0.5)),
+    "ragged lists": ("query", arguments(query=[[1.0], [1.0, 2.0]])),
+}
+
+VALUES = {
+    "unknown score": ("score", arguments(score="cosmic")),
+    "unknown normalizer": ("normalizer", arguments(normalizer="max")),
+    "unknown layout": ("layout", arguments(layout="bsdh")),
+    "a layout that is a list": ("layout", arguments(layout=["bhsd"])),
+    "unknown alignment": ("alignment", arguments(alignment="left")),
+    "unknown causal": ("causal", arguments(causal="yes")),
+    "unknown precision": ("precision", arguments(precision="f32")),
+    "unknown stage": ("scores_stage", arguments(scores_stage="final", return_scores=True)),
+    "unknown variant": ("variant", arguments(variant="fastest")),
+    "unknown param": ("weight", arguments(params={"weight": zeros(D, D)})),
+    "window below -1": ("window", arguments(window=(-2, 0))),
+    "right window below -1": ("window", arguments(window=(0, -5))),
+    "window of one number": ("window", arguments(window=(3,))),
+    "window without a pair": ("window", arguments(window=3)),
+    "window of floats": ("window", arguments(window=(1.0, 2.0))),
+    "window beyond 64 bits": ("window", arguments(window=(2**63, 0))),
+    "negative softcap": ("softcap", arguments(softcap=-1.0)),
+    "softcap NaN": ("softcap", arguments(softcap=float("nan"))),
+    "softcap infinite": ("softcap", arguments(softcap=float("inf"))),
+    "scale NaN": ("scale", arguments(scale=float("nan"))),
+    "scale infinite": ("scale", arguments(scale=-float("inf"))),
+    "scale infinite in float32": ("scale", arguments(scale=1e39)),
+    "scale beyond a float": ("scale", arguments(scale=10**400)),
+    "slope NaN": ("alibi_slopes", arguments(alibi_slopes=[0.5, 0.5, np.nan, 0.5])),
+    "slope infinite": ("alibi_slopes", arguments(alibi_slopes=[0.5, 0.5, 0.5, np.inf])),
+    "sink NaN": ("sinks", arguments(sinks=[np.nan, 0.5, 0.5, 0.5])),
+    "sink infinite": ("sinks", arguments(sinks=[-np.inf, 0.5, 0.5, 0.5])),
+    "sinks without softmax": ("sinks", arguments(sinks=zeros(HQ), normalizer="none")),
+    "negative length": ("kv_lengths", arguments(kv_lengths=[3, -1])),
+    "length beyond T": ("kv_lengths", arguments(kv_lengths=[T + 1, 3])),
+    "length beyond 63 bits": ("kv_lengths", arguments(kv_lengths=np.array([1, 2**64 - 1], np.uint64))),
+    "unknown device": ("device", arguments(device="no such device")),
+    "device of no index": ("device", arguments(device=1000)),
+    "negative device": ("device", arguments(device=-1)),
+}
+
+TYPES = {
+    "query None": ("query", arguments(query=None)),
+    "query of integers": ("query", arguments(query=zeros(B, HQ, S, D, dtype=np.int32))),
+    "query of another float": ("query", arguments(query=zeros(B, HQ, S, D, dtype=np.float16))),
+    "key of another float": ("key", arguments(key=zeros(B, HKV, T, D, dtype=np.float64))),
+    "key of bfloat16": ("key", arguments(key=zeros(B, HKV, T, D, dtype=ml_dtypes.bfloat16))),
+    "value of integers": ("value", arguments(value=zeros(B, HKV, T, DV, dtype=np.int64))),
+    "value complex": ("value", arguments(value=zeros(B, HKV, T, DV, dtype=np.complex64))),
+    "value of objects": ("value", arguments(value=np.full((B, HKV, T, DV), None))),
+    "value no array": ("value", arguments(value=object())),
+    "mask of integers": ("mask", arguments(mask=zeros(S, T, dtype=np.int32))),
+    "mask of bytes": ("mask", arguments(mask=zeros(S, T, dtype=np.uint8))),
+    "mask of a wider float": ("mask", arguments(mask=zeros(S, T, dtype=np.float64))),
+    "mask of another half": ("mask", arguments(mask=zeros(S, T, dtype=np.float16))),
+    "bias of bools": ("bias", arguments(bias=zeros(S, T, dtype=bool))),
+    "bias of integers": ("bias", arguments(bias=zeros(S, T, dtype=np.int8))),
+    "lengths of floats": ("kv_lengths", arguments(kv_lengths=[1.0, 2.0])),
+    "lengths of bools": ("kv_lengths", arguments(kv_lengths=[True, True])),
+    "slopes of words": ("alibi_slopes", arguments(alibi_slopes=["a", "b", "c", "d"])),
+    "sinks of bools": ("sinks", arguments(sinks=[True] * HQ)),
+    "scale a word": ("scale", arguments(scale="1")),
+    "scale an array": ("scale", arguments(scale=zeros(2))),
+    "softcap a word": ("softcap", arguments(softcap="none")),
+    "causal a number": ("causal", arguments(causal=1)),
+    "params a list": ("params", arguments(params=[zeros(2)])),
+    "variant a number": ("variant", arguments(variant=1)),
+    "device a bool": ("device", arguments(device=True)),
+    "device a float": ("device", arguments(device=0.0)),
+    "unknown keyword": ("is_causal", arguments(is_causal=True)),
+}
+
+PACKED = {
+    "not from 0": ("cu_seqlens_q", packed(cu_seqlens_q=[1, 2, 6])),
+    "negative start": ("cu_seqlens_k", packed(cu_seqlens_k=[-1, 5, 9])),
+    "falling": ("cu_seqlens_k", packed(cu_seqlens_k=[0, 10, 9])),
+    "too short a total": ("cu_seqlens_q", packed(cu_seqlens_q=[0, 2, 5])),
+    "too long a total": ("cu_seqlens_k", packed(cu_seqlens_k=[0, 5, 10])),
+    "only of queries": ("cu_seqlens_k", packed(cu_seqlens_k=None)),
+    "only of keys": ("cu_seqlens_q", packed(cu_seqlens_q=None)),
+    "of unlike counts": ("cu_seqlens_k", packed(cu_seqlens_k=[0, 9])),
+    "empty": ("cu_seqlens_q", packed(cu_seqlens_q=np.zeros(0, int))),
+    "a matrix": ("cu_seqlens_q", packed(cu_seqlens_q=[[0, 2, 6]])),
+    "beyond 63 bits": ("cu_seqlens_q", packed(cu_seqlens_q=np.array([0, 2**64 - 1, 6], np.uint64))),
+    "query of rank 2": ("query", packed(query=zeros(6, D))),
+    "query of rank 4": ("query", packed(query=zeros(1, 6, HQ, D))),
+    "key of rank 4": ("key", packed(key=zeros(9, HKV, D, 1))),
+    "value of rank 2": ("value", packed(value=zeros(9, HKV))),
+    "value of rank 4": ("value", packed(value=zeros(9, HKV, DV, 1))),
+    "value of other rows": ("value", packed(value=zeros(8, HKV, DV))),
+    "value of other heads": ("value", packed(value=zeros(9, 1, DV))),
+    "key of another D": ("key", packed(key=zeros(9, HKV, D + 1))),
+    "heads no multiple": ("query", packed(query=zeros(6, 3, D))),
+    "no query heads": ("query", packed(query=zeros(6, 0, D))),
+    "no value heads": ("value", packed(key=zeros(9, 0, D), value=zeros(9, 0, DV))),
+    "with a mask": ("mask", packed(mask=zeros(6, 9, dtype=bool))),
+    "with a bias": ("bias", packed(bias=zeros(6, 9))),
+    "with lengths": ("kv_lengths", packed(kv_lengths=[4, 4])),
+    "with weights": ("return_weights", packed(return_weights=True)),
+    "with scores": ("return_scores", packed(return_scores=True)),
+}
+
+
+def refused(kind: type[Exception], name: str, call: dict[str, Any]) -> None:
+    """By the device's functions and by the reference alike, where that has the argument."""
+    for function in (clattn.attention, clattn.verify, clattn.reference):
+        if function is clattn.reference and name in ("device", "variant"):
+            continue
+        with pytest.raises(kind) as caught:
+            function(**call)
+        assert name in str(caught.value)
+        assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name, call", SHAPES.values(), ids=SHAPES)
+def test_shape(name: str, call: dict[str, Any]) -> None:
+    refused(ValueError, name, call)
+
+
+@pytest.mark.parametrize("name, call", VALUES.values(), ids=VALUES)
+def test_value(name: str, call: dict[str, Any]) -> None:
+    refused(ValueError, name, call)
+
+
+@pytest.mark.parametrize("name, call", TYPES.values(), ids=TYPES)
+def test_type(name: str, call: dict[str, Any]) -> None:
+    refused(TypeError, name, call)
+
+
+@pytest.mark.parametrize("name, call", PACKED.values(), ids=PACKED)
+def test_packed(name: str, call: dict[str, Any]) -> None:
+    refused(ValueError, name, call)
+
+
+def test_packed_lengths_of_floats() -> None:
+    refused(TypeError, "cu_seqlens_q", packed(cu_seqlens_q=[0.0, 2.0, 6.0]))
+
+
+def test_good_calls_pass() -> None:
+    """The calls that the tests above spoil are good ones."""
+    for call in (arguments(), one_head(), packed()):
+        assert clattn.verify(**call).ok
+
+
+@pytest.mark.parametrize("sample", [0, -1, True, 1.5, "all"])
+def test_sample(sample: Any) -> None:
+    with pytest.raises(ValueError, match="sample"):
+        clattn.verify(**one_head(), sample=sample)
+
+
+def test_verify_on_the_reference() -> None:
+    with pytest.raises(ValueError, match="device"):
+        clattn.verify(**one_head(), device="reference")
+
+
+def test_variant_that_cannot_take_it() -> None:
+    """UnsupportedError is a ValueError for those who ask for the wrong thing, an Error for those who try devices."""
+    with pytest.raises(clattn.UnsupportedError, match="reference") as caught:
+        clattn.attention(**one_head(), variant="reference")
+    assert isinstance(caught.value, ValueError) and isinstance(caught.value, clattn.Error)
+    assert caught.value.status == "CLATTN_E_UNSUPPORTED"
+
+
+CONTEXT = {
+    "weights of another rank": (ValueError, "weights", zeros(HQ, S, T), zeros(B, HKV, T, DV)),
+    "weights of another T": (ValueError, "value", zeros(B, HQ, S, T + 1), zeros(B, HKV, T, DV)),
+    "heads no multiple": (ValueError, "weights", zeros(B, 3, S, T), zeros(B, HKV, T, DV)),
+    "no weights' heads": (ValueError, "weights", zeros(B, 0, S, T), zeros(B, HKV, T, DV)),
+    "no values' heads": (ValueError, "value", zeros(B, HQ, S, T), zeros(B, 0, T, DV)),
+    "Dv of 0": (ValueError, "value", zeros(S, T), zeros(T, 0)),
+    "rank 5": (ValueError, "value", zeros(1, 1, 1, S, T), zeros(1, 1, 1, T, DV)),
+    "weights of another float": (TypeError, "weights", zeros(S, T, dtype=np.float64), zeros(T, DV)),
+    "weights None": (TypeError, "weights", None, zeros(T, DV)),
+}
+
+
+@pytest.mark.parametrize("kind, name, weights, value", CONTEXT.values(), ids=CONTEXT)
+def test_context(kind: type[Exception], name: str, weights: Any, value: Any) -> None:
+    with pytest.raises(kind, match=name):
+        clattn.context(weights, value)
+
+
+def test_ambiguous_device() -> None:
+    """PoCL makes several devices of one CPU; part of their name then fits both."""
+    if "Portable" not in clattn.devices()[0].platform:
+        pytest.skip("no PoCL, which alone can be told to show two devices")
+    code = """
+        import clattn, numpy as np
+        name = clattn.devices()[1].name
+        assert name == clattn.devices()[0].name
+        a = np.zeros((2, 3), np.float32)
+        clattn.attention(a, a, a, device=1)
+        try: clattn.attention(a, a, a, device=name)
+        except ValueError as error: print(error)
+    """
+    done = run(code, POCL_DEVICES="pthread pthread")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("device") and "pthread" in done.stdout

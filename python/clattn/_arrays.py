@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import math
 from typing import Any
 
 import numpy as np
@@ -110,33 +111,34 @@ def array(given: Any, name: str) -> np.ndarray:
         raise ValueError(f"{name}: {error}") from None
 
 
-def native(a: np.ndarray) -> np.ndarray:
-    """The array in this machine's byte order."""
-    return a if a.dtype.isnative else a.astype(a.dtype.newbyteorder("="))
+def tensor(given: Any, name: str) -> np.ndarray:
+    """An array as the library reads it: of this machine's byte order, its elements aligned, one
+    dimension at least. A copy only where the caller's is not so."""
+    a = array(given, name)
+    if not a.dtype.isnative:
+        a = a.astype(a.dtype.newbyteorder("="))
+    elif not a.flags.aligned:
+        a = a.copy()
+    return a if a.ndim else a.reshape(1)
 
 
 def floats(given: Any, name: str) -> np.ndarray:
-    """An array of one of the four float types."""
-    a = native(array(given, name))
+    """A tensor of one of the four float types."""
+    a = tensor(given, name)
     if float_code(a.dtype) is None:
         raise TypeError(f"{name}: dtype {a.dtype}, expected float32, float16, bfloat16 or float64")
     return a
 
 
-def put(args: _native.AttentionArgs, name: str, a: np.ndarray, code: int) -> np.ndarray:
-    """Writes the tensor `name` of `args`; the array whose memory it is, which must outlive the call."""
-    shape, strides, size = a.shape, a.strides, a.itemsize
-    address = a.__array_interface__["data"][0]
-    if address % size or any(stride % size for stride in strides):
-        a = a.copy()
-        return put(args, name, a, code)
+def lay_out(
+    args: _native.AttentionArgs, name: str, code: int, shape: tuple[int, ...], strides: tuple[int, ...] | None, size: int
+) -> None:
+    """Writes the tensor `name` of `args`, but for its address; strides in bytes, None: row-major."""
     rank = len(shape)
     if rank > _native.MAX_RANK:
         raise ValueError(f"{name}: shape {shape}, expected at most {_native.MAX_RANK} dimensions")
-    if size > 1:
-        strides = tuple([stride // size for stride in strides])
+    if strides is None:
+        strides = tuple(size * math.prod(shape[axis + 1 :]) for axis in range(rank))
     free = (0,) * (_native.MAX_RANK - rank)
-    _native.pack_tensor(
-        args, _native.tensor_offsets[name], code, rank, *shape, *free, *strides, *free, 0, address, 0
-    )
-    return a
+    steps = (stride // size for stride in strides)
+    _native.pack_tensor(args, _native.tensor_offsets[name], code, rank, *shape, *free, *steps, *free, 0, 0, 0)

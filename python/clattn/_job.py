@@ -2,17 +2,22 @@
 
 The rules of shapes and values are the library's own (src/problem.c, src/call.c); here is what has a
 Python side: words instead of enums, types of arrays, shapes of outputs, packed sequences.
+
+A call is made in two steps. form() knows all but the numbers: it checks and lays out once what calls
+that look alike share. A Job adds the addresses of this call's arrays.
 """
 
 from __future__ import annotations
 
 import ctypes
-from typing import Any
+import functools
+import struct
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from . import _native
-from ._arrays import BOOLS, INTEGERS, array, float_code, floats, native, put
+from ._arrays import BOOLS, INTEGERS, array, float_code, floats, lay_out, tensor
 
 SCORES = {"scaled-dot": 0, "dot": 1}
 NORMALIZERS = {"softmax": 0, "none": 1}
@@ -21,7 +26,54 @@ LAYOUTS = {"bhsd": 0, "bshd": 1}
 PRECISIONS = {"default": 0, "strict": 1, "fast": 2}
 STAGES = {"raw": 0, "capped": 1, "modified": 2}
 
-_ARGS_SIZE = ctypes.sizeof(_native.AttentionArgs)
+_put_address = struct.Struct("P").pack_into
+_new_args = _native.AttentionArgs.from_buffer_copy
+
+
+class Shape(NamedTuple):
+    """An array without its numbers."""
+
+    name: str
+    dtype: np.dtype
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+
+
+class Options(NamedTuple):
+    """What a description says in words and numbers, with the defaults of the C library's enums."""
+
+    score: Any = "scaled-dot"
+    normalizer: Any = "softmax"
+    alignment: Any = "top-left"
+    layout: Any = "bhsd"
+    precision: Any = "default"
+    scores_stage: Any = "raw"
+    flags: int = 0
+    outputs: int = _native.OUTPUT
+    scale: float = 0.0
+    softcap: float = 0.0
+    window: tuple[int, int] = (0, 0)
+    variant: Any = None
+
+
+class Output(NamedTuple):
+    name: str
+    shape: tuple[int, ...]
+    dtype: np.dtype
+    address: int
+    """Where its address goes in the arguments, in bytes."""
+
+
+class Form(NamedTuple):
+    """All of a call but its numbers."""
+
+    key: tuple
+    """The fields of the description, in order."""
+    template: bytes
+    """The arguments, without addresses."""
+    addresses: tuple[int, ...]
+    """Where the inputs' addresses go in the arguments, in bytes."""
+    outputs: tuple[Output, ...]
 
 
 def _choice(table: dict[str, int], name: str, given: Any) -> int:
@@ -43,11 +95,13 @@ def _number(given: Any, name: str) -> float:
 
 
 def _causal(given: Any, alignment: Any) -> tuple[bool, Any]:
+    if given is False or given is True:
+        return given, alignment
     if isinstance(given, str):
         if given not in ALIGNMENTS:
             raise ValueError(f"causal: {given!r}, expected True, False, 'top-left' or 'bottom-right'")
         return True, given
-    if given is not False and given is not True and not isinstance(given, np.bool_):
+    if not isinstance(given, np.bool_):
         raise TypeError(f"causal: {given!r}, expected True, False or 'bottom-right'")
     return bool(given), alignment
 
@@ -65,12 +119,18 @@ def _window(given: Any) -> tuple[int, int]:
 
 
 def _check_params(score: str, params: Any) -> None:
-    if params is None:
-        return
     if not hasattr(params, "keys"):
         raise TypeError(f"params: {params!r}, expected a dict of arrays by name")
     for name in params:
         raise ValueError(f"params: {name!r}, expected none, as the score {score!r} takes no parameters")
+
+
+def _variant(given: Any) -> bytes | None:
+    if given is None:
+        return None
+    if not isinstance(given, str):
+        raise TypeError(f"variant: {given!r}, expected the name of a variant or None")
+    return given.encode()
 
 
 def _per_head(given: Any, name: str) -> np.ndarray:
@@ -79,7 +139,7 @@ def _per_head(given: Any, name: str) -> np.ndarray:
 
 
 def _integers(given: Any, name: str) -> np.ndarray:
-    a = array(given, name)
+    a = tensor(given, name)
     if a.dtype in INTEGERS:
         return a
     if a.dtype.kind not in "iu" and a.size:
@@ -89,79 +149,16 @@ def _integers(given: Any, name: str) -> np.ndarray:
     return a.astype(np.int64)
 
 
-class Job:
-    """A description (`key`: its fields in order), and the arguments of its runs: one, or one for each
-    packed sequence. Holds the arrays whose memory they name."""
-
-    __slots__ = ("dtype", "code", "wide", "layout", "key", "runs", "outputs", "names", "kept", "starts")
-
-    def __init__(self, value: np.ndarray, layout: int):
-        self.dtype = value.dtype
-        self.code = float_code(value.dtype)
-        self.wide = np.dtype(np.float64 if self.code == _native.F64 else np.float32)
-        self.layout = layout
-        self.key: tuple = ()
-        self.runs: list[_native.AttentionArgs] = []
-        self.outputs: list[np.ndarray] = []
-        self.names: list[str] = []
-        self.kept: list[np.ndarray] = []
-        self.starts: list[int] = []
-
-    def results(self) -> Any:
-        return self.outputs[0] if len(self.outputs) == 1 else tuple(self.outputs)
-
-    def desc(self) -> _native.AttentionDesc:
-        return _native.AttentionDesc(ctypes.sizeof(_native.AttentionDesc), *self.key)
-
-    def put(self, args: _native.AttentionArgs, name: str, a: np.ndarray, code: int) -> None:
-        self.kept.append(put(args, name, a, code))
-
-    def put_float(self, args: _native.AttentionArgs, name: str, a: np.ndarray) -> None:
-        self.put(args, name, a, float_code(a.dtype))
-
-    def same_type(self, given: Any, name: str) -> np.ndarray:
-        a = floats(given, name)
-        if a.dtype != self.dtype:
-            raise TypeError(f"{name}: dtype {a.dtype}, expected {self.dtype} as value has")
-        return a
-
-    def put_modification(self, args: _native.AttentionArgs, name: str, given: Any, may_be_bool: bool) -> None:
-        a = native(array(given, name))
-        if not hasattr(given, "dtype") and a.dtype.kind in "iuf":
-            a = a.astype(self.wide)  # lists and numbers come without a type
-        code = BOOLS.get(a.dtype) if may_be_bool else None
-        if code is None:
-            code = float_code(a.dtype)
-            if code not in (_native.F32, self.code):
-                own = "" if self.dtype == np.float32 else f" or {self.dtype}"
-                raise TypeError(f"{name}: dtype {a.dtype}, expected {'bool or ' if may_be_bool else ''}float32{own}")
-        self.put(args, name, a if a.ndim else a.reshape(1), code)
-
-    def add_output(self, name: str, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
-        a = np.empty(shape, dtype)
-        self.outputs.append(a)
-        self.names.append(name)
-        return a
-
-    def add_outputs(self, args: _native.AttentionArgs, wanted: int, shape: tuple[int, ...], T: int, Dv: int) -> None:
-        """`shape` is the query's."""
-        if wanted & _native.OUTPUT:
-            put(args, "output", self.add_output("output", (*shape[:-1], Dv), self.dtype), self.code)
-        rows = shape[:-1]
-        if self.layout == _native.BSHD and len(shape) == 4:
-            rows = (shape[0], shape[2], shape[1])
-        if wanted & _native.WEIGHTS:
-            put(args, "weights", self.add_output("weights", (*rows, T), self.dtype), self.code)
-        if wanted & _native.SCORES:
-            put(args, "scores", self.add_output("scores", (*rows, T), self.dtype), self.code)
-        if wanted & _native.LSE:
-            a = self.add_output("lse", rows, self.wide)
-            put(args, "lse", a, float_code(a.dtype))
+def _modification(given: Any, name: str, value: np.ndarray) -> np.ndarray:
+    a = tensor(given, name)
+    if not hasattr(given, "dtype") and a.dtype.kind in "iuf":
+        a = a.astype(_wide(value.dtype))  # lists and numbers come without a type
+    return a
 
 
-def _check_sizes(name: str, shape: tuple[int, ...], rank: int, like: str) -> None:
-    if len(shape) != rank:
-        raise ValueError(f"{name}: shape {shape}, expected {rank} dimensions as {like} has")
+def _wide(dtype: np.dtype) -> np.dtype:
+    """The type of the sums."""
+    return np.dtype(np.float64 if dtype == np.float64 else np.float32)
 
 
 def _heads(shape: tuple[int, ...], layout: int) -> int:
@@ -170,16 +167,155 @@ def _heads(shape: tuple[int, ...], layout: int) -> int:
 
 def _check_heads(name: str, query_heads: int, kv_heads: int) -> None:
     """`name`: of what has the queries' heads."""
-    for tensor, heads in ((name, query_heads), ("value", kv_heads)):
+    for owner, heads in ((name, query_heads), ("value", kv_heads)):
         if heads == 0:
-            raise ValueError(f"{tensor}: no heads, expected at least one")
+            raise ValueError(f"{owner}: no heads, expected at least one")
     if query_heads % kv_heads:
         raise ValueError(f"{name}: {query_heads} heads, expected a multiple of the {kv_heads} of value")
 
 
-def _check_vectors(name: str, shape: tuple[int, ...]) -> None:
-    if shape[-1] == 0:
-        raise ValueError(f"{name}: shape {shape}, expected vectors of at least one element")
+def _code(a: Shape, value: Shape) -> int:
+    """The library's code of an input's type, where the input may have it."""
+    code = float_code(a.dtype)
+    if a.name in ("query", "key", "value"):
+        if code is None:
+            raise TypeError(f"{a.name}: dtype {a.dtype}, expected float32, float16, bfloat16 or float64")
+        if a.dtype != value.dtype:
+            raise TypeError(f"{a.name}: dtype {a.dtype}, expected {value.dtype} as value has")
+    elif a.name == "kv_lengths":
+        code = INTEGERS[a.dtype]
+    elif a.name in ("mask", "bias", "given_scores"):
+        may_be_bool = a.name == "mask" and a.dtype in BOOLS
+        if not may_be_bool and (code is None or (a.dtype != value.dtype and code != _native.F32)):
+            name = "weights" if a.name == "given_scores" else a.name
+            own = "" if value.dtype == np.float32 else f" or {value.dtype}"
+            raise TypeError(f"{name}: dtype {a.dtype}, expected {'bool or ' if name == 'mask' else ''}float32{own}")
+        code = _native.BOOL if may_be_bool else code
+    return code
+
+
+@functools.lru_cache(maxsize=256)
+def form(shapes: tuple[Shape, ...], options: Options) -> Form:
+    """Checks what calls with such arrays and options share, and lays out their arguments."""
+    by_name = {a.name: a for a in shapes}
+    value = by_name["value"]
+    layout = _choice(LAYOUTS, "layout", options.layout)
+    codes = [_code(a, value) for a in shapes]
+    rank = len(value.shape)
+    args = _native.AttentionArgs(ctypes.sizeof(_native.AttentionArgs))
+    # What has the queries' rows, and the axes of its heads: query, or weights in its place.
+    rows_of, rows_layout, called = ("query", layout, "query")
+    if "given_scores" in by_name:
+        rows_of, rows_layout, called = ("given_scores", _native.BHSD, "weights")
+    for name, said in ((rows_of, called), ("key", "key")):
+        if name in by_name and len(by_name[name].shape) != rank:
+            raise ValueError(f"{said}: shape {by_name[name].shape}, expected {rank} dimensions as value has")
+    if not 2 <= rank <= 4:
+        raise ValueError(f"value: shape {value.shape}, expected 2, 3 or 4 dimensions")
+    rows = by_name[rows_of]
+    q_heads, kv_heads = _heads(rows.shape, rows_layout), _heads(value.shape, layout)
+    _check_heads(called, q_heads, kv_heads)
+    for name in ("query", "value"):
+        if name in by_name and by_name[name].shape[-1] == 0:
+            raise ValueError(f"{name}: shape {by_name[name].shape}, expected vectors of at least one element")
+    for a, of_type in zip(shapes, codes):
+        lay_out(args, a.name, of_type, a.shape, a.strides, a.dtype.itemsize)
+    code, Dv = float_code(value.dtype), value.shape[-1]
+    key = (
+        code,
+        layout,
+        _native.SCORE_GIVEN if "given_scores" in by_name else _choice(SCORES, "score", options.score),
+        _choice(NORMALIZERS, "normalizer", options.normalizer),
+        _choice(ALIGNMENTS, "alignment", options.alignment),
+        _choice(PRECISIONS, "precision", options.precision),
+        options.flags,
+        options.outputs,
+        _choice(STAGES, "scores_stage", options.scores_stage),
+        q_heads,
+        kv_heads,
+        rows.shape[-1] if rows_of == "query" else 0,
+        Dv,
+        options.scale,
+        options.softcap,
+        *options.window,
+        _variant(options.variant),
+    )
+    outputs = _outputs(args, options.outputs, by_name, rows, rows_layout, layout, code)
+    addresses = tuple(_native.address_offsets[a.name] for a in shapes)
+    return Form(key, bytes(args), addresses, outputs)
+
+
+def _outputs(
+    args: _native.AttentionArgs,
+    wanted: int,
+    by_name: dict[str, Shape],
+    rows: Shape,
+    rows_layout: int,
+    layout: int,
+    code: int,
+) -> tuple[Output, ...]:
+    """The shapes of the outputs, laid out in `args`. `rows` has the queries' rows in `rows_layout`."""
+    value = by_name["value"]
+    rank = len(value.shape)
+    first = rows.shape[:-1]
+    turned = (first[0], first[2], first[1]) if rank == 4 else first
+    bhs, bsh = (turned, first) if rows_layout == _native.BSHD else (first, turned)
+    T = value.shape[1 if rank == 4 and layout == _native.BSHD else -2]
+    if "key" in by_name:
+        key = by_name["key"].shape
+        T = key[1 if rank == 4 and layout == _native.BSHD else -2]
+    wide = _wide(value.dtype)
+    found = []
+    for name, bit, shape, dtype in (
+        ("output", _native.OUTPUT, (*(bsh if layout == _native.BSHD else bhs), value.shape[-1]), value.dtype),
+        ("weights", _native.WEIGHTS, (*bhs, T), value.dtype),
+        ("scores", _native.SCORES, (*bhs, T), value.dtype),
+        ("lse", _native.LSE, bhs, wide),
+    ):
+        if wanted & bit:
+            own = code if dtype == value.dtype else float_code(dtype)
+            lay_out(args, name, own, shape, None, dtype.itemsize)
+            found.append(Output(name, shape, dtype, _native.address_offsets[name]))
+    return tuple(found)
+
+
+def _form(shapes: tuple[Shape, ...], options: Options) -> Form:
+    try:
+        return form(shapes, options)
+    except TypeError as error:
+        if "unhashable" not in str(error):
+            raise
+        return form.__wrapped__(shapes, options)  # which says whose fault it is
+
+
+class Job:
+    """A description (`key`: its fields in order), and the arguments of its runs: one, or one for each
+    packed sequence. Holds the arrays whose memory they name."""
+
+    __slots__ = ("key", "runs", "outputs", "names", "kept", "starts")
+
+    def __init__(self, arrays: dict[str, np.ndarray], options: Options):
+        shapes = tuple([Shape(name, a.dtype, a.shape, a.strides) for name, a in arrays.items()])
+        made = _form(shapes, options)
+        args = _new_args(made.template)
+        for a, at in zip(arrays.values(), made.addresses):
+            _put_address(args, at, a.__array_interface__["data"][0])
+        self.key = made.key
+        self.kept = arrays
+        self.outputs: list[np.ndarray] = []
+        self.names = [output.name for output in made.outputs]
+        for output in made.outputs:
+            a = np.empty(output.shape, output.dtype)
+            _put_address(args, output.address, a.__array_interface__["data"][0])
+            self.outputs.append(a)
+        self.runs = [args]
+        self.starts: list[int] = []
+
+    def results(self) -> Any:
+        return self.outputs[0] if len(self.outputs) == 1 else tuple(self.outputs)
+
+    def desc(self) -> _native.AttentionDesc:
+        return _native.AttentionDesc(ctypes.sizeof(_native.AttentionDesc), *self.key)
 
 
 def describe(
@@ -187,7 +323,7 @@ def describe(
     key: Any,
     value: Any,
     *,
-    score: str = "scaled-dot",
+    score: Any = "scaled-dot",
     params: Any = None,
     scale: Any = None,
     softcap: Any = None,
@@ -206,170 +342,124 @@ def describe(
     precision: Any = "default",
     device: Any = None,
     variant: Any = None,
-    return_weights: bool = False,
-    return_scores: bool = False,
+    return_weights: Any = False,
+    return_scores: Any = False,
     scores_stage: Any = "raw",
-    return_lse: bool = False,
+    return_lse: Any = False,
 ) -> Job:
     """A job from the arguments of clattn.attention(); `device` is its caller's business."""
-    value = floats(value, "value")
-    job = Job(value, _choice(LAYOUTS, "layout", layout))
-    query, key = job.same_type(query, "query"), job.same_type(key, "key")
+    arrays = {"query": tensor(query, "query"), "key": tensor(key, "key"), "value": tensor(value, "value")}
+    flags, outputs, scale_number = 0, _native.OUTPUT, 0.0
+    if params is not None:
+        _check_params(score, params)
     causal, alignment = _causal(causal, alignment)
-    score_code = _choice(SCORES, "score", score)
-    _check_params(score, params)
-    outputs = _native.OUTPUT
-    flags = left = right = 0
+    if causal:
+        flags |= _native.CAUSAL
+    if window is not None:
+        window = _window(window)
+        flags |= _native.WINDOW
+    if scale is not None:
+        scale_number = _number(scale, "scale")
+        flags |= _native.SCALE
+    if mask is not None:
+        arrays["mask"] = _modification(mask, "mask", arrays["value"])
+        flags |= _native.MASK
+    if bias is not None:
+        arrays["bias"] = _modification(bias, "bias", arrays["value"])
+        flags |= _native.BIAS
+    if kv_lengths is not None:
+        arrays["kv_lengths"] = _integers(kv_lengths, "kv_lengths")
+        flags |= _native.KV_LENGTHS
+    if alibi_slopes is not None:
+        arrays["alibi_slopes"] = _per_head(alibi_slopes, "alibi_slopes")
+        flags |= _native.ALIBI
+    if sinks is not None:
+        arrays["sinks"] = _per_head(sinks, "sinks")
+        flags |= _native.SINKS
     if return_weights:
         outputs |= _native.WEIGHTS
     if return_scores:
         outputs |= _native.SCORES
     if return_lse:
         outputs |= _native.LSE
-    if causal:
-        flags |= _native.CAUSAL
-    if window is not None:
-        left, right = _window(window)
-        flags |= _native.WINDOW
-    if scale is not None:
-        scale = _number(scale, "scale")
-        flags |= _native.SCALE
-    modifications = {"mask": mask, "bias": bias, "kv_lengths": kv_lengths}
-    packed = cu_seqlens_q is not None or cu_seqlens_k is not None
-    if packed:
-        lengths = _packed_lengths(query, key, value, cu_seqlens_q, cu_seqlens_k)
-        refused = {**modifications, "return_weights": return_weights or None, "return_scores": return_scores or None}
-        for name, given in refused.items():
-            if given is not None:
-                raise ValueError(f"{name}: given with cu_seqlens_q and cu_seqlens_k, expected one of the two")
-        job.layout = _native.BSHD
-        q_heads, kv_heads = query.shape[1], value.shape[1]
-    else:
-        rank = value.ndim
-        _check_sizes("query", query.shape, rank, "value")
-        _check_sizes("key", key.shape, rank, "value")
-        if not 2 <= rank <= 4:
-            raise ValueError(f"value: shape {value.shape}, expected 2, 3 or 4 dimensions")
-        q_heads, kv_heads = _heads(query.shape, job.layout), _heads(value.shape, job.layout)
-    _check_heads("query", q_heads, kv_heads)
-    _check_vectors("query", query.shape)
-    _check_vectors("value", value.shape)
-    args = _native.AttentionArgs(_ARGS_SIZE)
-    if mask is not None:
-        job.put_modification(args, "mask", mask, True)
-        flags |= _native.MASK
-    if bias is not None:
-        job.put_modification(args, "bias", bias, False)
-        flags |= _native.BIAS
-    if kv_lengths is not None:
-        a = _integers(kv_lengths, "kv_lengths")
-        job.put(args, "kv_lengths", a if a.ndim else a.reshape(1), INTEGERS[a.dtype])
-        flags |= _native.KV_LENGTHS
-    if alibi_slopes is not None:
-        job.put_float(args, "alibi_slopes", _per_head(alibi_slopes, "alibi_slopes"))
-        flags |= _native.ALIBI
-    if sinks is not None:
-        job.put_float(args, "sinks", _per_head(sinks, "sinks"))
-        flags |= _native.SINKS
-    job.key = (
-        job.code,
-        job.layout,
-        score_code,
-        _choice(NORMALIZERS, "normalizer", normalizer),
-        _choice(ALIGNMENTS, "alignment", alignment),
-        _choice(PRECISIONS, "precision", precision),
+    softcap = 0.0 if softcap is None else _number(softcap, "softcap")
+    options = Options(
+        score,
+        normalizer,
+        alignment,
+        layout,
+        precision,
+        scores_stage,
         flags,
         outputs,
-        _choice(STAGES, "scores_stage", scores_stage),
-        q_heads,
-        kv_heads,
-        query.shape[-1],
-        value.shape[-1],
-        scale or 0.0,
-        0.0 if softcap is None else _number(softcap, "softcap"),
-        left,
-        right,
-        _variant(variant),
+        scale_number,
+        softcap,
+        window or (0, 0),
+        variant,
     )
-    if packed:
-        _add_sequences(job, args, query, key, value, lengths, outputs)
-        return job
-    for name, a in (("query", query), ("key", key), ("value", value)):
-        job.put(args, name, a, job.code)
-    T = key.shape[-3 if len(key.shape) == 4 and job.layout == _native.BSHD else -2]
-    job.add_outputs(args, outputs, query.shape, T, value.shape[-1])
-    job.runs.append(args)
-    return job
-
-
-def _variant(given: Any) -> bytes | None:
-    if given is None:
-        return None
-    if not isinstance(given, str):
-        raise TypeError(f"variant: {given!r}, expected the name of a variant or None")
-    return given.encode()
+    if cu_seqlens_q is None and cu_seqlens_k is None:
+        return Job(arrays, options)
+    return PackedJob(arrays, options, cu_seqlens_q, cu_seqlens_k)
 
 
 def describe_given(weights: Any, value: Any, layout: Any, precision: Any, variant: Any) -> Job:
     """A job that takes `weights` as they are: output = weights @ value."""
-    value = floats(value, "value")
-    job = Job(value, _choice(LAYOUTS, "layout", layout))
-    weights = floats(weights, "weights")
-    if weights.dtype not in (job.dtype, np.dtype(np.float32)):
-        raise TypeError(f"weights: dtype {weights.dtype}, expected {job.dtype} as value has, or float32")
-    rank = value.ndim
-    _check_sizes("weights", weights.shape, rank, "value")
-    if not 2 <= rank <= 4:
-        raise ValueError(f"value: shape {value.shape}, expected 2, 3 or 4 dimensions")
-    q_heads, kv_heads = _heads(weights.shape, _native.BHSD), _heads(value.shape, job.layout)
-    _check_heads("weights", q_heads, kv_heads)
-    _check_vectors("value", value.shape)
-    job.key = (
-        job.code,
-        job.layout,
-        _native.SCORE_GIVEN,
-        _native.NORMALIZER_NONE,
-        0,
-        _choice(PRECISIONS, "precision", precision),
-        0,
-        _native.OUTPUT,
-        0,
-        q_heads,
-        kv_heads,
-        0,
-        value.shape[-1],
-        0.0,
-        0.0,
-        0,
-        0,
-        _variant(variant),
-    )
-    args = _native.AttentionArgs(_ARGS_SIZE)
-    job.put_float(args, "given_scores", weights)
-    job.put(args, "value", value, job.code)
-    rows = weights.shape[:-1]
-    if rank == 4 and job.layout == _native.BSHD:
-        rows = (rows[0], rows[2], rows[1])
-    put(args, "output", job.add_output("output", (*rows, value.shape[-1]), job.dtype), job.code)
-    job.runs.append(args)
-    return job
+    arrays = {"given_scores": tensor(weights, "weights"), "value": tensor(value, "value")}
+    return Job(arrays, Options(normalizer="none", layout=layout, precision=precision, variant=variant))
+
+
+class PackedJob(Job):
+    """One run for each sequence, on views of the packed arrays and of the outputs."""
+
+    __slots__ = ()
+
+    def __init__(self, arrays: dict[str, np.ndarray], options: Options, cu_seqlens_q: Any, cu_seqlens_k: Any):
+        for name, bit in (("return_weights", _native.WEIGHTS), ("return_scores", _native.SCORES)):
+            if options.outputs & bit:
+                raise ValueError(f"{name}: given with cu_seqlens_q and cu_seqlens_k, expected one of the two")
+        for name in ("mask", "bias", "kv_lengths"):
+            if name in arrays:
+                raise ValueError(f"{name}: given with cu_seqlens_q and cu_seqlens_k, expected one of the two")
+        query, key, value = (floats(arrays[name], name) for name in ("query", "key", "value"))
+        q_lengths, k_lengths = _packed_lengths(query, key, value, cu_seqlens_q, cu_seqlens_k)
+        _choice(LAYOUTS, "layout", options.layout)
+        options = options._replace(layout="bshd")
+        # The rules of arrays hold for none of their rows, too, so that empty batches are checked as well.
+        super().__init__({**arrays, "query": query[None], "key": key[None], "value": value[None]}, options)
+        output = self.outputs[0][0]
+        lse = self.outputs[1][0] if len(self.outputs) > 1 else None
+        self.outputs = [output] if lse is None else [output, lse]
+        whole, self.runs = self.runs[0], []
+        for q, q_end, k, k_end in zip(q_lengths, q_lengths[1:], k_lengths, k_lengths[1:]):
+            if q == q_end:
+                continue
+            args = _new_args(whole)
+            views = {"query": query[q:q_end], "key": key[k:k_end], "value": value[k:k_end], "output": output[q:q_end]}
+            if lse is not None:
+                views["lse"] = lse[:, q:q_end]
+            for name, view in views.items():
+                a = view[None]
+                lay_out(args, name, float_code(a.dtype), a.shape, a.strides, a.itemsize)
+                _put_address(args, _native.address_offsets[name], a.__array_interface__["data"][0])
+            self.runs.append(args)
+            self.starts.append(q)
 
 
 def _packed_lengths(query: np.ndarray, key: np.ndarray, value: np.ndarray, q: Any, k: Any) -> list[list[int]]:
     """The cumulative lengths of queries and of keys, from 0 to their totals, never falling."""
     both = []
-    for name, given, tensor, a in (("cu_seqlens_q", q, "query", query), ("cu_seqlens_k", k, "key", key)):
+    for name, given, packed, a in (("cu_seqlens_q", q, "query", query), ("cu_seqlens_k", k, "key", key)):
         if given is None:
-            raise ValueError(f"{name}: missing, expected cumulative lengths of {tensor} beside the other's")
+            raise ValueError(f"{name}: missing, expected cumulative lengths of {packed} beside the other's")
         lengths = _integers(given, name)
         if lengths.ndim != 1 or len(lengths) < 1:
             raise ValueError(f"{name}: shape {lengths.shape}, expected (B + 1)")
         if a.ndim != 3:
-            raise ValueError(f"{tensor}: shape {a.shape}, expected (total, heads, size) with cumulative lengths")
+            raise ValueError(f"{packed}: shape {a.shape}, expected (total, heads, size) with cumulative lengths")
         lengths = lengths.tolist()
         if lengths[0] != 0 or lengths[-1] != a.shape[0]:
             raise ValueError(
-                f"{name}: from {lengths[0]} to {lengths[-1]}, expected from 0 to {a.shape[0]}, the rows of {tensor}"
+                f"{name}: from {lengths[0]} to {lengths[-1]}, expected from 0 to {a.shape[0]}, the rows of {packed}"
             )
         for b, (first, last) in enumerate(zip(lengths, lengths[1:])):
             if last < first:
@@ -380,32 +470,3 @@ def _packed_lengths(query: np.ndarray, key: np.ndarray, value: np.ndarray, q: An
     if len(both[0]) != len(both[1]):
         raise ValueError(f"cu_seqlens_k: {len(both[1])} elements, expected {len(both[0])} as cu_seqlens_q has")
     return both
-
-
-def _add_sequences(
-    job: Job,
-    args: _native.AttentionArgs,
-    query: np.ndarray,
-    key: np.ndarray,
-    value: np.ndarray,
-    lengths: list[list[int]],
-    wanted: int,
-) -> None:
-    """One run for each sequence, on views of the packed arrays; `args` has what all share."""
-    output = job.add_output("output", (*query.shape[:2], value.shape[2]), job.dtype)
-    lse = job.add_output("lse", query.shape[1::-1], job.wide) if wanted & _native.LSE else None
-    for q, q_end, k, k_end in zip(lengths[0], lengths[0][1:], lengths[1], lengths[1][1:]):
-        if q == q_end:
-            continue
-        one = _native.AttentionArgs.from_buffer_copy(args)
-        for name, a, first, last in (
-            ("query", query, q, q_end),
-            ("key", key, k, k_end),
-            ("value", value, k, k_end),
-            ("output", output, q, q_end),
-        ):
-            job.put(one, name, a[None, first:last], job.code)
-        if lse is not None:
-            job.put(one, "lse", lse[None, :, q:q_end], float_code(lse.dtype))
-        job.runs.append(one)
-        job.starts.append(q)

@@ -74,6 +74,7 @@ class AttentionArgs(ctypes.Structure):
 # A whole tensor in one go: a field at a time costs microseconds, which small calls would feel.
 pack_tensor = struct.Struct(f"iI{MAX_RANK}q{MAX_RANK}qqPP").pack_into
 tensor_offsets = {name: getattr(AttentionArgs, name).offset for name, *_ in AttentionArgs._fields_[1:]}
+address_offsets = {name: offset + Tensor.host.offset for name, offset in tensor_offsets.items()}
 
 
 class DeviceInfo(ctypes.Structure):

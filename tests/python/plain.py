@@ -213,10 +213,13 @@ def expect(query: Any, key: Any, value: Any, **options: Any) -> dict[str, Expect
         if name == "output":
             asked &= ~exact.faint_infinity
         m = exact.largest_value * max(1.0, exact.weight_sum) if name == "output" else 1.0
-        place = last_place(held, largest(np.where(finite, want, 0)))
+        peak = largest(np.where(finite, want, 0))
+        place = last_place(held, peak)
+        # Scores that are given out are scores, also those that no weight depends on.
+        s = max(exact.largest_score, peak) if name == "scores" else exact.largest_score
 
         def rounding(u: float) -> float:
-            return 8 * u * (1 + exact.largest_score / 4) * m
+            return 8 * u * (1 + s / 4) * m
 
         bound = 2 * plain_error + rounding(unit) + place
         expectations[name] = Expectation(want, asked, bound, rounding(float(np.finfo(wide).eps) / 2) + place)

@@ -31,7 +31,8 @@ class Draw:
     def laid_out(self, a: np.ndarray) -> np.ndarray:
         """The same numbers in another order of memory, or of bytes."""
         axis = int(self.rng.integers(a.ndim))
-        way = self.one(["plain", "plain", "plain", "transposed", "backwards", "gaps", "bytes", "unaligned", "read-only"])
+        ways = ["transposed", "backwards", "gaps", "bytes", "unaligned", "read-only"]
+        way = self.one(["as it is"] * 3 + ways)
         if way == "transposed":
             order = self.rng.permutation(a.ndim)
             return np.ascontiguousarray(a.transpose(order)).transpose(np.argsort(order))
@@ -68,7 +69,7 @@ def visibility(draw: Draw, square: tuple[int, ...], B: int, S: int, T: int) -> d
         options["window"] = tuple(int(side) for side in draw.rng.integers(-1, max(S, T), 2))
     if draw.chance(0.25):
         lengths = draw.rng.integers(0, T + 1, B)
-        options["kv_lengths"] = draw.one([lengths, lengths.astype(np.int32), lengths.astype(np.uint16), lengths.tolist()])
+        options["kv_lengths"] = draw.one([lengths, *map(lengths.astype, (np.int32, np.uint16)), lengths.tolist()])
     if draw.chance(0.5):
         options["mask"] = draw.laid_out(draw.rng.random(broadcast_shape(draw, square)) < 0.6)
     return options

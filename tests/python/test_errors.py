@@ -105,7 +105,7 @@ VALUES = {
     "sinks without softmax": ("sinks", arguments(sinks=zeros(HQ), normalizer="none")),
     "negative length": ("kv_lengths", arguments(kv_lengths=[3, -1])),
     "length beyond T": ("kv_lengths", arguments(kv_lengths=[T + 1, 3])),
-    "length beyond 63 bits": ("kv_lengths", arguments(kv_lengths=np.array([1, 2**64 - 1], np.uint64))),
+    "length beyond 63 bits": ("18446744073709551615", arguments(kv_lengths=np.array([1, 2**64 - 1], np.uint64))),
     "unknown device": ("device", arguments(device="no such device")),
     "device of no index": ("device", arguments(device=1000)),
     "negative device": ("device", arguments(device=-1)),

@@ -14,7 +14,8 @@ import clattn
 from clattn import _arrays, _job, _native
 
 RNG = np.random.default_rng(7)
-QUERY, KEY, VALUE = (RNG.standard_normal(shape).astype(np.float32) for shape in ((2, 3, 5, 8), (2, 3, 7, 8), (2, 3, 7, 4)))
+SHAPES = ((2, 3, 5, 8), (2, 3, 7, 8), (2, 3, 7, 4))
+QUERY, KEY, VALUE = (RNG.standard_normal(shape).astype(np.float32) for shape in SHAPES)
 
 VIEWS = {
     "contiguous": QUERY,

@@ -35,8 +35,9 @@ def test_same_errors_as_alone() -> None:
     """The library's sentence is the calling thread's own."""
 
     def sentence(size: int) -> str:
+        query, key, value = (np.zeros(shape, np.float32) for shape in ((3, 4), (5, size), (5, 4)))
         with pytest.raises(ValueError) as caught:
-            clattn.attention(np.zeros((3, 4), np.float32), np.zeros((5, size), np.float32), np.zeros((5, 4), np.float32))
+            clattn.attention(query, key, value)
         return str(caught.value)
 
     with ThreadPoolExecutor(12) as pool:

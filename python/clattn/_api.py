@@ -12,7 +12,8 @@ of Hkv), S queries, T keys, D size of a query and a key, Dv size of a value.
 
 from __future__ import annotations
 
-from typing import Any, Literal, Mapping, Tuple, TypedDict, Union
+from collections.abc import Mapping
+from typing import Any, Literal, TypedDict, Union
 
 import numpy as np
 import numpy.typing as npt
@@ -24,7 +25,7 @@ from ._reports import Report
 Array = npt.ArrayLike
 """What arrays may be: NumPy's, any that offers host memory by DLPack, nested lists."""
 
-Result = Union[np.ndarray, Tuple[np.ndarray, ...]]
+Result = Union[np.ndarray, tuple[np.ndarray, ...]]
 
 
 class Options(TypedDict, total=False):

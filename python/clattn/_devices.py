@@ -9,7 +9,7 @@ import threading
 import warnings
 from collections import OrderedDict
 from dataclasses import dataclass
-from typing import Union
+from typing import Any, NamedTuple, Union
 
 from . import _native
 from ._native import Error
@@ -54,21 +54,21 @@ class DeviceList(list):
         return "\n".join(map(str, self)) or f"no OpenCL device; {_native.GET_POCL}"
 
     def _repr_html_(self) -> str:
-        columns = ["index", "name", "kind", "platform", "compute_units", "fp64", "fp16"]
+        columns: list[Any] = ["index", "name", "kind", "platform", "compute_units", "fp64", "fp16"]
         rows = [[getattr(device, column) for column in columns] for device in self]
         return html_table(columns, rows)
 
 
-def html_table(head: list[str], rows: list[list[object]]) -> str:
+def html_table(head: list[object], rows: list[list[object]]) -> str:
     def line(cells: list[object], tag: str) -> str:
         return "<tr>" + "".join(f"<{tag}>{html.escape(str(cell))}</{tag}>" for cell in cells) + "</tr>"
 
-    return f"<table>{line(list(head), 'th')}{''.join(line(row, 'td') for row in rows)}</table>"
+    return f"<table>{line(head, 'th')}{''.join(line(row, 'td') for row in rows)}</table>"
 
 
 def _device(info: _native.DeviceInfo) -> Device:
-    values = {}
-    for name, kind, *_ in _native.DeviceInfo._fields_:
+    values: dict[str, Any] = {}
+    for name, *_ in _native.DeviceInfo._fields_:
         value = getattr(info, name)
         values[name] = value.decode(errors="replace") if isinstance(value, bytes) else value
     for name in ("fp64", "fp16", "unified_memory"):
@@ -90,6 +90,11 @@ def devices() -> DeviceList:
 DeviceSpec = Union[None, int, str, Device]
 
 
+class Plan(NamedTuple):
+    handle: ctypes.c_void_p
+    variant: str
+
+
 class OpenDevice:
     """An opened device with its idle plans. A plan serves one thread at a time: take_plan() hands it
     out, put_plan() takes it back."""
@@ -101,26 +106,26 @@ class OpenDevice:
         self.handle = handle
         self.device = _device(_native.load().clattn_device_get_info(handle).contents)
         self._lock = threading.Lock()
-        self._idle: OrderedDict[tuple, list[ctypes.c_void_p]] = OrderedDict()
+        self._idle: OrderedDict[tuple, list[Plan]] = OrderedDict()
         self._idle_count = 0
 
     @property
     def is_reference(self) -> bool:
         return self.device.kind == "reference"
 
-    def take_plan(self, key: tuple) -> ctypes.c_void_p:
+    def take_plan(self, key: tuple) -> Plan:
         """A plan for the description that `key` lists, field by field."""
         with self._lock:
             plans = self._idle.get(key)
             if plans:
                 self._idle_count -= 1
                 return plans.pop()
-        plan = ctypes.c_void_p()
+        library, handle = _native.load(), ctypes.c_void_p()
         desc = _native.AttentionDesc(ctypes.sizeof(_native.AttentionDesc), *key)
-        _native.check(_native.load().clattn_plan_create(plan, self.handle, desc))
-        return plan
+        _native.check(library.clattn_plan_create(handle, self.handle, desc))
+        return Plan(handle, library.clattn_plan_variant(handle).decode())
 
-    def put_plan(self, key: tuple, plan: ctypes.c_void_p) -> None:
+    def put_plan(self, key: tuple, plan: Plan) -> None:
         surplus = []
         with self._lock:
             self._idle.setdefault(key, []).append(plan)
@@ -134,7 +139,7 @@ class OpenDevice:
                 if not plans:
                     del self._idle[oldest]
         for old in surplus:
-            _native.load().clattn_plan_destroy(old)
+            _native.load().clattn_plan_destroy(old.handle)
 
 
 _open: dict[str | None, OpenDevice] = {}

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from . import _native
-from ._arrays import BOOLS, INTEGERS, array, float_code, floats, lay_out, tensor
+from ._arrays import BOOLS, INTEGERS, address, array, float_code, floats, is_float, lay_out, tensor
 
 SCORES = {"scaled-dot": 0, "dot": 1}
 NORMALIZERS = {"softmax": 0, "none": 1}
@@ -112,9 +112,7 @@ def _window(given: Any) -> tuple[int, int]:
         if not (-1 <= left < 2**63 and -1 <= right < 2**63):
             raise ValueError
     except (TypeError, ValueError, AttributeError):
-        raise ValueError(
-            f"window: {given!r}, expected (left, right), two integers from -1 (-1: no bound)"
-        ) from None
+        raise ValueError(f"window: {given!r}, expected (left, right), two integers from -1 (-1: no bound)") from None
     return left, right
 
 
@@ -176,27 +174,27 @@ def _check_heads(name: str, query_heads: int, kv_heads: int) -> None:
 
 def _code(a: Shape, value: Shape) -> int:
     """The library's code of an input's type, where the input may have it."""
-    code = float_code(a.dtype)
+    if a.name == "kv_lengths":
+        return INTEGERS[a.dtype]
+    if a.name == "mask" and a.dtype in BOOLS:
+        return _native.BOOL
     if a.name in ("query", "key", "value"):
-        if code is None:
+        if not is_float(a.dtype):
             raise TypeError(f"{a.name}: dtype {a.dtype}, expected float32, float16, bfloat16 or float64")
         if a.dtype != value.dtype:
             raise TypeError(f"{a.name}: dtype {a.dtype}, expected {value.dtype} as value has")
-    elif a.name == "kv_lengths":
-        code = INTEGERS[a.dtype]
-    elif a.name in ("mask", "bias", "given_scores"):
-        may_be_bool = a.name == "mask" and a.dtype in BOOLS
-        if not may_be_bool and (code is None or (a.dtype != value.dtype and code != _native.F32)):
-            name = "weights" if a.name == "given_scores" else a.name
-            own = "" if value.dtype == np.float32 else f" or {value.dtype}"
-            raise TypeError(f"{name}: dtype {a.dtype}, expected {'bool or ' if name == 'mask' else ''}float32{own}")
-        code = _native.BOOL if may_be_bool else code
-    return code
+    elif a.name in ("mask", "bias", "given_scores") and a.dtype not in (np.float32, value.dtype):
+        name = "weights" if a.name == "given_scores" else a.name
+        own = "" if value.dtype == np.float32 else f" or {value.dtype}"
+        raise TypeError(f"{name}: dtype {a.dtype}, expected {'bool or ' if name == 'mask' else ''}float32{own}")
+    return float_code(a.dtype)
 
 
 @functools.lru_cache(maxsize=256)
-def form(shapes: tuple[Shape, ...], options: Options) -> Form:
-    """Checks what calls with such arrays and options share, and lays out their arguments."""
+def form(arrays: tuple[tuple, ...], options: Options) -> Form:
+    """Checks what calls with such arrays and options share, and lays out their arguments. `arrays`: what a
+    Shape has of each."""
+    shapes = [Shape(*a) for a in arrays]
     by_name = {a.name: a for a in shapes}
     value = by_name["value"]
     layout = _choice(LAYOUTS, "layout", options.layout)
@@ -279,13 +277,13 @@ def _outputs(
     return tuple(found)
 
 
-def _form(shapes: tuple[Shape, ...], options: Options) -> Form:
+def _form(arrays: tuple[tuple, ...], options: Options) -> Form:
     try:
-        return form(shapes, options)
+        return form(arrays, options)
     except TypeError as error:
         if "unhashable" not in str(error):
             raise
-        return form.__wrapped__(shapes, options)  # which says whose fault it is
+        return form.__wrapped__(arrays, options)  # which says whose fault it is
 
 
 class Job:
@@ -295,18 +293,18 @@ class Job:
     __slots__ = ("key", "runs", "outputs", "names", "kept", "starts")
 
     def __init__(self, arrays: dict[str, np.ndarray], options: Options):
-        shapes = tuple([Shape(name, a.dtype, a.shape, a.strides) for name, a in arrays.items()])
+        shapes = tuple([(name, a.dtype, a.shape, a.strides) for name, a in arrays.items()])
         made = _form(shapes, options)
         args = _new_args(made.template)
         for a, at in zip(arrays.values(), made.addresses):
-            _put_address(args, at, a.__array_interface__["data"][0])
+            _put_address(args, at, address(a))
         self.key = made.key
         self.kept = arrays
         self.outputs: list[np.ndarray] = []
         self.names = [output.name for output in made.outputs]
         for output in made.outputs:
             a = np.empty(output.shape, output.dtype)
-            _put_address(args, output.address, a.__array_interface__["data"][0])
+            _put_address(args, output.address, address(a))
             self.outputs.append(a)
         self.runs = [args]
         self.starts: list[int] = []
@@ -440,7 +438,7 @@ class PackedJob(Job):
             for name, view in views.items():
                 a = view[None]
                 lay_out(args, name, float_code(a.dtype), a.shape, a.strides, a.itemsize)
-                _put_address(args, _native.address_offsets[name], a.__array_interface__["data"][0])
+                _put_address(args, _native.address_offsets[name], address(a))
             self.runs.append(args)
             self.starts.append(q)
 

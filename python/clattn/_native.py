@@ -65,8 +65,7 @@ class AttentionArgs(ctypes.Structure):
     _fields_ = [("struct_size", c_size_t)] + [
         (name, Tensor)
         for name in (
-            "query key value given_scores mask bias kv_lengths alibi_slopes sinks "
-            "output weights scores lse"
+            "query key value given_scores mask bias kv_lengths alibi_slopes sinks output weights scores lse"
         ).split()
     ]
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Sequence
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -49,9 +50,8 @@ def plot(
     figure = Figure(figsize=(columns * width, rows * height), layout="constrained")
     axes = figure.subplots(rows, columns, squeeze=False).ravel()
     highest = max(float(np.nanmax(m, initial=0.0)) for _, m in maps) or 1.0
-    image = None
     for (name, m), ax in zip(maps, axes):
-        image = ax.imshow(m, cmap="Blues", vmin=0.0, vmax=highest, aspect="auto", interpolation="nearest")
+        ax.imshow(m, cmap="Blues", vmin=0.0, vmax=highest, aspect="auto", interpolation="nearest")
         ax.set_title(name, fontsize="medium")
         ax.set_xlabel("key")
         ax.set_ylabel("query")
@@ -61,7 +61,7 @@ def plot(
             ax.set_yticks(range(S), query_labels[:S])
     for ax in axes[len(maps) :]:
         ax.set_axis_off()
-    figure.colorbar(image, ax=list(axes[: len(maps)]), label="weight", shrink=0.8)
+    figure.colorbar(axes[0].images[0], ax=list(axes[: len(maps)]), label="weight", shrink=0.8)
     if title:
         figure.suptitle(title)
     return figure

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 from ._devices import Device, html_table
 
+_HEAD: list[object] = ["output", "error", "bound", "elements", "worst at", ""]
+
 
 @dataclass(frozen=True)
 class Verdict:
@@ -61,8 +63,7 @@ class Report:
 
     def __str__(self) -> str:
         title = f"{'verified' if self.ok else 'FAILED'}: {self.variant} on {self.device.name}, {self.rows} rows"
-        head = ["output", "error", "bound", "elements", "worst at", ""]
-        lines = [[str(cell) for cell in row] for row in [head, *self._rows()]]
+        lines = [list(map(str, row)) for row in [_HEAD, *self._rows()]]
         widths = [max(map(len, column)) for column in zip(*lines)]
         table = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip() for line in lines]
         return "\n".join([title, *table])
@@ -70,4 +71,4 @@ class Report:
     def _repr_html_(self) -> str:
         found = html.escape(f"{self.variant} on {self.device.name}")
         title = f"<b>{'verified' if self.ok else 'FAILED'}</b>: {found}"
-        return f"<p>{title}</p>" + html_table(["output", "error", "bound", "elements", "worst at", ""], self._rows())
+        return f"<p>{title}</p>" + html_table(_HEAD, self._rows())

@@ -21,12 +21,12 @@ def run(job: Job, device: DeviceSpec) -> tuple[Device, str]:
     try:
         try:
             for args in job.runs:
-                _native.check(library.clattn_plan_run(plan, args))
+                _native.check(library.clattn_plan_run(plan.handle, args))
         finally:
             # The arrays must stay until nothing is under way, also after a failure.
             finished = library.clattn_device_finish(opened.handle)
         _native.check(finished)
-        return opened.device, library.clattn_plan_variant(plan).decode()
+        return opened.device, plan.variant
     finally:
         opened.put_plan(job.key, plan)
 
@@ -62,6 +62,7 @@ def _verdicts(job: Job, run: int, report: _native.Report) -> list[Verdict]:
 
 def _merge(a: Verdict, b: Verdict) -> Verdict:
     """Of one output in two sequences: the closer one to its bound stands for both."""
+
     def share(v: Verdict) -> float:
         return v.error / v.bound if v.bound else float(v.error > 0)
 

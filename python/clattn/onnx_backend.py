@@ -16,7 +16,8 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from typing import Any, Sequence
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -31,7 +32,16 @@ except ImportError as error:
 from . import _devices, _job, _run
 from ._arrays import bfloat16
 
-__all__ = ["ClattnBackend", "ClattnRep", "calls", "is_compatible", "prepare", "run_model", "run_node", "supports_device"]
+__all__ = [
+    "ClattnBackend",
+    "ClattnRep",
+    "calls",
+    "is_compatible",
+    "prepare",
+    "run_model",
+    "run_node",
+    "supports_device",
+]
 
 calls: Counter[tuple[str, str]] = Counter()
 """Attention nodes computed so far, by (device name, variant)."""
@@ -88,7 +98,7 @@ class _Node:
 
     def __init__(self, inputs: Sequence[np.ndarray | None], attributes: dict[str, Any], opset: int):
         names = ("Q", "K", "V", "attn_mask", "past_key", "past_value", "nonpad_kv_seqlen")
-        given = dict(zip(names, inputs))
+        given: dict[str, Any] = dict(zip(names, inputs))
         self.q, self.k, self.v = (given[name] for name in names[:3])
         self.attributes = attributes
         if not self.q.ndim == self.k.ndim == self.v.ndim or self.q.ndim not in (3, 4):
@@ -106,7 +116,7 @@ class _Node:
             raise ValueError("nonpad_kv_seqlen: given with past_key and past_value, expected one of the two")
         self.mask = given.get("attn_mask")
 
-    def _append(self, past_key: np.ndarray | None, past_value: np.ndarray | None) -> int:
+    def _append(self, past_key: Any, past_value: Any) -> int:
         """Puts the past before keys and values; how many keys it has."""
         if (past_key is None) != (past_value is None):
             raise ValueError("past_key, past_value: one of them is missing, expected both or none")
@@ -209,7 +219,7 @@ def _operator(device: _devices.DeviceSpec) -> type[OpRun]:
     return Attention
 
 
-def _device(name: str) -> _devices.DeviceSpec:
+def _device(name: str) -> int | None:
     kind, colon, index = name.partition(":")
     if kind.upper() not in ("CPU", "OPENCL") or (colon and not index.isdecimal()):
         raise ValueError(f"device: {name!r}, expected 'CPU', 'OPENCL' or 'OPENCL:' and an index")

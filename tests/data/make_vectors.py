@@ -123,13 +123,22 @@ def check_with_torch(case, tensors, results, seen):
     rows = seen.any(axis=-1)
     wanted = results["output"][rows]
     if not case["softcap"] and "sinks" not in t:
-        if case["causal"] and case["alignment"] == "top-left" and not case["window"] and (bias[seen] == 0).all() \
-                and case["lengths"] is None and "mask" not in t and "bias" not in t:
+        if (
+            case["causal"]
+            and case["alignment"] == "top-left"
+            and not case["window"]
+            and (bias[seen] == 0).all()
+            and case["lengths"] is None
+            and "mask" not in t
+            and "bias" not in t
+        ):
             got = torch.nn.functional.scaled_dot_product_attention(
-                t["query"], t["key"], t["value"], is_causal=True, scale=scale, enable_gqa=True)
+                t["query"], t["key"], t["value"], is_causal=True, scale=scale, enable_gqa=True
+            )
         else:
             got = torch.nn.functional.scaled_dot_product_attention(
-                t["query"], t["key"], t["value"], attn_mask=bias, scale=scale, enable_gqa=True)
+                t["query"], t["key"], t["value"], attn_mask=bias, scale=scale, enable_gqa=True
+            )
     else:
         group = case["Hq"] // case["Hkv"]
         key, value = (t[n].repeat_interleave(group, dim=1) for n in ("key", "value"))
@@ -140,7 +149,7 @@ def check_with_torch(case, tensors, results, seen):
         if "sinks" in t:
             column = t["sinks"].reshape(1, -1, 1, 1).expand(*scores.shape[:3], 1)
             scores = torch.cat([scores, column], dim=-1)
-        got = torch.softmax(scores, dim=-1)[..., :case["T"]] @ value
+        got = torch.softmax(scores, dim=-1)[..., : case["T"]] @ value
         lse = torch.logsumexp(scores, dim=-1).numpy()
         if not np.allclose(lse, results["lse"], rtol=1e-13, atol=1e-13):
             sys.exit(f"{case['name']}: PyTorch's lse differs")
@@ -182,7 +191,7 @@ def number(x):
 def write_tensor(out, name, dtype, array):
     out.append(f"tensor {name} {dtype} " + " ".join(map(str, array.shape)))
     flat = [number(x) for x in array.ravel()]
-    out += [" ".join(flat[k:k + 8]) for k in range(0, len(flat), 8)]
+    out += [" ".join(flat[k : k + 8]) for k in range(0, len(flat), 8)]
 
 
 def in_callers_shape(case, name, array):
@@ -190,7 +199,9 @@ def in_callers_shape(case, name, array):
     if name in ("lengths", "alibi_slopes", "sinks"):
         return array
     if case["rank"] == 4:
-        return array.swapaxes(1, 2) if case["layout"] == "bshd" and name in ("query", "key", "value", "output") else array
+        return (
+            array.swapaxes(1, 2) if case["layout"] == "bshd" and name in ("query", "key", "value", "output") else array
+        )
     if name in ("mask", "bias") and array.ndim < 3:
         return array
     array = array.reshape(array.shape[:1] + array.shape[2:])
@@ -217,9 +228,31 @@ def write_case(out, case, tensors, results):
     out.append("end")
 
 
-DEFAULTS = dict(B=2, Hq=2, Hkv=2, S=3, T=5, D=4, Dv=4, score="scaled-dot", normalizer="softmax", alignment="top-left",
-                layout="bhsd", rank=4, stage="raw", scale=None, softcap=0, causal=False, window=None, lengths=None,
-                mask=None, bias=None, alibi=False, sinks=False, poison=None)
+DEFAULTS = dict(
+    B=2,
+    Hq=2,
+    Hkv=2,
+    S=3,
+    T=5,
+    D=4,
+    Dv=4,
+    score="scaled-dot",
+    normalizer="softmax",
+    alignment="top-left",
+    layout="bhsd",
+    rank=4,
+    stage="raw",
+    scale=None,
+    softcap=0,
+    causal=False,
+    window=None,
+    lengths=None,
+    mask=None,
+    bias=None,
+    alibi=False,
+    sinks=False,
+    poison=None,
+)
 
 
 def cases():
@@ -239,22 +272,36 @@ def cases():
                     turn += 1 if (alibi, lengths) != (True, (5, 2)) else 2
                     words = [alignment] + (["window", *map(str, window)] if window else []) + ["alibi"] * alibi
                     words += ["lengths"] * (lengths is not None) + [f"{k}-{v}" for k, v in extra.items()]
-                    yield case("-".join(words).lower(), alignment=alignment, window=window, alibi=alibi,
-                               lengths=lengths, **extra)
+                    yield case(
+                        "-".join(words).lower(),
+                        alignment=alignment,
+                        window=window,
+                        alibi=alibi,
+                        lengths=lengths,
+                        **extra,
+                    )
     for alignment in ("top-left", "bottom-right"):
         for S, T in ((3, 5), (5, 3), (4, 4), (1, 5)):
             yield case(f"causal-{alignment}-{S}x{T}", causal=True, alignment=alignment, S=S, T=T, stage="modified")
         yield case(f"causal-{alignment}-lengths", causal=True, alignment=alignment, lengths=(3, 0), stage="modified")
         yield case(f"causal-{alignment}-window-gqa", causal=True, alignment=alignment, window=(1, 3), Hq=4, Hkv=2, S=4)
-        yield case(f"causal-{alignment}-sinks-alibi", causal=True, alignment=alignment, sinks=True, alibi=True, S=6, T=4)
+        yield case(
+            f"causal-{alignment}-sinks-alibi", causal=True, alignment=alignment, sinks=True, alibi=True, S=6, T=4
+        )
     for kind in ("bool", "float"):
         for shape in ("BHST", "11ST", "B11T", "BH1T", "1HS1", "ST", "1T"):
             yield case(f"mask-{kind}-{shape.lower()}", mask=(kind, shape), stage="modified")
     for shape in ("BHST", "1HST", "B111", "HST"):
         yield case(f"bias-{shape.lower()}", bias=shape, stage="modified")
     yield case("bias-mask-causal-softcap", bias="1HST", mask=("bool", "B11T"), causal=True, softcap=3, stage="modified")
-    yield case("bias-float-mask-lengths-sinks", bias="BHST", mask=("float", "11ST"), lengths=(4, 1), sinks=True,
-               alignment="bottom-right")
+    yield case(
+        "bias-float-mask-lengths-sinks",
+        bias="BHST",
+        mask=("float", "11ST"),
+        lengths=(4, 1),
+        sinks=True,
+        alignment="bottom-right",
+    )
     for layout in ("bhsd", "bshd"):
         yield case(f"layout-{layout}-gqa", layout=layout, Hq=4, Hkv=2, S=4, Dv=3)
         yield case(f"layout-{layout}-lengths-causal", layout=layout, lengths=(5, 3), causal=True, Dv=7)

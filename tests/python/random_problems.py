@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-
 from plain import BFLOAT16, DTYPES
 
 SIZES = [1, 1, 2, 3, 4, 5, 7, 8, 11, 13, 16, 17]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from plain import DTYPES, callers_axes, expect, four_axes, largest, last_place
 
 import clattn
-from plain import DTYPES, callers_axes, expect, four_axes, largest, last_place
 
 RNG = np.random.default_rng(11)
 SHAPES = {

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-import ml_dtypes
 import numpy as np
 import pytest
+from scripts import run
 
 import clattn
-from scripts import run
+
+ml_dtypes = pytest.importorskip("ml_dtypes")
 
 F32 = np.float32
 B, HQ, HKV, S, T, D, DV = 2, 4, 2, 3, 5, 8, 6

@@ -40,11 +40,16 @@ def test_reference_with_a_warning() -> None:
 
 
 def test_require_device() -> None:
-    done = run_bare("""
+    done = run_bare(
+        """
     for call in (lambda: clattn.attention(a, a, a), lambda: clattn.verify(a, a, a)):
         try: call()
         except clattn.Error as error: print(error.status, error)
-    """, "-W", "error", CLATTN_REQUIRE_DEVICE="1")
+    """,
+        "-W",
+        "error",
+        CLATTN_REQUIRE_DEVICE="1",
+    )
     assert done.returncode == 0, done.stderr
     for line in done.stdout.splitlines():
         assert line.startswith("CLATTN_E_NO_DEVICE") and "pocl-opencl-icd" in line
@@ -53,12 +58,20 @@ def test_require_device() -> None:
 
 def test_verify_refuses() -> None:
     """The reference would be judged by itself."""
-    done = run_bare("""
+    done = run_bare(
+        """
     try: clattn.verify(a, a, a)
+    except clattn.Error as error: print(error.status, error)
+    try: clattn.verify(a, a, a, device="reference")
     except ValueError as error: print(error)
-    """)
+    """,
+        "-W",
+        "error",
+    )
     assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith("device:")
+    without, reference = done.stdout.splitlines()
+    assert without.startswith("CLATTN_E_NO_DEVICE no OpenCL device") and "pocl-opencl-icd" in without
+    assert reference.startswith("device:")
 
 
 def test_devices_are_an_empty_list() -> None:
@@ -72,7 +85,11 @@ def test_devices_are_an_empty_list() -> None:
 
 
 def test_reference_by_name_without_a_warning() -> None:
-    done = run_bare("""
+    done = run_bare(
+        """
     print(clattn.attention(a, a, a, device="reference").tolist() == clattn.reference(a, a, a).tolist())
-    """, "-W", "error")
+    """,
+        "-W",
+        "error",
+    )
     assert done.stdout.strip() == "True", done.stderr

@@ -7,10 +7,10 @@ import pytest
 
 onnx = pytest.importorskip("onnx")
 
-from onnx import TensorProto, helper  # noqa: E402
-from onnx.reference import ReferenceEvaluator  # noqa: E402
+from onnx import TensorProto, helper
+from onnx.reference import ReferenceEvaluator
 
-from clattn import onnx_backend  # noqa: E402
+from clattn import onnx_backend
 
 B, HQ, HKV, S, T, D, DV = 2, 4, 2, 5, 7, 8, 6
 
@@ -40,7 +40,8 @@ def whole_model(nodes, inputs: dict[str, np.ndarray], outputs: list[str], opset:
     ]
     rank = inputs[next(iter(inputs))].ndim
     results = [
-        helper.make_tensor_value_info(name, TensorProto.FLOAT, [None] * (rank if name == "Y" else 4)) for name in outputs
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, [None] * (rank if name == "Y" else 4))
+        for name in outputs
     ]
     graph = helper.make_graph(nodes, "g", infos, results)
     imports = [helper.make_opsetid("", opset), *(helper.make_opsetid(f.domain, 1) for f in functions)]
@@ -145,7 +146,10 @@ def test_softmax_in_double_precision() -> None:
 
 def test_other_operators_around_it() -> None:
     r = rng()
-    inputs = {"X": r.standard_normal((B, S, 16)).astype(np.float32), "W": r.standard_normal((16, 16)).astype(np.float32)}
+    inputs = {
+        "X": r.standard_normal((B, S, 16)).astype(np.float32),
+        "W": r.standard_normal((16, 16)).astype(np.float32),
+    }
     nodes = [
         helper.make_node("MatMul", ["X", "W"], ["P"]),
         helper.make_node("Attention", ["P", "X", "X"], ["A"], q_num_heads=4, kv_num_heads=4),

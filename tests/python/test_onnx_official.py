@@ -8,10 +8,10 @@ import pytest
 
 onnx = pytest.importorskip("onnx")
 
-import onnx.backend.test  # noqa: E402
+import onnx.backend.test
 
-import clattn  # noqa: E402
-from clattn import onnx_backend  # noqa: E402
+import clattn
+from clattn import onnx_backend
 
 OFFICIAL = 93  # of onnx 1.23; the _expanded ones are made of other operators
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from plain import DTYPES, expect
 
 import clattn
-from plain import DTYPES, expect
 
 LENGTHS = {
     "plain": ([3, 8, 1], [5, 8, 17]),

@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-
-import clattn
 from plain import expect
 from random_problems import problem
+
+import clattn
 
 
 def named(results: Any, options: dict[str, Any]) -> dict[str, np.ndarray]:

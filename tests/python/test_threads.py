@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from random_problems import problem
+from scripts import run
 
 import clattn
 from clattn import _devices
-from random_problems import problem
-from scripts import run
 
 
 def bits(seed: int) -> list[bytes]:
@@ -79,7 +79,7 @@ def test_idle_plans_are_bounded() -> None:
     opened = _devices.open_device(None)
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(call, range(100)))
-    idle = [plan.value for plans in opened._idle.values() for plan in plans]
+    idle = [plan.handle.value for plans in opened._idle.values() for plan in plans]
     assert len(idle) == len(set(idle)) == opened._idle_count == opened.IDLE_PLANS
     assert len(opened._idle) <= opened.IDLE_PLANS
 

@@ -26,7 +26,9 @@ assert "site-packages" in clattn.__file__, clattn.__file__
 
 
 def run(*command: str | Path, **kwargs) -> str:
-    found = subprocess.run([str(c) for c in command], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **kwargs)
+    found = subprocess.run(
+        [str(c) for c in command], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **kwargs
+    )
     if found.returncode:
         print(found.stdout)
         raise SystemExit(f"{' '.join(map(str, command))}: exit code {found.returncode}")
@@ -49,7 +51,17 @@ def main(sources: Path, folder: Path) -> int:
     print(run(binaries / "python", "-c", PROGRAM, cwd=folder, env=environment))
     print(run(binaries / "clattn", "devices", cwd=folder, env=environment))
     # All that the package's binaries link lies in it, but for what belongs to the system.
-    system = ("linux-vdso", "ld-linux", "libc.", "libm.", "libdl.", "libpthread.", "libgcc_s.", "libstdc++.", "libOpenCL.")
+    system = (
+        "linux-vdso",
+        "ld-linux",
+        "libc.",
+        "libm.",
+        "libdl.",
+        "libpthread.",
+        "libgcc_s.",
+        "libstdc++.",
+        "libOpenCL.",
+    )
     for binary in [package / "bin" / "clattn", *package.glob("lib/*.so*")]:
         for line in run("ldd", binary, env=environment).splitlines():
             if not any(name in line for name in (*system, str(package))):

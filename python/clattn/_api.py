@@ -164,6 +164,12 @@ def attention(
     return job.results()
 
 
+def _check_names(function: str, options: dict[str, Any]) -> None:
+    for name in options:
+        if name not in Options.__annotations__:
+            raise TypeError(f"{function}() got an unexpected keyword argument {name!r}")
+
+
 def context(
     weights: Array,
     value: Array,
@@ -191,6 +197,7 @@ def context(
 def reference(query: Array, key: Array, value: Array, **options: Any) -> Result:
     """attention() by the reference: plain C in double precision (float64: wider still), rounded once at
     the end. Takes what attention() takes (see Options); `device` and `variant` have no meaning here."""
+    _check_names("reference", options)
     options.pop("device", None)
     options.pop("variant", None)
     job = _job.describe(query, key, value, **options)
@@ -202,7 +209,8 @@ def verify(query: Array, key: Array, value: Array, *, sample: int | None = None,
     """attention() on a device, held against the reference. Takes what attention() takes (see Options).
 
     Args:
-        sample: check that many rows of queries, spread evenly; None: all.
+        sample: check that many rows of queries, spread evenly (over packed sequences by their lengths, at
+            least one of each); None: all.
 
     Returns:
         A report with .ok, .errors and .bounds (by output), .variant, .device. A wrong result is no
@@ -211,5 +219,7 @@ def verify(query: Array, key: Array, value: Array, *, sample: int | None = None,
     if sample is not None:
         if isinstance(sample, bool) or not hasattr(sample, "__index__") or sample.__index__() < 1:
             raise ValueError(f"sample: {sample!r}, expected a number of rows from 1, or None")
+        sample = min(sample.__index__(), 2**63)
+    _check_names("verify", options)
     job = _job.describe(query, key, value, **options)
-    return _run.verify(job, options.get("device"), 0 if sample is None else sample.__index__())
+    return _run.verify(job, options.get("device"), sample or 0)

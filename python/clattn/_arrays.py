@@ -84,7 +84,10 @@ class _BFloat16:
 
 
 def _from_dlpack(tensor: Any, name: str) -> np.ndarray:
-    device = tensor.__dlpack_device__()[0]
+    try:
+        device = tensor.__dlpack_device__()[0]
+    except Exception as error:  # whatever a library says of memory that it has not
+        raise TypeError(f"{name}: {error}") from None
     if device != _DL_CPU:
         raise TypeError(f"{name}: lies on a device of DLPack's type {int(device)}, expected host memory")
     try:
@@ -104,6 +107,8 @@ def _from_dlpack(tensor: Any, name: str) -> np.ndarray:
 def array(given: Any, name: str) -> np.ndarray:
     """What a caller passed, as an array; its memory, where it is host memory with a view to offer."""
     if isinstance(given, np.ndarray):
+        if isinstance(given, np.ma.MaskedArray):
+            raise TypeError(f"{name}: a masked array, expected its data and a mask= beside it")
         return given
     if given is None:
         raise TypeError(f"{name}: None, expected an array")

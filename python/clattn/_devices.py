@@ -11,8 +11,9 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Union
 
+import numpy as np
+
 from . import _native
-from ._native import Error
 
 
 @dataclass(frozen=True)
@@ -144,23 +145,24 @@ class OpenDevice:
 
 _open: dict[str | None, OpenDevice] = {}
 _lock = threading.Lock()
-_forked = False
 
 
 def _spec_text(spec: DeviceSpec) -> str | None:
-    if spec is None or isinstance(spec, str):
+    if spec is None:
+        return None
+    if isinstance(spec, str):
         return spec
     if isinstance(spec, Device):
         return "reference" if spec.kind == "reference" else str(spec.index)
-    if isinstance(spec, int) and not isinstance(spec, bool):
-        return str(spec)
+    if hasattr(spec, "__index__") and not isinstance(spec, (bool, np.bool_)):
+        return str(spec.__index__())
     raise TypeError(f"device: {spec!r}, expected an index, a part of a name, a clattn.Device or None")
 
 
 def _open_handle(text: str | None) -> ctypes.c_void_p:
     library = _native.load()
     handle = ctypes.c_void_p()
-    status = library.clattn_device_open(handle, None if text is None else text.encode(), 0)
+    status = library.clattn_device_open(handle, None if text is None else _native.encoded(text, "device"), 0)
     sentence = library.clattn_last_error().decode(errors="replace")
     by_variable = text is None and os.environ.get("CLATTN_DEVICE")
     if status == _native.E_ARGUMENT and by_variable:
@@ -182,11 +184,6 @@ def open_device(spec: DeviceSpec) -> OpenDevice:
     if found is not None:
         return found
     with _lock:
-        if _forked:
-            raise Error(
-                "this process was forked from one that had opened a device, and no OpenCL driver outlives "
-                "that; expected multiprocessing with the start method 'spawn' or 'forkserver'"
-            )
         if text not in _open:
             new = OpenDevice(_open_handle(text))
             same = next((d for d in _open.values() if d.device == new.device), None)
@@ -197,8 +194,8 @@ def open_device(spec: DeviceSpec) -> OpenDevice:
 
 
 def _after_fork() -> None:
-    global _forked, _lock
-    _forked = _forked or bool(_open)
+    """Nothing opened outlives a fork; _native refuses to go on."""
+    global _lock
     _lock = threading.Lock()
     _open.clear()
 

@@ -94,6 +94,14 @@ def _number(given: Any, name: str) -> float:
     raise TypeError(f"{name}: {given!r}, expected a number")
 
 
+def _flag(given: Any, name: str) -> bool:
+    if given is False or given is True:
+        return given
+    if not isinstance(given, (int, np.bool_)):
+        raise TypeError(f"{name}: {given!r}, expected True or False")
+    return bool(given)
+
+
 def _causal(given: Any, alignment: Any) -> tuple[bool, Any]:
     if given is False or given is True:
         return given, alignment
@@ -128,7 +136,7 @@ def _variant(given: Any) -> bytes | None:
         return None
     if not isinstance(given, str):
         raise TypeError(f"variant: {given!r}, expected the name of a variant or None")
-    return given.encode()
+    return _native.encoded(given, "variant")
 
 
 def _per_head(given: Any, name: str) -> np.ndarray:
@@ -149,7 +157,7 @@ def _integers(given: Any, name: str) -> np.ndarray:
 
 def _modification(given: Any, name: str, value: np.ndarray) -> np.ndarray:
     a = tensor(given, name)
-    if not hasattr(given, "dtype") and a.dtype.kind in "iuf":
+    if not hasattr(given, "dtype") and a.dtype.kind in ("f" if name == "mask" else "iuf"):
         a = a.astype(_wide(value.dtype))  # lists and numbers come without a type
     return a
 
@@ -374,11 +382,11 @@ def describe(
     if sinks is not None:
         arrays["sinks"] = _per_head(sinks, "sinks")
         flags |= _native.SINKS
-    if return_weights:
+    if _flag(return_weights, "return_weights"):
         outputs |= _native.WEIGHTS
-    if return_scores:
+    if _flag(return_scores, "return_scores"):
         outputs |= _native.SCORES
-    if return_lse:
+    if _flag(return_lse, "return_lse"):
         outputs |= _native.LSE
     softcap = 0.0 if softcap is None else _number(softcap, "softcap")
     options = Options(

@@ -187,6 +187,11 @@ def load() -> ctypes.CDLL:
     if _library is not None:
         return _library
     with _lock:
+        if _is_forked:
+            raise Error(
+                "this process was forked from one that had used clattn, and neither OpenCL drivers nor OpenMP "
+                "outlive that; expected multiprocessing with the start method 'spawn' or 'forkserver'"
+            )
         if _library is None:
             try:
                 library = ctypes.CDLL(_path())
@@ -198,6 +203,36 @@ def load() -> ctypes.CDLL:
                 function.restype, function.argtypes = result, arguments
             _library = library
     return _library
+
+
+_is_forked = False
+
+
+def _before_fork() -> None:
+    _lock.acquire()
+
+
+def _after_fork() -> None:
+    _lock.release()
+
+
+def _after_fork_in_child() -> None:
+    """A driver's threads are gone in the child, and what waits for them would wait forever."""
+    global _library, _is_forked
+    _is_forked = _is_forked or _library is not None
+    _library = None
+    _lock.release()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_after_fork_in_child)
+
+
+def encoded(text: str, name: str) -> bytes:
+    """A string for C, where none may end early."""
+    if not text.isprintable():
+        raise ValueError(f"{name}: {text!r}, expected a name")
+    return text.encode()
 
 
 def check(status: int) -> None:

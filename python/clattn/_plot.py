@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -39,15 +40,20 @@ def plot(
         from matplotlib.figure import Figure
     except ImportError:
         raise ImportError("clattn.plot needs matplotlib: pip install matplotlib") from None
+
+    class HeatMap(Figure):
+        def _repr_png_(self) -> bytes:  # a notebook asks for it; no window, no global state
+            png = io.BytesIO()
+            self.savefig(png, format="png")
+            return png.getvalue()
+
     maps = _maps(floats(weights, "weights"), batch, head)
     columns = int(np.ceil(np.sqrt(len(maps))))
     rows = -(-len(maps) // columns)
     S, T = maps[0][1].shape
-    for name, labels, count in (("query_labels", query_labels, S), ("key_labels", key_labels, T)):
-        if labels is not None and len(labels) < count:
-            raise ValueError(f"{name}: {len(labels)} words, expected {count}")
+    query_labels, key_labels = _labels(query_labels, "query_labels", S), _labels(key_labels, "key_labels", T)
     width, height = (min(max(0.28 * count + 1.6, 3.2), 16) for count in (T, S))
-    figure = Figure(figsize=(columns * width, rows * height), layout="constrained")
+    figure = HeatMap(figsize=(columns * width, rows * height), layout="constrained")
     axes = figure.subplots(rows, columns, squeeze=False).ravel()
     highest = max(float(np.nanmax(m, initial=0.0)) for _, m in maps) or 1.0
     for (name, m), ax in zip(maps, axes):
@@ -56,15 +62,34 @@ def plot(
         ax.set_xlabel("key")
         ax.set_ylabel("query")
         if key_labels is not None:
-            ax.set_xticks(range(T), key_labels[:T], rotation=90)
+            ax.set_xticks(range(T), key_labels[:T], rotation=90, parse_math=False)
         if query_labels is not None:
-            ax.set_yticks(range(S), query_labels[:S])
+            ax.set_yticks(range(S), query_labels[:S], parse_math=False)
     for ax in axes[len(maps) :]:
         ax.set_axis_off()
     figure.colorbar(axes[0].images[0], ax=list(axes[: len(maps)]), label="weight", shrink=0.8)
     if title:
-        figure.suptitle(title)
+        figure.suptitle(title, parse_math=False)
     return figure
+
+
+def _labels(words: Sequence[str] | None, name: str, count: int) -> list[str] | None:
+    if words is None:
+        return None
+    if isinstance(words, str) or not hasattr(words, "__iter__"):
+        raise TypeError(f"{name}: {words!r}, expected a list of words")
+    listed = [str(word) for word in words]
+    if len(listed) < count:
+        raise ValueError(f"{name}: {len(listed)} words, expected {count}")
+    return listed
+
+
+def _index(given: Any, name: str, count: int) -> int:
+    if isinstance(given, bool) or not hasattr(given, "__index__"):
+        raise TypeError(f"{name}: {given!r}, expected an index")
+    if not 0 <= given.__index__() < count:
+        raise ValueError(f"{name}: {given}, expected 0 to {count - 1}")
+    return given.__index__()
 
 
 def _maps(weights: np.ndarray, batch: int, head: int | None) -> list[tuple[str, np.ndarray]]:
@@ -72,12 +97,8 @@ def _maps(weights: np.ndarray, batch: int, head: int | None) -> list[tuple[str, 
     if not 2 <= weights.ndim <= 4 or 0 in weights.shape:
         raise ValueError(f"weights: shape {weights.shape}, expected (S, T), (B, S, T) or (B, Hq, S, T), none empty")
     if weights.ndim > 2:
-        if not 0 <= batch < weights.shape[0]:
-            raise ValueError(f"batch: {batch}, expected 0 to {weights.shape[0] - 1}")
-        weights = weights[batch]
+        weights = weights[_index(batch, "batch", weights.shape[0])]
     if weights.ndim == 2:
         return [("", weights.astype(np.float32))]
-    if head is not None and not 0 <= head < weights.shape[0]:
-        raise ValueError(f"head: {head}, expected 0 to {weights.shape[0] - 1}")
-    heads = range(weights.shape[0]) if head is None else [head]
+    heads = range(weights.shape[0]) if head is None else [_index(head, "head", weights.shape[0])]
     return [(f"head {h}", weights[h].astype(np.float32)) for h in heads]

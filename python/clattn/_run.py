@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
 
@@ -72,6 +73,10 @@ def _merge(a: Verdict, b: Verdict) -> Verdict:
     )
 
 
+def _rows(args: _native.AttentionArgs) -> int:
+    return math.prod(args.query.shape[: args.query.rank - 1])
+
+
 def verify(job: Job, device: DeviceSpec, sample: int) -> Report:
     """Runs the job on a device and holds its outputs against the reference."""
     if device is None and not os.environ.get("CLATTN_DEVICE") and not devices():
@@ -84,10 +89,14 @@ def verify(job: Job, device: DeviceSpec, sample: int) -> Report:
     library, desc = _native.load(), job.desc()
     verdicts: list[Verdict] = []
     rows = 0
+    total = sum(_rows(args) for args in job.runs)
     for index, args in enumerate(job.runs):
         report = _native.Report()
-        _native.check(library.clattn_verify(report, desc, args, sample))
+        share = -(-sample * _rows(args) // max(total, 1))
+        _native.check(library.clattn_verify(report, desc, args, share))
         new = _verdicts(job, index, report)
         verdicts = [_merge(a, b) for a, b in zip(verdicts, new)] if verdicts else new
         rows += report.rows
+    if not job.runs:  # no sequence has a query
+        verdicts = [Verdict(name, 0.0, 0.0, None, 0, 0, True) for name in job.names]
     return Report(all(v.ok for v in verdicts), found, variant, seconds, rows, tuple(verdicts))

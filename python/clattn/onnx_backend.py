@@ -122,6 +122,11 @@ class _Node:
             raise ValueError("past_key, past_value: one of them is missing, expected both or none")
         if past_key is None:
             return 0
+        for name, past, now in (("past_key", past_key, self.k), ("past_value", past_value, self.v)):
+            if past.ndim != 4 or past.shape[:2] != now.shape[:2] or past.shape[3] != now.shape[3]:
+                raise ValueError(
+                    f"{name}: shape {past.shape}, expected that of its new keys {now.shape} but for axis 2"
+                )
         self.k = np.concatenate((past_key, self.k), axis=2)
         self.v = np.concatenate((past_value, self.v), axis=2)
         return past_key.shape[2]
@@ -151,11 +156,12 @@ class _Node:
             seen = _visible(S, T, self.past, causal, window)
         mask = self.mask
         if mask is not None:
-            mask = _padded(mask, T)
+            mask = _padded(np.atleast_1d(mask), T)
             if mask.dtype == np.bool_:
                 seen = mask if seen is None else mask & seen
             elif mask.dtype.kind == "f" or mask.dtype == bfloat16():
-                options["bias"] = mask.astype(dtype, copy=False)
+                with np.errstate(over="ignore"):  # beyond the type is as good as hidden
+                    options["bias"] = mask if mask.dtype == np.float32 else mask.astype(dtype, copy=False)
             else:
                 raise ValueError(f"attn_mask: dtype {mask.dtype}, expected bool or a float type")
         options["mask"] = seen
@@ -219,7 +225,18 @@ def _operator(device: _devices.DeviceSpec) -> type[OpRun]:
     return Attention
 
 
+def _has_attention(graph: onnx.GraphProto) -> bool:
+    """True with an Attention node in the graph or in a branch or a loop's body."""
+    return any(
+        (node.op_type == "Attention" and node.domain in ("", "ai.onnx"))
+        or any(_has_attention(attribute.g) for attribute in node.attribute if attribute.HasField("g"))
+        for node in graph.node
+    )
+
+
 def _device(name: str) -> int | None:
+    if not isinstance(name, str):
+        raise ValueError(f"device: {name!r}, expected 'CPU', 'OPENCL' or 'OPENCL:' and an index")
     kind, colon, index = name.partition(":")
     if kind.upper() not in ("CPU", "OPENCL") or (colon and not index.isdecimal()):
         raise ValueError(f"device: {name!r}, expected 'CPU', 'OPENCL' or 'OPENCL:' and an index")
@@ -251,8 +268,7 @@ class ClattnBackend(Backend):
     @classmethod
     def is_compatible(cls, model: onnx.ModelProto, device: str = "CPU", **kwargs: Any) -> bool:
         """True for models with an Attention node."""
-        model = onnx.inliner.inline_local_functions(model)
-        return cls.supports_device(device) and any(node.op_type == "Attention" for node in model.graph.node)
+        return cls.supports_device(device) and _has_attention(onnx.inliner.inline_local_functions(model).graph)
 
     @classmethod
     def prepare(cls, model: onnx.ModelProto, device: str = "CPU", **kwargs: Any) -> ClattnRep:
@@ -270,7 +286,9 @@ class ClattnBackend(Backend):
         super().run_node(node, inputs, device, outputs_info, **kwargs)
         opset = kwargs.get("opset_version", onnx.defs.onnx_opset_version())
         names = [name for name in node.input if name]
-        listed = list(inputs) if isinstance(inputs, (list, tuple)) else [inputs]
+        if isinstance(inputs, dict):
+            inputs = [inputs[name] for name in names]
+        listed = [np.asarray(x) for x in (inputs if isinstance(inputs, (list, tuple)) else [inputs]) if x is not None]
         infos = [
             onnx.helper.make_tensor_value_info(name, onnx.helper.np_dtype_to_tensor_dtype(x.dtype), x.shape)
             for name, x in zip(names, listed)

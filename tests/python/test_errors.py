@@ -107,12 +107,18 @@ VALUES = {
     "negative length": ("kv_lengths", arguments(kv_lengths=[3, -1])),
     "length beyond T": ("kv_lengths", arguments(kv_lengths=[T + 1, 3])),
     "length beyond 63 bits": ("18446744073709551615", arguments(kv_lengths=np.array([1, 2**64 - 1], np.uint64))),
+    "a name that ends early": ("variant", arguments(variant="staged\0zz")),
+    "a device's name that ends early": ("device", arguments(device="pocl\0zz")),
     "unknown device": ("device", arguments(device="no such device")),
     "device of no index": ("device", arguments(device=1000)),
     "negative device": ("device", arguments(device=-1)),
 }
 
 TYPES = {
+    "mask of 0 and 1": ("mask", arguments(mask=[[1, 0, 1, 1, 1]])),
+    "masked array": ("key", arguments(key=np.ma.masked_array(zeros(B, HKV, T, D), mask=True))),
+    "a flag that is an array": ("return_weights", arguments(return_weights=np.array([1, 2]))),
+    "a keyword of another library": ("is_causal", arguments(is_causal=True)),
     "query None": ("query", arguments(query=None)),
     "query of integers": ("query", arguments(query=zeros(B, HQ, S, D, dtype=np.int32))),
     "query of another float": ("query", arguments(query=zeros(B, HQ, S, D, dtype=np.float16))),

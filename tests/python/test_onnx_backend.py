@@ -185,6 +185,15 @@ def test_inside_a_function_and_a_branch() -> None:
     assert sum(onnx_backend.calls.values()) == before + 2
 
 
+def test_a_wide_mask_beside_half_precision() -> None:
+    """A float32 mask keeps what float16 would round away."""
+    inputs = {**qkv(dtype="float16"), "attn_mask": 2048 + normal(S, T)}
+    got = onnx_backend.run_model(model_of(inputs, ["Y"]), inputs)
+    wide = {name: x.astype(np.float64) for name, x in inputs.items()}
+    (wanted,) = ReferenceEvaluator(model_of(wide, ["Y"])).run(None, wide)
+    np.testing.assert_allclose(got[0], wanted, rtol=2e-3, atol=2e-3)
+
+
 def test_run_node() -> None:
     inputs = qkv()
     node = helper.make_node("Attention", ["Q", "K", "V"], ["Y"], is_causal=1)
@@ -228,6 +237,11 @@ def errors() -> dict[str, tuple[str, dict[str, np.ndarray], dict]]:
         "lengths beyond the keys": ("kv_lengths", {**qkv(), "nonpad_kv_seqlen": lengths + T}, {}),
         "mask of integers": ("attn_mask: dtype int32", {**qkv(), "attn_mask": np.ones((S, T), np.int32)}, {}),
         "mask's shape": ("mask: shape", {**qkv(), "attn_mask": np.ones((S + 1, T), np.bool_)}, {}),
+        "past of another batch": (
+            "past_key: shape",
+            {**qkv(), "past_key": normal(1, HKV, 2, D), "past_value": normal(1, HKV, 2, DV)},
+            {},
+        ),
         "window": ("window", qkv(), {"left_window_size": -2}),
         "mode": ("qk_matmul_output_mode: 4", qkv(), {"qk_matmul_output_mode": 4}),
         "softmax_precision": ("softmax_precision: 7", qkv(), {"softmax_precision": 7}),

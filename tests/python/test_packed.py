@@ -120,3 +120,12 @@ def test_strided_arrays() -> None:
     np.testing.assert_array_equal(
         clattn.attention(q, k, v, **starts), clattn.attention(q.copy(), k.copy(), v.copy(), **starts)
     )
+
+
+def test_verify_of_no_sequence_and_of_a_sample() -> None:
+    q, k, v = (np.ones((0, 2, 4), np.float32) for _ in range(3))
+    report = clattn.verify(q, k, v, cu_seqlens_q=[0], cu_seqlens_k=[0], return_lse=True)
+    assert report.ok and report.rows == 0 and report.errors == {"output": 0.0, "lse": 0.0}
+    q, k, v = (np.ones((30, 2, 4), np.float32) for _ in range(3))
+    report = clattn.verify(q, k, v, cu_seqlens_q=[0, 10, 30], cu_seqlens_k=[0, 15, 30], sample=6)
+    assert report.ok and report.rows == 6

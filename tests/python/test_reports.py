@@ -136,6 +136,14 @@ def test_plot_of_any_shape_and_type(shape: tuple[int, ...], dtype: str) -> None:
     assert first.images[0].get_array().shape == shape[-2:]
 
 
+def test_plot_in_a_notebook() -> None:
+    """A notebook shows what offers a picture of itself; labels are words, not formulas."""
+    pytest.importorskip("matplotlib")
+    words = ["$\\foo$", "$x_$", "100 %", "a"]
+    figure = clattn.plot(WEIGHTS[0, 0], query_labels=words * 9, key_labels=words * 9, title="$\\x$")
+    assert figure._repr_png_().startswith(b"\x89PNG")
+
+
 def test_plot_labels() -> None:
     """Lists of padded sentences are cut to fit."""
     pytest.importorskip("matplotlib")

@@ -124,8 +124,7 @@ FORK = """
     import numpy as np
     import clattn
     a = np.ones((3, 4), np.float32)
-    if {opened}:
-        clattn.attention(a, a, a)
+    {before}
     child = os.fork()
     if child == 0:
         signal.alarm(30)
@@ -141,15 +140,16 @@ FORK = """
 """
 
 
-def test_fork_after_a_device_was_opened() -> None:
-    """No driver outlives a fork; a sentence is better than a child that hangs."""
-    done = run(FORK.format(opened=True))
+@pytest.mark.parametrize("before", ["attention(a, a, a)", "devices()", "reference(a, a, a)"])
+def test_fork_after_use(before: str) -> None:
+    """Neither drivers nor OpenMP outlive a fork; a sentence is better than a child that hangs."""
+    done = run(FORK.format(before=f"clattn.{before}"))
     assert done.returncode == 0, done.stderr
     assert "forked" in done.stdout and "spawn" in done.stdout
 
 
-def test_fork_before_a_device_was_opened() -> None:
-    done = run(FORK.format(opened=False))
+def test_fork_before_use() -> None:
+    done = run(FORK.format(before="pass"))
     assert done.returncode == 0, done.stderr
     assert done.stdout == "computed"
 

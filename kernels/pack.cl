@@ -34,14 +34,18 @@ kernel void pack(global const void *tensor, clattn_view view, global ACC *packed
     for (int l = 0; l < W; l++) {
         const clattn_int lane = panel * W + l, from = source + lane * lane_stride;
         const clattn_int filled = lane < lanes ? max(min(end, depths), begin) : begin;
+        clattn_int depth = begin;
+        if (W == 1 && depth_stride == 1)
+            for (; depth + VW <= filled; depth += VW)
+                STORE_GLOBAL(load_run(tensor, view.kind, from + depth), target + depth);
         if (view.kind == KIND_OF_SUMS)
-            for (clattn_int depth = begin; depth < filled; depth++)
+            for (; depth < filled; depth++)
                 target[depth * W + l] = ((global const ACC *)tensor)[from + depth * depth_stride];
         else
-            for (clattn_int depth = begin; depth < filled; depth++)
+            for (; depth < filled; depth++)
                 target[depth * W + l] =
                     load_element(tensor, view.kind, from + depth * depth_stride);
-        for (clattn_int depth = filled; depth < end; depth++)
+        for (depth = filled; depth < end; depth++)
             target[depth * W + l] = 0;
     }
     if (!clean)

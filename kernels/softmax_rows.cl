@@ -116,7 +116,7 @@ softmax_rows(global ACC *s, clattn_int stride, clattn_modifications m, ACC softc
             for (int l = 0; l < VW; l++)
                 distances[l] = (ACC)(q.position - j - l);
             const vec x =
-                hide_score(shift_score(capped, q.slope, LOAD_VEC(distances), added), hidden);
+                hide_score(shift_score(capped, (vec)(q.slope), LOAD_VEC(distances), added), hidden);
             STORE_VEC(x, x_row + j);
             top = larger(top, x);
             if (scores_view.kind != KIND_ABSENT)

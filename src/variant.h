@@ -26,6 +26,7 @@ typedef struct clattn__variant {
 } clattn__variant;
 
 extern const clattn__variant clattn__variant_reference;
+extern const clattn__variant clattn__variant_lanes;
 extern const clattn__variant clattn__variant_staged;
 extern const clattn__variant clattn__variant_staged_clblast;
 

@@ -16,6 +16,10 @@ typedef struct clattn__tuning {
     int item_rows;        /* ROWS, a multiple of tile_rows */
     int depth;            /* DEPTH */
     int softmax_group;    /* WG of softmax_rows.cl */
+    int lanes_vectors;    /* NV of lanes.cl */
+    int lanes_keys;       /* MK */
+    int lanes_values;     /* MD */
+    int lanes_block;      /* BK */
     size_t scratch;       /* bytes of scores that the staged path holds at a time */
 } clattn__tuning;
 

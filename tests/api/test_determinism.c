@@ -8,13 +8,12 @@
 #include <stdio.h>
 #include <string.h>
 
-#define VARIANT "staged" /* whatever a device would choose */
 #define ALL_MODIFICATIONS                                                                          \
     .softcap = 5, .scale = 0.25, .window_left = 40, .window_right = 9,                             \
     .flags = CLATTN_CAUSAL | CLATTN_WINDOW | CLATTN_SCALE | CLATTN_MASK | CLATTN_BIAS |            \
              CLATTN_KV_LENGTHS | CLATTN_ALIBI | CLATTN_SINKS
 
-static const clattn_case cases[] = {
+static const clattn_case all_cases[] = {
     {"f32", .B = 2, .Hq = 4, .Hkv = 2, .S = 65, .T = 129, .D = 33},
     {"f16", .dtype = CLATTN_F16, .B = 2, .Hq = 4, .Hkv = 2, .S = 65, .T = 129, .D = 33},
     {"bf16", .dtype = CLATTN_BF16, .B = 2, .Hq = 4, .Hkv = 2, .S = 65, .T = 129, .D = 33},
@@ -35,21 +34,36 @@ static const clattn_case cases[] = {
     /* The last: a device without doubles leaves it out. */
     {"f64", .dtype = CLATTN_F64, .B = 2, .Hq = 4, .Hkv = 2, .S = 65, .T = 129, .D = 33},
 };
-enum { CASES = sizeof cases / sizeof *cases };
+enum { CASES = sizeof all_cases / sizeof *all_cases };
+
+/* What is being tested, whatever a device would choose, and the cases that it takes. */
+static const char *variant;
+static clattn_case cases[CASES];
+static size_t cases_taken;
 
 static clattn_device *device;
 static clattn_device_info real_info;
 
-static size_t case_count(void)
+static void take_cases(const char *name)
 {
-    return real_info.fp64 ? CASES : CASES - 1;
+    const bool fused = strcmp(name, "lanes") == 0;
+    variant = name;
+    cases_taken = 0;
+    for (size_t c = 0; c < (real_info.fp64 ? CASES : CASES - 1); c++) {
+        if (fused && all_cases[c].score == CLATTN_SCORE_GIVEN)
+            continue;
+        cases[cases_taken] = all_cases[c];
+        if (fused)
+            cases[cases_taken].outputs = CLATTN_OUTPUT | CLATTN_LSE;
+        cases_taken++;
+    }
 }
 
 static clattn_plan *plan_of(const host_call *call)
 {
     clattn_plan *plan = NULL;
     clattn_attention_desc desc = call->desc;
-    desc.variant = VARIANT;
+    desc.variant = variant;
     assert_status(CLATTN_OK, clattn_plan_create(&plan, device, &desc));
     return plan;
 }
@@ -245,7 +259,7 @@ static void *work(void *data)
     clattn_plan *plan = NULL;
     clattn_attention_desc desc = w->call.desc;
     size_t index;
-    desc.variant = VARIANT;
+    desc.variant = variant;
     w->status = clattn_plan_create(&plan, device, &desc);
     for (int n = 0; n < RUNS && w->status == CLATTN_OK && !w->differs; n++) {
         wipe_outputs(&w->call);
@@ -268,7 +282,7 @@ static void beside_threads(const clattn_case *from, size_t step)
     clattn_device *const usual = device;
     size_t started = 0;
     for (size_t n = 0; n < WORKERS; n++) {
-        make_pair(&pairs[n], &cases[((size_t)(from - cases) + n * step) % case_count()]);
+        make_pair(&pairs[n], &cases[((size_t)(from - cases) + n * step) % cases_taken]);
         workers[n].wanted = &pairs[n].first;
         workers[n].call = pairs[n].second;
     }
@@ -307,9 +321,11 @@ static void beside_others(void **state)
 static int run_group(const char *name, CMUnitTestFunction test)
 {
     named_tests tests = {0};
-    for (size_t c = 0; c < case_count(); c++)
+    char title[96];
+    (void)snprintf(title, sizeof title, "%s, %s", variant, name);
+    for (size_t c = 0; c < cases_taken; c++)
         named_tests_add(&tests, cases[c].name, test, &cases[c]);
-    return named_tests_run(&tests, name, NULL, NULL);
+    return named_tests_run(&tests, title, NULL, NULL);
 }
 
 int main(void)
@@ -333,8 +349,12 @@ int main(void)
         return 1;
     }
     real_info = device->info;
-    for (size_t g = 0; g < sizeof groups / sizeof *groups; g++)
-        failures += run_group(groups[g].name, groups[g].test);
+    static const char *const variants[] = {"staged", "lanes"};
+    for (size_t v = 0; v < sizeof variants / sizeof *variants; v++) {
+        take_cases(variants[v]);
+        for (size_t g = 0; g < sizeof groups / sizeof *groups; g++)
+            failures += run_group(groups[g].name, groups[g].test);
+    }
     clattn_device_close(device);
     return failures;
 }

@@ -52,6 +52,13 @@ static const kernel_file files[] = {
       "-DMR=6 -DNV=3 -DROWS=96 -DDEPTH=256", "-DMR=7 -DNV=2 -DROWS=252 -DDEPTH=64",
       "-DMR=1 -DNV=4 -DROWS=256 -DDEPTH=64", "-DMR=8 -DNV=1 -DROWS=8 -DDEPTH=512",
       "-DMR=4 -DNV=1 -DROWS=16 -DDEPTH=256"}},
+    {"lanes.cl",
+     ENDS,
+     {"-DMOST=64 -DKIND=0 -DNV=1 -DMK=4 -DMD=2 -DBK=16 -DGENERAL=1",
+      "-DMOST=4096 -DKIND=1 -DNV=4 -DMK=8 -DMD=8 -DBK=64 -DGENERAL=0",
+      "-DMOST=512 -DKIND=2 -DNV=2 -DMK=16 -DMD=16 -DBK=256 -DGENERAL=1",
+      "-DMOST=128 -DKIND=1 -DNV=1 -DMK=8 -DMD=4 -DBK=128 -DGENERAL=1",
+      "-DMOST=256 -DKIND=3 -DNV=3 -DMK=4 -DMD=8 -DBK=32 -DGENERAL=1"}},
 };
 enum { FILES = sizeof files / sizeof *files };
 
@@ -117,7 +124,7 @@ static void add_file(named_tests *tests, const kernel_file *file)
 
 static void add_tuning(named_tests *tests, const clattn__tuning *tuning)
 {
-    char type[PART_SIZE], tile[PART_SIZE], group[PART_SIZE];
+    char type[PART_SIZE], tile[PART_SIZE], group[PART_SIZE], lanes[PART_SIZE];
     (void)snprintf(tile, sizeof tile, "-DMR=%d -DNV=%d -DROWS=%d -DDEPTH=%d", tuning->tile_rows,
                    tuning->tile_vectors, tuning->item_rows, tuning->depth);
     (void)snprintf(group, sizeof group, "-DWG=%d", tuning->softmax_group);
@@ -126,6 +133,11 @@ static void add_tuning(named_tests *tests, const clattn__tuning *tuning)
                        wide ? "double" : "float", wide ? tuning->vector / 2 : tuning->vector);
         add(tests, "product_lanes.cl", type, tile);
         add(tests, "softmax_rows.cl", type, group);
+        (void)snprintf(lanes, sizeof lanes,
+                       "-DMOST=64 -DKIND=%d -DNV=%d -DMK=%d -DMD=%d -DBK=%d -DGENERAL=%d", wide,
+                       tuning->lanes_vectors, tuning->lanes_keys, tuning->lanes_values,
+                       tuning->lanes_block, !wide);
+        add(tests, "lanes.cl", type, lanes);
     }
 }
 

@@ -1,0 +1,511 @@
+/* lanes.cl: attention in one pass over the keys, in the form that CPU-like devices want: the lanes of
+ * a vector are queries
+ *
+ * Formula   s[q][k] = scale * q.k;  x = modify(s);  o[q] = sum_k exp(x - max) v[k] / sum_k exp(x - max)
+ *           lse[q] = max + log(sum);  without normalizing o[q] = sum_k x v[k], hidden keys left out
+ * Source    Dao et al., "FlashAttention", arXiv:2205.14135; Milakov and Gimelshein, "Online normalizer
+ *           calculation for softmax", arXiv:1805.02867. Here scores are made transposed, as vectors
+ *           of queries: each element of K and V is broadcast, and maximum and sum need no reduction
+ * Shapes    query (B, Hq, S, D), key (B, Hkv, T, D), value (B, Hkv, T, DV), output (B, Hq, S, DV),
+ *           lse (B, Hq, S): views of any strides, but that keys and values are of the type of the sums,
+ *           with columns side by side. Row r * S + i of key head g = b*Hkv + h is row i of its
+ *           query head r; a head has M = group * S rows
+ * Units     strides in elements; scores in natural-log units
+ * Launch    global {blocks * G}, local {1}; a work-item makes BQ = NV * VW rows of one key head
+ * Memory    BQ * (D + 2 DV + BK) sums in private memory
+ * Edges     keys outside of all rows' bounds are not read. A row that sees nothing gives zeros and lse
+ *           -infinity (or the sink). A NaN at a hidden key has no effect: a work-item whose sums end up
+ *           not finite walks its keys once more, with care
+ * See       src/ops/lanes.c, src/reference, tests/kernels/test_lanes.c
+ *
+ * -D        meaning                                              values           set by
+ * MOST      D and DV at most                                     64 to 4096, 2^k  desc
+ * KIND      of query and output, a KIND_ of arguments.h          0 to 3           desc.dtype
+ * NV        vectors of a block of queries                        1 to 4           tuning table
+ * MK        keys of a register tile of scores                    4 to 16          tuning table
+ * MD        elements of values of a register tile of sums        2 to 16          tuning table
+ * BK        keys of a block, a multiple of MK and VW             16 to 256        tuning table
+ * GENERAL   1: with all modifications; 0: every key is seen      0, 1             desc
+ */
+#include "common.clh"
+#include "modify.clh"
+#if !defined(MOST) || !defined(KIND) || !defined(NV) || !defined(MK) || !defined(MD) ||            \
+    !defined(BK) || !defined(GENERAL)
+#error "lanes.cl: MOST, KIND, NV, MK, MD, BK and GENERAL must be given"
+#endif
+#define BQ (NV * VW)
+
+/* The rows that all lanes read: keys or values of one key head, in the type of the sums. */
+typedef struct rows_of_head {
+    global const ACC *memory;
+    clattn_int row; /* from one to the next, in elements */
+} rows_of_head;
+
+/* The queries of VW rows, transposed; rows[l] is where a row begins, in elements. */
+static inline void load_queries(vec *queries, global const void *memory, const clattn_int *rows,
+                                clattn_int column, int D)
+{
+    int d = 0;
+    if (column == 1)
+        for (; d + VW <= D; d += VW) {
+            vec tile[VW];
+#pragma unroll
+            for (int l = 0; l < VW; l++)
+                tile[l] = load_run(memory, KIND, rows[l] + d);
+            transpose(tile);
+#pragma unroll
+            for (int i = 0; i < VW; i++)
+                queries[(d + i) * NV] = tile[i];
+        }
+    for (; d < D; d++) {
+        ACC elements_of_d[VW];
+        for (int l = 0; l < VW; l++)
+            elements_of_d[l] = load_element(memory, KIND, rows[l] + d * column);
+        queries[d * NV] = LOAD_VEC(elements_of_d);
+    }
+}
+
+/* And back: the first `count` rows of sums. */
+static inline void store_rows(global void *memory, const vec *sums, const clattn_int *rows,
+                              clattn_int column, int DV, int count)
+{
+    for (int d = 0; d < DV; d += VW) {
+        const int n = min(DV - d, VW);
+        vec tile[VW];
+#pragma unroll
+        for (int i = 0; i < VW; i++)
+            tile[i] = sums[(d + min(i, n - 1)) * NV];
+        transpose(tile);
+#pragma unroll
+        for (int l = 0; l < VW; l++)
+            if (l < count)
+                store_lanes(memory, KIND, rows[l] + d * column, column, tile[l], n);
+    }
+}
+
+/* MK keys from key k on, times all queries, and what is the largest so far of each query's scores; keys
+ * past the last one are the last one. */
+static inline void score_tile(vec *scores, vec most[NV], const vec *queries, rows_of_head keys,
+                              clattn_int k, clattn_int last, int D, ACC scale)
+{
+    vec sums[MK][NV];
+    global const ACC *rows[MK];
+#pragma unroll
+    for (int i = 0; i < MK; i++) {
+        rows[i] = keys.memory + min(k + i, last) * keys.row;
+#pragma unroll
+        for (int v = 0; v < NV; v++)
+            sums[i][v] = 0;
+    }
+#pragma unroll 1
+    for (int d = 0; d < D; d++) {
+        vec q[NV];
+#pragma unroll
+        for (int v = 0; v < NV; v++)
+            q[v] = queries[d * NV + v];
+#pragma unroll
+        for (int i = 0; i < MK; i++) {
+            const vec element = (vec)(rows[i][d]);
+#pragma unroll
+            for (int v = 0; v < NV; v++)
+                sums[i][v] = fma(element, q[v], sums[i][v]);
+        }
+    }
+#pragma unroll
+    for (int i = 0; i < MK; i++)
+#pragma unroll
+        for (int v = 0; v < NV; v++) {
+            const vec score = sums[i][v] * (vec)(scale);
+            most[v] = larger(most[v], score);
+            scores[i * NV + v] = score;
+        }
+}
+
+/* sums[d] = kept * sums[d] + weights times values, for elements [d + first, d + MD) of the values of
+ * `count` keys, MD elements of which begin at `row`, a key every `step` elements. */
+static inline void weigh_tile(vec *sums, const vec *weights, const vec kept[NV],
+                              global const ACC *row, clattn_int step, int count, int d, int first)
+{
+    vec part[MD][NV];
+#pragma unroll
+    for (int i = 0; i < MD; i++)
+#pragma unroll
+        for (int v = 0; v < NV; v++)
+            part[i][v] = 0;
+#pragma unroll 1
+    for (int key = 0; key < count; key++) {
+        vec w[NV];
+#pragma unroll
+        for (int v = 0; v < NV; v++)
+            w[v] = weights[key * NV + v];
+#pragma unroll
+        for (int i = 0; i < MD; i++) {
+            const vec element = (vec)(row[i]);
+#pragma unroll
+            for (int v = 0; v < NV; v++)
+                part[i][v] = fma(element, w[v], part[i][v]);
+        }
+        row += step;
+    }
+#pragma unroll
+    for (int i = 0; i < MD; i++) {
+        if (i < first)
+            continue;
+#pragma unroll
+        for (int v = 0; v < NV; v++) {
+            vec *at = sums + (d + i) * NV + v;
+            *at = fma(kept[v], *at, part[i][v]);
+        }
+    }
+}
+
+/* All elements of the values, by tiles. With care one by one: values that are not finite count as 0, and
+ * weights are brought down, so that no sum of them overflows. */
+static inline void weigh(vec *sums, const vec *weights, const vec kept[NV], rows_of_head values,
+                         clattn_int k, int count, int DV, bool careful, ACC down)
+{
+    global const ACC *from = values.memory + k * values.row;
+    if (DV >= MD && !careful) { /* the last tile goes back over what is known */
+        for (int d = 0; d < DV; d += MD) {
+            const int back = max(d - (DV - MD), 0);
+            weigh_tile(sums, weights, kept, from + d - back, values.row, count, d - back, back);
+        }
+        return;
+    }
+    for (int d = 0; d < DV; d++)
+        for (int v = 0; v < NV; v++) {
+            vec part = 0;
+            for (int key = 0; key < count; key++) {
+                const ACC element = from[key * values.row + d];
+                const vec weight = weights[key * NV + v];
+                if (!careful)
+                    part = fma((vec)(element), weight, part);
+                else if (isfinite(element))
+                    part = fma((vec)(element), weight * (vec)(down), part);
+            }
+            sums[d * NV + v] = fma(kept[v], sums[d * NV + v], part);
+        }
+}
+
+/* What differs from lane to lane. */
+typedef struct lane_places {
+    clattn_int query[BQ]; /* h * S + i, the row of (Hq, S) */
+#if GENERAL
+    clattn_int position[BQ], begin[BQ], end[BQ]; /* as in query_place */
+    clattn_int mask_row[BQ], bias_row[BQ];
+    ACC slope[BQ];
+#endif
+} lane_places;
+
+#if GENERAL
+/* What an additive or boolean tensor has at VW keys from j on, for one vector of lanes: at[key][lane].
+ * rows[l] is where a lane's row begins, in elements. */
+static inline void load_tile(vec at[VW], global const void *memory, clattn_view view,
+                             const clattn_int *rows, clattn_int j, int count)
+{
+    if (view.row == 0 && view.head == 0) { /* the same for all queries */
+        for (int key = 0; key < VW; key++)
+            at[key] = (vec)(key < count
+                                ? load_element(memory, view.kind, rows[0] + (j + key) * view.column)
+                                : (ACC)0);
+        return;
+    }
+#pragma unroll 1 /* small code: a driver builds it anew for each program */
+    for (int l = 0; l < VW; l++) {
+        const clattn_int row = rows[l] + j * view.column;
+        at[l] = view.column == 1 && count == VW
+                    ? load_run(memory, view.kind, row)
+                    : load_lanes(memory, view.kind, row, view.column, count);
+    }
+    transpose(at);
+}
+
+/* From raw to modified scores, for `count` keys from key k on. */
+static inline void modify_block(vec *scores, const lane_places *lanes, clattn_modifications m,
+                                ACC softcap, clattn_int k, int count, global const void *mask,
+                                global const void *bias)
+{
+    for (int v = 0; v < NV; v++) {
+        ACC distances[VW];
+        INT begins[VW], ends[VW];
+        for (int l = 0; l < VW; l++) {
+            distances[l] = (ACC)(lanes->position[v * VW + l] - k);
+            begins[l] = (INT)clamp(lanes->begin[v * VW + l] - k, (clattn_int)0, (clattn_int)BK);
+            ends[l] = (INT)clamp(lanes->end[v * VW + l] - k, (clattn_int)0, (clattn_int)BK);
+        }
+        const vec distance = LOAD_VEC(distances), slope = LOAD_VEC(lanes->slope + v * VW);
+        const ivec begin = LOAD_IVEC(begins), end = LOAD_IVEC(ends);
+        for (int first = 0; first < count; first += VW) {
+            vec masks[VW], biases[VW];
+            const int keys = min(count - first, VW);
+            if (m.mask.kind != KIND_ABSENT)
+                load_tile(masks, mask, m.mask, lanes->mask_row + v * VW, k + first, keys);
+            if (m.bias.kind != KIND_ABSENT)
+                load_tile(biases, bias, m.bias, lanes->bias_row + v * VW, k + first, keys);
+#pragma unroll 1
+            for (int i = 0; i < keys; i++) {
+                const int key = first + i;
+                vec *at = scores + key * NV + v;
+                vec added = (vec)(0);
+                ivec hidden = begin > (ivec)((INT)key) || end <= (ivec)((INT)key);
+                if (m.mask.kind == KIND_BOOL) {
+                    hidden = hidden || masks[i] == (vec)(0);
+                } else if (m.mask.kind != KIND_ABSENT) {
+                    hidden = hidden || masks[i] == (vec)(-INFINITY);
+                    added = masks[i];
+                }
+                if (m.bias.kind != KIND_ABSENT) {
+                    hidden = hidden || biases[i] == (vec)(-INFINITY);
+                    added += biases[i];
+                }
+                const vec x =
+                    shift_score(cap_score(*at, softcap), slope, distance - (vec)((ACC)key), added);
+                *at = hide_score(x, hidden);
+            }
+        }
+    }
+}
+
+/* Adds the values that are not finite, key by key, to the rows that may see them. */
+static inline void add_not_finite(ACC *sums, const ACC *weights, const lane_places *lanes,
+                                  clattn_modifications m, rows_of_head values, clattn_int b,
+                                  clattn_int k, int count, int DV, global const void *mask,
+                                  global const void *bias)
+{
+    for (int key = 0; key < count; key++)
+        for (int d = 0; d < DV; d++) {
+            const ACC value = values.memory[(k + key) * values.row + d];
+            if (isfinite(value))
+                continue;
+            for (int l = 0; l < BQ; l++) {
+                const query_place q = {lanes->position[l], lanes->begin[l], lanes->end[l],
+                                       lanes->slope[l]};
+                if (is_visible(m, q, mask, bias, b, lanes->query[l] / m.S, lanes->query[l] % m.S,
+                               k + key))
+                    sums[d * BQ + l] += weights[key * BQ + l] * value;
+            }
+        }
+}
+#else
+static inline void add_not_finite(ACC *sums, const ACC *weights, rows_of_head values, clattn_int k,
+                                  int count, int DV)
+{
+    for (int key = 0; key < count; key++)
+        for (int d = 0; d < DV; d++) {
+            const ACC value = values.memory[(k + key) * values.row + d];
+            if (isfinite(value))
+                continue;
+            for (int l = 0; l < BQ; l++)
+                sums[d * BQ + l] += weights[key * BQ + l] * value;
+        }
+}
+#endif
+
+/* Maximum and sum of each row, as far as its keys have been walked. */
+typedef struct row_state {
+    vec most[NV], sum[NV];
+} row_state;
+
+#if GENERAL
+/* The largest score of each query so far, with those of a modified block. */
+static inline void find_most(vec most[NV], const row_state *state, const vec *scores, int count)
+{
+#pragma unroll
+    for (int v = 0; v < NV; v++)
+        most[v] = state->most[v];
+    for (int key = 0; key < count; key++)
+#pragma unroll
+        for (int v = 0; v < NV; v++)
+            most[v] = larger(most[v], scores[key * NV + v]);
+}
+#endif
+
+/* Scores to weights, in place; `kept` is what the sums so far are worth then. Without normalizing the
+ * weights are the scores, and maximum and sum are for the lse alone. */
+static inline void weigh_scores(vec *scores, row_state *state, const vec most[NV], vec kept[NV],
+                                int count, int normalize)
+{
+    vec shift[NV], part[NV];
+#pragma unroll
+    for (int v = 0; v < NV; v++) {
+        /* Where all is hidden so far, -infinity less itself would be NaN; any finite shift does. */
+        shift[v] = select(most[v], (vec)(0), (ivec)(most[v] == (vec)(-INFINITY)));
+        kept[v] = exp_negative(state->most[v] - shift[v]);
+        state->most[v] = most[v];
+        part[v] = 0;
+    }
+    if (normalize) {
+        for (int key = 0; key < count; key++)
+#pragma unroll
+            for (int v = 0; v < NV; v++) {
+                const vec e = exp_negative(scores[key * NV + v] - shift[v]);
+                part[v] += e;
+                scores[key * NV + v] = e;
+            }
+    } else {
+        for (int i = 0; i < count * NV; i++) {
+            const vec x = scores[i];
+            part[i % NV] += exp_negative(x - shift[i % NV]);
+            scores[i] = select(x, (vec)(0), (ivec)(x == (vec)(-INFINITY)));
+        }
+    }
+#pragma unroll
+    for (int v = 0; v < NV; v++) {
+        state->sum[v] = fma(kept[v], state->sum[v], part[v]);
+        kept[v] = normalize ? kept[v] : (vec)(1);
+    }
+}
+
+/* True when any of the sums is NaN or infinite. */
+static inline bool has_left_its_range(const vec *sums, int DV)
+{
+    vec differences = 0; /* x - x is 0, or NaN */
+    for (int i = 0; i < DV * NV; i++) {
+        differences += sums[i] - sums[i];
+    }
+    return sum_lanes(differences) != 0;
+}
+
+__attribute__((reqd_work_group_size(1, 1, 1))) kernel void
+lanes(global const void *query, clattn_view query_view, global const ACC *key, clattn_view key_view,
+      global const ACC *value, clattn_view value_view, global void *output, clattn_view output_view,
+      global void *lse, clattn_view lse_view, int D, int DV, ACC scale, ACC softcap,
+      clattn_modifications m, clattn_int heads, clattn_int M, clattn_int blocks, int pair_blocks,
+      int normalize, global const void *mask, global const void *bias,
+      global const void *kv_lengths, global const void *alibi_slopes, global const void *sinks)
+{
+    const clattn_int id = get_global_id(0);
+    clattn_int g = id / blocks, block = id % blocks;
+    if (pair_blocks) { /* late blocks see more: any run of items has long and short ones in turn */
+        const clattn_int groups = get_global_size(0) / blocks, place = id / groups;
+        g = id % groups;
+        block = place % 2 ? place / 2 : blocks - 1 - place / 2;
+    }
+    const clattn_int b = g / heads, kv_head = g % heads, first = block * BQ;
+    const int rows = (int)min(M - first, (clattn_int)BQ);
+
+    vec queries[MOST * NV], sums[MOST * NV], scores[BK * NV];
+    vec again[MOST * NV]; /* sums with care */
+    lane_places places;
+    clattn_int begin = m.T, end = 0, seen_begin = 0, seen_end = m.T;
+    clattn_int query_rows[BQ], output_rows[BQ], h = kv_head * (M / m.S) + first / m.S,
+                                                i = first % m.S;
+    for (int l = 0; l < BQ; l++) { /* lanes past the last row make it once more */
+        places.query[l] = h * m.S + i;
+        query_rows[l] = row_of(query_view, b, h, i);
+        output_rows[l] = row_of(output_view, b, h, i);
+#if GENERAL
+        const query_place q = place_query(m, kv_lengths, alibi_slopes, b, h, i);
+        places.position[l] = q.position;
+        places.begin[l] = q.begin;
+        places.end[l] = q.end;
+        places.slope[l] = q.slope;
+        places.mask_row[l] = row_of(m.mask, b, h, i);
+        places.bias_row[l] = row_of(m.bias, b, h, i);
+        begin = min(begin, q.begin);
+        end = max(end, q.end);
+        seen_begin = max(seen_begin, q.begin);
+        seen_end = min(seen_end, q.end);
+#endif
+        if (l + 1 < rows && ++i == m.S)
+            i = 0, h++;
+    }
+    for (int v = 0; v < NV; v++)
+        load_queries(queries + v, query, query_rows + v * VW, query_view.column, D);
+#if GENERAL
+    const bool touched = softcap > 0 || m.mask.kind != KIND_ABSENT || m.bias.kind != KIND_ABSENT ||
+                         m.alibi_slopes.kind != KIND_ABSENT;
+#else
+    begin = 0, end = m.T;
+#endif
+    const rows_of_head keys = {key + row_of(key_view, b, kv_head, 0), key_view.row},
+                       values = {value + row_of(value_view, b, kv_head, 0), value_view.row};
+    /* Blocks end at multiples of BK, so that those of a row do not depend on the rows beside it: keys
+     * that it does not see add nothing. */
+    begin = begin / MK * MK;
+
+    row_state state;
+    /* The sum of weights may be T, and so a sum of them with large values infinite. */
+    const ACC down = (ACC)1 / (ACC)max(m.T, (clattn_int)1);
+    bool careful = false;
+    for (;;) {
+        vec *const to = careful ? again : sums;
+        for (int i = 0; i < DV * NV; i++)
+            to[i] = 0;
+#pragma unroll
+        for (int v = 0; v < NV; v++) {
+            state.most[v] = -INFINITY;
+            state.sum[v] = 0;
+        }
+        for (clattn_int k = begin; k < end; k = k / BK * BK + BK) {
+            const int count = (int)(min(k / BK * BK + BK, end) - k);
+            vec most[NV], kept[NV];
+#pragma unroll
+            for (int v = 0; v < NV; v++)
+                most[v] = state.most[v];
+            for (int i = 0; i < count; i += MK)
+                score_tile(scores + i * NV, most, queries, keys, k + i, end - 1, D, scale);
+#if GENERAL
+            if (touched || k < seen_begin || k + count > seen_end) {
+                modify_block(scores, &places, m, softcap, k, count, mask, bias);
+                find_most(most, &state, scores, count);
+            }
+#endif
+            weigh_scores(scores, &state, most, kept, count, normalize);
+            weigh(to, scores, kept, values, k, count, DV, careful, down);
+            if (!careful)
+                continue;
+#if GENERAL
+            add_not_finite((ACC *)to, (const ACC *)scores, &places, m, values, b, k, count, DV,
+                           mask, bias);
+#else
+            add_not_finite((ACC *)to, (const ACC *)scores, values, k, count, DV);
+#endif
+        }
+        if (careful || !has_left_its_range(sums, DV))
+            break;
+        careful = true;
+    }
+
+    /* The sink is one key more, without a value. */
+    vec factor[NV];
+    for (int v = 0; v < NV; v++) {
+        vec most = state.most[v], sum = state.sum[v], kept = 1;
+#if GENERAL
+        if (m.sinks.kind != KIND_ABSENT) {
+            ACC logits[VW];
+            for (int l = 0; l < VW; l++)
+                logits[l] = load_element(sinks, m.sinks.kind,
+                                         row_of(m.sinks, 0, places.query[v * VW + l] / m.S, 0));
+            const vec sink = LOAD_VEC(logits);
+            most = larger(sink, most);
+            kept = exp_negative(state.most[v] - most);
+            sum = fma(sum, kept, exp_negative(sink - most));
+        }
+#endif
+        const vec shift = select(most, (vec)(0), (ivec)(most == (vec)(-INFINITY)));
+        factor[v] = normalize ? kept / select(sum, (vec)(1), (ivec)(sum == (vec)(0))) : (vec)(1);
+        if (lse_view.kind != KIND_ABSENT) {
+            ACC logs[VW];
+            STORE_VEC(shift + log(sum), logs);
+            for (int l = 0; l < min(rows - v * VW, (int)VW); l++) {
+                const clattn_int row = places.query[v * VW + l];
+                store_element(lse, lse_view.kind, row_of(lse_view, b, row / m.S, row % m.S),
+                              logs[l]);
+            }
+        }
+    }
+    if (output_view.kind == KIND_ABSENT)
+        return;
+    for (int d = 0; d < DV; d++)
+        for (int v = 0; v < NV; v++) {
+            const vec x = sums[d * NV + v];
+            vec y = x * factor[v];
+            if (careful) /* no element depends on what its neighbours are */
+                y = select(y, again[d * NV + v] * factor[v] / (vec)(down),
+                           (ivec)(x - x != (vec)(0)));
+            sums[d * NV + v] = y;
+        }
+    for (int v = 0; v < NV; v++)
+        store_rows(output, sums + v, output_rows + v * VW, output_view.column, DV, rows - v * VW);
+}

@@ -1,0 +1,186 @@
+/* lanes.c: the variant `lanes`, one fused pass for CPU-like devices; host side of lanes.cl. */
+#include "op.h"
+#include "pack.h"
+#include "try.h"
+#include "variant.h"
+
+#include <stdlib.h>
+
+typedef struct lanes {
+    clattn__kernel kernel, pack;
+    clattn__scratch key, value; /* where they are not as the kernel reads them */
+} lanes;
+
+/* One build serves all sizes up to a power of two. */
+#define LEAST_CAPACITY 64
+
+/* What a work-item keeps of a block of queries is D + 2 Dv vectors of them; beyond this it is more
+ * than a core's caches hold. */
+#define MOST_ELEMENTS 4096
+
+static bool accepts(const clattn_device *device, const clattn__problem *problem, bool forced,
+                    char *reason, size_t size)
+{
+    const clattn_attention_desc *desc = &problem->desc;
+    const char *why = NULL;
+    if (clattn__is_reference(device))
+        why = "the reference device runs no kernels";
+    else if (desc->dtype == CLATTN_F64 && !device->info.fp64)
+        why = "the device has no doubles (cl_khr_fp64)";
+    else if (desc->outputs & (CLATTN_WEIGHTS | CLATTN_SCORES))
+        why = "weights and scores are asked for, and it writes none";
+    else if (desc->score == CLATTN_SCORE_GIVEN)
+        why = "scores are given, and it makes its own";
+    else if (desc->head_size + desc->value_size > MOST_ELEMENTS)
+        why = "keys and values are larger than what a work-item keeps";
+    else if (!forced && !clattn__is_cpu_like(device))
+        why = "it is made for CPU-like devices; ask for it by name";
+    if (why)
+        (void)snprintf(reason, size, "%s", why);
+    return !why;
+}
+
+static void release(void *state)
+{
+    lanes *s = state;
+    if (!s)
+        return;
+    clattn__kernel_release(&s->kernel);
+    clattn__kernel_release(&s->pack);
+    clattn__scratch_release(&s->key);
+    clattn__scratch_release(&s->value);
+    free(s);
+}
+
+/* What happens to scores on their way, where anything does. */
+static bool is_general(const clattn__problem *problem)
+{
+    const clattn_attention_desc *desc = &problem->desc;
+    return clattn__problem_hides_keys(problem) || (desc->flags & (CLATTN_ALIBI | CLATTN_SINKS)) ||
+           desc->softcap > 0;
+}
+
+static clattn_status prepare(void **state, clattn_device *device, const clattn__problem *problem)
+{
+    clattn_status status = CLATTN_OK;
+    const clattn_attention_desc *desc = &problem->desc;
+    const clattn__tuning *tuning = device->tuning;
+    char options[CLATTN__OPTIONS_MAX];
+    size_t most = LEAST_CAPACITY;
+    lanes *s = calloc(1, sizeof *s);
+    FAIL_IF(!s, CLATTN_E_MEMORY, "lanes: no host memory for %zu bytes", sizeof *s);
+    *state = s;
+    while (most < desc->head_size || most < desc->value_size)
+        most *= 2;
+    clattn__options(options, device, desc->dtype,
+                    " -DMOST=%zu -DKIND=%d -DNV=%d -DMK=%d -DMD=%d -DBK=%d -DGENERAL=%d", most,
+                    (int)desc->dtype, tuning->lanes_vectors, tuning->lanes_keys,
+                    tuning->lanes_values, tuning->lanes_block, is_general(problem));
+    TRY(clattn__kernel_create(&s->kernel, device, "lanes", options));
+    TRY(clattn__pack_create(&s->pack, device, desc->dtype));
+done:
+    return status;
+}
+
+/* Keys or values as the kernel reads them: where they lie, or a copy in the type of the sums with
+ * columns side by side. */
+static clattn_status as_rows(clattn_tensor *out, clattn__scratch *scratch, lanes *s,
+                             clattn_device *device, clattn__timeline *timeline,
+                             const clattn_tensor *given, bool is_new)
+{
+    clattn_status status = CLATTN_OK;
+    const clattn_dtype sums = given->dtype == CLATTN_F64 ? CLATTN_F64 : CLATTN_F32;
+    const clattn__packing rows = {CLATTN__LANES_ARE_ROWS, 1, given->shape[3], given->shape[2]};
+    *out = *given;
+    if (given->dtype == sums && (given->shape[3] <= 1 || given->strides[3] == 1))
+        return CLATTN_OK;
+    if (is_new) {
+        TRY(clattn__scratch_reserve(scratch, device,
+                                    clattn__packed_count(given, &rows) * clattn__sum_size(sums)));
+        TRY(clattn__pack_run(&s->pack, device, timeline, given, &rows, scratch->memory, NULL));
+    }
+    out->dtype = sums;
+    out->buffer = scratch->memory;
+    out->offset = 0;
+    for (int64_t axis = 3, step = 1; axis >= 0; step *= given->shape[axis--])
+        out->strides[axis] = step;
+done:
+    return status;
+}
+
+static bool fits(const void *state, const clattn_device *device, const clattn__call *call)
+{
+    const uint64_t most = device->info.max_allocation / clattn__sum_size(call->value.dtype);
+    (void)state;
+    return clattn_tensor_count(&call->key) <= most && clattn_tensor_count(&call->value) <= most;
+}
+
+/* The memory of a tensor, or some other memory where there is none: the kernel looks at the view's
+ * kind first. */
+static cl_mem memory_of(const clattn_tensor *tensor, const clattn__call *call)
+{
+    return tensor->buffer ? tensor->buffer : call->query.buffer;
+}
+
+static clattn_status run(void *state, clattn_device *device, const clattn__problem *problem,
+                         const clattn__call *call, clattn__timeline *timeline)
+{
+    clattn_status status = CLATTN_OK;
+    const clattn_attention_desc *desc = &problem->desc;
+    lanes *s = state;
+    clattn_tensor key, value;
+    /* Pieces of the same heads come in the order of their rows. */
+    TRY(as_rows(&key, &s->key, s, device, timeline, &call->key, call->first_row == 0));
+    TRY(as_rows(&value, &s->value, s, device, timeline, &call->value, call->first_row == 0));
+    const clattn_modifications modifications = clattn__modifications(problem, call);
+    const clattn_int M = call->Hq / call->Hkv * call->S, groups = call->B * call->Hkv,
+                     rows = (clattn_int)clattn__vector_width(device, desc->dtype) *
+                            device->tuning->lanes_vectors,
+                     blocks = clattn__ceil_div(M, rows);
+    const cl_int D = (cl_int)call->D, Dv = (cl_int)call->Dv,
+                 normalize = desc->normalizer == CLATTN_NORMALIZER_SOFTMAX,
+                 pair_blocks = (desc->flags & (CLATTN_CAUSAL | CLATTN_KV_LENGTHS)) != 0;
+    const clattn_view query_view = clattn__view(&call->query), key_view = clattn__view(&key),
+                      value_view = clattn__view(&value), output_view = clattn__view(&call->output),
+                      lse_view = clattn__view(&call->lse);
+    const cl_mem output = memory_of(&call->output, call), lse = memory_of(&call->lse, call),
+                 mask = memory_of(&call->mask, call), bias = memory_of(&call->bias, call),
+                 lengths = memory_of(&call->kv_lengths, call),
+                 slopes = memory_of(&call->alibi_slopes, call),
+                 sinks = memory_of(&call->sinks, call);
+    clattn__number scale, softcap;
+    const clattn__arg args[] = {
+        CLATTN__ARG(call->query.buffer),
+        CLATTN__ARG(query_view),
+        CLATTN__ARG(key.buffer),
+        CLATTN__ARG(key_view),
+        CLATTN__ARG(value.buffer),
+        CLATTN__ARG(value_view),
+        CLATTN__ARG(output),
+        CLATTN__ARG(output_view),
+        CLATTN__ARG(lse),
+        CLATTN__ARG(lse_view),
+        CLATTN__ARG(D),
+        CLATTN__ARG(Dv),
+        clattn__number_arg(&scale, desc->dtype, problem->scale),
+        clattn__number_arg(&softcap, desc->dtype, desc->softcap),
+        CLATTN__ARG(modifications),
+        CLATTN__ARG(call->Hkv),
+        CLATTN__ARG(M),
+        CLATTN__ARG(blocks),
+        CLATTN__ARG(pair_blocks),
+        CLATTN__ARG(normalize),
+        CLATTN__ARG(mask),
+        CLATTN__ARG(bias),
+        CLATTN__ARG(lengths),
+        CLATTN__ARG(slopes),
+        CLATTN__ARG(sinks),
+    };
+    const size_t global[3] = {(size_t)(blocks * groups), 1, 1}, local[3] = {1, 1, 1};
+    TRY(clattn__launch(device, timeline, &s->kernel, global, local, args,
+                       sizeof args / sizeof *args));
+done:
+    return status;
+}
+
+const clattn__variant clattn__variant_lanes = {"lanes", accepts, prepare, release, fits, run};

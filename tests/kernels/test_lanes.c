@@ -6,7 +6,6 @@
 
 #include <stdio.h>
 
-#define CAUSAL_WINDOW .flags = CLATTN_CAUSAL | CLATTN_WINDOW
 #define ALL_MODIFICATIONS                                                                          \
     .softcap = 5, .scale = 0.25, .window_left = 40, .window_right = 9,                             \
     .flags = CLATTN_CAUSAL | CLATTN_WINDOW | CLATTN_SCALE | CLATTN_MASK | CLATTN_BIAS |            \
@@ -36,7 +35,7 @@ static const clattn_case own[] = {
      .S = 37, .T = 153, .D = 19, .alignment = CLATTN_BOTTOM_RIGHT, ALL_MODIFICATIONS},
     {"many blocks of causal", .B = 1, .Hq = 2, .S = 300, .T = 300, .D = 8, .flags = CLATTN_CAUSAL},
     {"a window over many blocks", .B = 1, .Hq = 2, .S = 300, .T = 300, .D = 8, .window_left = 70,
-     .window_right = -1, CAUSAL_WINDOW},
+     .window_right = -1, .flags = CLATTN_CAUSAL | CLATTN_WINDOW},
     {"causal, bshd, padded", .B = 2, .Hq = 4, .S = 70, .T = 70, .layout = CLATTN_BSHD,
      .strides = STRIDES_PADDED, .flags = CLATTN_CAUSAL},
     {"NaN behind lengths", .B = 3, .Hq = 2, .S = 37, .T = 153, .fill = FILL_NAN_LAST,

@@ -34,7 +34,7 @@ def measure(shape: tuple[int, ...], rounds: int, **options) -> None:
     (args,) = job.runs
 
     def in_c() -> None:
-        if library.clattn_plan_run(plan.handle, args) or library.clattn_device_finish(opened.handle):
+        if library.clattn_plan_run(plan, args) or library.clattn_device_finish(opened.handle):
             raise SystemExit(library.clattn_last_error().decode())
 
     def in_python() -> None:

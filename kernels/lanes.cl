@@ -15,7 +15,7 @@
  * Memory    BQ * (D + 2 DV + BK) sums in private memory
  * Edges     keys outside of all rows' bounds are not read. A row that sees nothing gives zeros and lse
  *           -infinity (or the sink). A NaN at a hidden key has no effect: a work-item whose sums end up
- *           not finite walks its keys once more, with care
+ *           not finite walks its keys once more, with care. Sums over D are made of sums of DEPTH terms
  * See       src/ops/lanes.c, src/reference, tests/kernels/test_lanes.c
  *
  * -D        meaning                                              values           set by
@@ -34,6 +34,7 @@
 #error "lanes.cl: MOST, KIND, NV, MK, MD, BK and GENERAL must be given"
 #endif
 #define BQ (NV * VW)
+#define DEPTH 256 /* terms that a sum of products adds up in a row */
 
 /* The rows that all lanes read: keys or values of one key head, in the type of the sums. */
 typedef struct rows_of_head {
@@ -97,19 +98,36 @@ static inline void score_tile(vec *scores, vec most[NV], const vec *queries, row
         for (int v = 0; v < NV; v++)
             sums[i][v] = 0;
     }
+    for (int first = 0;; first += DEPTH) {
 #pragma unroll 1
-    for (int d = 0; d < D; d++) {
-        vec q[NV];
-#pragma unroll
-        for (int v = 0; v < NV; v++)
-            q[v] = queries[d * NV + v];
-#pragma unroll
-        for (int i = 0; i < MK; i++) {
-            const vec element = (vec)(rows[i][d]);
+        for (int d = first; d < min(D, first + DEPTH); d++) {
+            vec q[NV];
 #pragma unroll
             for (int v = 0; v < NV; v++)
-                sums[i][v] = fma(element, q[v], sums[i][v]);
+                q[v] = queries[d * NV + v];
+#pragma unroll
+            for (int i = 0; i < MK; i++) {
+                const vec element = (vec)(rows[i][d]);
+#pragma unroll
+                for (int v = 0; v < NV; v++)
+                    sums[i][v] = fma(element, q[v], sums[i][v]);
+            }
         }
+        if (first > 0) /* long sums are sums of short ones */
+#pragma unroll
+            for (int i = 0; i < MK; i++)
+#pragma unroll
+                for (int v = 0; v < NV; v++)
+                    sums[i][v] += scores[i * NV + v];
+        if (first + DEPTH >= D)
+            break;
+#pragma unroll
+        for (int i = 0; i < MK; i++)
+#pragma unroll
+            for (int v = 0; v < NV; v++) {
+                scores[i * NV + v] = sums[i][v];
+                sums[i][v] = 0;
+            }
     }
 #pragma unroll
     for (int i = 0; i < MK; i++)
@@ -210,12 +228,18 @@ static inline void load_tile(vec at[VW], global const void *memory, clattn_view 
                                 : (ACC)0);
         return;
     }
+    if (view.kind == KIND_OF_SUMS && view.column == 1 && count == VW) {
+#pragma unroll
+        for (int l = 0; l < VW; l++)
+            at[l] = LOAD_GLOBAL((global const ACC *)memory + rows[l] + j);
+    } else {
 #pragma unroll 1 /* small code: a driver builds it anew for each program */
-    for (int l = 0; l < VW; l++) {
-        const clattn_int row = rows[l] + j * view.column;
-        at[l] = view.column == 1 && count == VW
-                    ? load_run(memory, view.kind, row)
-                    : load_lanes(memory, view.kind, row, view.column, count);
+        for (int l = 0; l < VW; l++) {
+            const clattn_int row = rows[l] + j * view.column;
+            at[l] = view.column == 1 && count == VW
+                        ? load_run(memory, view.kind, row)
+                        : load_lanes(memory, view.kind, row, view.column, count);
+        }
     }
     transpose(at);
 }
@@ -425,10 +449,16 @@ lanes(global const void *query, clattn_view query_view, global const ACC *key, c
     begin = begin / MK * MK;
 
     row_state state;
-    /* The sum of weights may be T, and so a sum of them with large values infinite. */
-    const ACC down = (ACC)1 / (ACC)max(m.T, (clattn_int)1);
-    bool careful = false;
-    for (;;) {
+    /* A second walk keeps hidden values out that are not finite. What is not finite even then may be a
+     * sum of weights, which may add up to T, with large values: a third walk brings weights down, by a
+     * power of two, which rounds nothing. */
+    ACC whole = 1;
+    while (whole < (ACC)m.T)
+        whole *= 2;
+    int walk = 0;
+    for (;; walk++) {
+        const bool careful = walk > 0;
+        const ACC down = walk == 2 ? 1 / whole : (ACC)1;
         vec *const to = careful ? again : sums;
         for (int i = 0; i < DV * NV; i++)
             to[i] = 0;
@@ -462,9 +492,11 @@ lanes(global const void *query, clattn_view query_view, global const ACC *key, c
             add_not_finite((ACC *)to, (const ACC *)scores, values, k, count, DV);
 #endif
         }
-        if (careful || !has_left_its_range(sums, DV))
+        if (walk == 1) /* no element depends on what its neighbours are */
+            for (int i = 0; i < DV * NV; i++)
+                sums[i] = select(sums[i], again[i], (ivec)(sums[i] - sums[i] != (vec)(0)));
+        if (walk == 2 || !has_left_its_range(sums, DV))
             break;
-        careful = true;
     }
 
     /* The sink is one key more, without a value. */
@@ -501,8 +533,8 @@ lanes(global const void *query, clattn_view query_view, global const ACC *key, c
         for (int v = 0; v < NV; v++) {
             const vec x = sums[d * NV + v];
             vec y = x * factor[v];
-            if (careful) /* no element depends on what its neighbours are */
-                y = select(y, again[d * NV + v] * factor[v] / (vec)(down),
+            if (walk == 2)
+                y = select(y, again[d * NV + v] * factor[v] * (vec)(whole),
                            (ivec)(x - x != (vec)(0)));
             sums[d * NV + v] = y;
         }

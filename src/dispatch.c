@@ -9,6 +9,7 @@
 
 static const clattn__variant *const forward[] = {
     &clattn__variant_reference,      /* the reference device has no other */
+    &clattn__variant_decode,         /* CPU-like devices, the same for a few queries */
     &clattn__variant_lanes,          /* CPU-like devices, where only the output is wanted */
     &clattn__variant_staged_clblast, /* GPU-like devices */
     &clattn__variant_staged,         /* any problem on any device */
@@ -26,27 +27,29 @@ static clattn_status unknown_name(const char *name)
     return FAIL(CLATTN_E_ARGUMENT, 0, "variant: \"%s\", expected one of %s", name, names);
 }
 
-clattn_status clattn__dispatch(const clattn__variant **out, char **explain,
-                               const clattn_device *device, const clattn__problem *problem,
-                               const char *forced)
+clattn_status clattn__dispatch(clattn__choice *out, char **explain, const clattn_device *device,
+                               const clattn__problem *problem, const char *forced)
 {
     clattn_status status = CLATTN_OK;
-    const clattn__variant *chosen = NULL;
+    clattn__choice chosen = {NULL, NULL};
     bool known = !forced;
     char all[ROWS * EXPLAIN_LINE], reasons[512] = "";
     size_t used = 0;
-    *out = NULL, *explain = NULL;
+    *out = chosen, *explain = NULL;
     for (size_t i = 0; i < ROWS; i++) {
         char reason[EXPLAIN_LINE / 2] = "";
         const char *verdict = "refused: ";
         bool named = forced && strcmp(forward[i]->name, forced) == 0;
         known = known || named;
         if (forward[i]->accepts(device, problem, named, reason, sizeof reason)) {
-            bool take = !chosen && (!forced || named);
+            const clattn__variant **place = forward[i]->takes ? &chosen.some : &chosen.any;
+            const bool take = !*place && !chosen.any && (!forced || named);
             if (take)
-                chosen = forward[i];
-            verdict = take ? "chosen" : "would do as well, but another comes first";
-            if (!take && forced)
+                *place = forward[i];
+            verdict = "would do as well, but another comes first";
+            if (take)
+                verdict = forward[i]->takes ? "chosen for few queries" : "chosen";
+            else if (forced)
                 verdict = "would do as well, but another was asked for";
         } else if (!forced || named) {
             size_t end = strlen(reasons);
@@ -60,7 +63,8 @@ clattn_status clattn__dispatch(const clattn__variant **out, char **explain,
         status = unknown_name(forced);
         goto done;
     }
-    FAIL_IF(!chosen, CLATTN_E_UNSUPPORTED, "no variant takes this problem: %s", reasons);
+    FAIL_IF(!chosen.some && !chosen.any, CLATTN_E_UNSUPPORTED, "no variant takes this problem: %s",
+            reasons);
     *explain = strdup(all);
     FAIL_IF(!*explain, CLATTN_E_MEMORY, "dispatch: no host memory for its explanation");
     *out = chosen;

@@ -10,17 +10,54 @@
 struct clattn_plan {
     clattn_device *device;
     clattn__problem problem;
-    const clattn__variant *variant;
-    void *state; /* the variant's own: kernels and scratch memory */
+    struct chosen {
+        const clattn__variant *variant; /* or NULL */
+        void *state;                    /* the variant's own: kernels and scratch memory */
+        bool ready;
+    } some, any, *current; /* of the last run, or of the next one */
     char *explain;
     clattn__timeline timeline; /* of the last run, on a profiling queue */
 };
+
+/* Builds what a variant needs, the first time that it is wanted. */
+static clattn_status get_ready(clattn_plan *plan, struct chosen *chosen)
+{
+    clattn_status status = CLATTN_OK;
+    plan->current = chosen;
+    if (chosen->ready)
+        return CLATTN_OK;
+    TRY(chosen->variant->prepare(&chosen->state, plan->device, &plan->problem));
+    chosen->ready = true;
+done:
+    if (status != CLATTN_OK) {
+        chosen->variant->release(chosen->state);
+        chosen->state = NULL;
+    }
+    return status;
+}
+
+/* The variant for a call. */
+static clattn_status choose(clattn_plan *plan, const clattn__call *call)
+{
+    clattn_status status = CLATTN_OK;
+    const bool is_some =
+        plan->some.variant && plan->some.variant->takes(call, plan->any.variant == NULL);
+    FAIL_IF(
+        !is_some && !plan->any.variant, CLATTN_E_UNSUPPORTED,
+        "variant %s: %lld queries of %lld heads share a key head, expected fewer; another variant, "
+        "or none by name, takes them",
+        plan->some.variant->name, (long long)call->S, (long long)(call->Hq / call->Hkv));
+    TRY(get_ready(plan, is_some ? &plan->some : &plan->any));
+done:
+    return status;
+}
 
 clattn_status clattn_plan_create(clattn_plan **out, clattn_device *device,
                                  const clattn_attention_desc *desc)
 {
     clattn_status status = CLATTN_OK;
     clattn_plan *plan = NULL;
+    clattn__choice choice;
     if (out)
         *out = NULL;
     FAIL_IF(!out || !device || !desc, CLATTN_E_ARGUMENT,
@@ -29,10 +66,12 @@ clattn_status clattn_plan_create(clattn_plan **out, clattn_device *device,
     FAIL_IF(!plan, CLATTN_E_MEMORY, "plan: no host memory for %zu bytes", sizeof *plan);
     plan->device = device;
     TRY(clattn__problem_init(&plan->problem, desc));
-    TRY(clattn__dispatch(&plan->variant, &plan->explain, device, &plan->problem,
+    TRY(clattn__dispatch(&choice, &plan->explain, device, &plan->problem,
                          plan->problem.desc.variant));
     plan->problem.desc.variant = NULL; /* the caller's string may go now */
-    TRY(plan->variant->prepare(&plan->state, device, &plan->problem));
+    plan->some.variant = choice.some;
+    plan->any.variant = choice.any;
+    TRY(get_ready(plan, plan->any.variant ? &plan->any : &plan->some));
     *out = plan;
     plan = NULL; /* now the caller's */
 done:
@@ -92,12 +131,15 @@ done:
 
 static bool variant_fits(const clattn_plan *plan, clattn__call *piece)
 {
-    return !plan->variant->fits || plan->variant->fits(plan->state, plan->device, piece);
+    const struct chosen *chosen = plan->current;
+    return !chosen->variant->fits || chosen->variant->fits(chosen->state, plan->device, piece);
 }
 
 static clattn_status run_variant(clattn_plan *plan, clattn__call *piece)
 {
-    return plan->variant->run(plan->state, plan->device, &plan->problem, piece, &plan->timeline);
+    const struct chosen *chosen = plan->current;
+    return chosen->variant->run(chosen->state, plan->device, &plan->problem, piece,
+                                &plan->timeline);
 }
 
 /* True when no host tensor takes more than one allocation may be. */
@@ -159,9 +201,10 @@ static clattn_status run(clattn_plan *plan, const clattn_attention_args *args, c
     clattn__call call;
     clattn_device *device = plan->device;
     TRY(clattn__call_init(&call, &plan->problem, args));
+    TRY(choose(plan, &call));
     clattn__timeline_clear(&plan->timeline);
     if (clattn__is_reference(device)) {
-        status = plan->variant->run(plan->state, device, &plan->problem, &call, &plan->timeline);
+        status = run_variant(plan, &call);
         goto done;
     }
     TRY(clattn__check_tensors(device, &call));
@@ -197,7 +240,7 @@ done:
 
 const char *clattn_plan_variant(const clattn_plan *plan)
 {
-    return plan ? plan->variant->name : "";
+    return plan ? plan->current->variant->name : "";
 }
 
 const char *clattn_plan_explain(const clattn_plan *plan)
@@ -230,8 +273,10 @@ void clattn_plan_destroy(clattn_plan *plan)
 {
     if (!plan)
         return;
-    if (plan->variant)
-        plan->variant->release(plan->state);
+    struct chosen *const both[] = {&plan->some, &plan->any};
+    for (size_t i = 0; i < sizeof both / sizeof *both; i++)
+        if (both[i]->ready)
+            both[i]->variant->release(both[i]->state);
     clattn__timeline_clear(&plan->timeline);
     free(plan->explain);
     free(plan);

@@ -11,6 +11,10 @@ typedef struct clattn__variant {
      * clause. `forced`: the caller asked for it by name, so that being slow is no reason. */
     bool (*accepts)(const clattn_device *device, const clattn__problem *problem, bool forced,
                     char *reason, size_t reason_size);
+    /* True when the variant is for this call, as few queries are, or, where the caller `forced` it by
+     * name, when it can at all; NULL: it is for any. Only a call can say, since B, S and T come with
+     * it. */
+    bool (*takes)(const clattn__call *call, bool forced);
     /* Builds what the variant needs; `*state` is released by
      * release(), which takes NULL and half-made states. */
     clattn_status (*prepare)(void **state, clattn_device *device, const clattn__problem *problem);
@@ -26,6 +30,7 @@ typedef struct clattn__variant {
 } clattn__variant;
 
 extern const clattn__variant clattn__variant_reference;
+extern const clattn__variant clattn__variant_decode;
 extern const clattn__variant clattn__variant_lanes;
 extern const clattn__variant clattn__variant_staged;
 extern const clattn__variant clattn__variant_staged_clblast;

@@ -32,7 +32,9 @@ CLATTN_API clattn_status clattn_plan_create(clattn_plan **out, clattn_device *de
  */
 CLATTN_API clattn_status clattn_plan_run(clattn_plan *plan, const clattn_attention_args *args);
 
-/** The name of the chosen variant: "staged", "reference", ... */
+/** The name of the variant of the last run, before the first of the one that takes any call: "lanes",
+ * "staged", "reference", ... A plan may have another one for calls of a few queries, which is built at
+ * the first of them; clattn_plan_explain() names both. */
 CLATTN_API const char *clattn_plan_variant(const clattn_plan *plan);
 
 /** One line per variant of the dispatch table, in order:

@@ -9,7 +9,7 @@ import threading
 import warnings
 from collections import OrderedDict
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Union
+from typing import Any, Union
 
 import numpy as np
 
@@ -91,11 +91,6 @@ def devices() -> DeviceList:
 DeviceSpec = Union[None, int, str, Device]
 
 
-class Plan(NamedTuple):
-    handle: ctypes.c_void_p
-    variant: str
-
-
 class OpenDevice:
     """An opened device with its idle plans. A plan serves one thread at a time: take_plan() hands it
     out, put_plan() takes it back."""
@@ -107,14 +102,14 @@ class OpenDevice:
         self.handle = handle
         self.device = _device(_native.load().clattn_device_get_info(handle).contents)
         self._lock = threading.Lock()
-        self._idle: OrderedDict[tuple, list[Plan]] = OrderedDict()
+        self._idle: OrderedDict[tuple, list[ctypes.c_void_p]] = OrderedDict()
         self._idle_count = 0
 
     @property
     def is_reference(self) -> bool:
         return self.device.kind == "reference"
 
-    def take_plan(self, key: tuple) -> Plan:
+    def take_plan(self, key: tuple) -> ctypes.c_void_p:
         """A plan for the description that `key` lists, field by field."""
         with self._lock:
             plans = self._idle.get(key)
@@ -124,9 +119,9 @@ class OpenDevice:
         library, handle = _native.load(), ctypes.c_void_p()
         desc = _native.AttentionDesc(ctypes.sizeof(_native.AttentionDesc), *key)
         _native.check(library.clattn_plan_create(handle, self.handle, desc))
-        return Plan(handle, library.clattn_plan_variant(handle).decode())
+        return handle
 
-    def put_plan(self, key: tuple, plan: Plan) -> None:
+    def put_plan(self, key: tuple, plan: ctypes.c_void_p) -> None:
         surplus = []
         with self._lock:
             self._idle.setdefault(key, []).append(plan)
@@ -140,7 +135,7 @@ class OpenDevice:
                 if not plans:
                     del self._idle[oldest]
         for old in surplus:
-            _native.load().clattn_plan_destroy(old.handle)
+            _native.load().clattn_plan_destroy(old)
 
 
 _open: dict[str | None, OpenDevice] = {}

@@ -22,12 +22,12 @@ def run(job: Job, device: DeviceSpec) -> tuple[Device, str]:
     try:
         try:
             for args in job.runs:
-                _native.check(library.clattn_plan_run(plan.handle, args))
+                _native.check(library.clattn_plan_run(plan, args))
         finally:
             # The arrays must stay until nothing is under way, also after a failure.
             finished = library.clattn_device_finish(opened.handle)
         _native.check(finished)
-        return opened.device, plan.variant
+        return opened.device, library.clattn_plan_variant(plan).decode()
     finally:
         opened.put_plan(job.key, plan)
 

@@ -1,5 +1,5 @@
 /* lanes.c: the variant `lanes`, one fused pass for CPU-like devices; host side of lanes.cl. */
-#include "op.h"
+#include "fused.h"
 #include "pack.h"
 #include "try.h"
 #include "variant.h"
@@ -11,30 +11,17 @@ typedef struct lanes {
     clattn__scratch key, value; /* where they are not as the kernel reads them */
 } lanes;
 
-/* One build serves all sizes up to a power of two. */
-#define LEAST_CAPACITY 64
-
 /* What a work-item keeps of a block of queries is D + 2 Dv vectors of them; beyond this it is more
  * than a core's caches hold. */
-#define MOST_ELEMENTS 4096
+#define MOST_ELEMENTS 2048
 
 static bool accepts(const clattn_device *device, const clattn__problem *problem, bool forced,
                     char *reason, size_t size)
 {
-    const clattn_attention_desc *desc = &problem->desc;
-    const char *why = NULL;
-    if (clattn__is_reference(device))
-        why = "the reference device runs no kernels";
-    else if (desc->dtype == CLATTN_F64 && !device->info.fp64)
-        why = "the device has no doubles (cl_khr_fp64)";
-    else if (desc->outputs & (CLATTN_WEIGHTS | CLATTN_SCORES))
-        why = "weights and scores are asked for, and it writes none";
-    else if (desc->score == CLATTN_SCORE_GIVEN)
-        why = "scores are given, and it makes its own";
-    else if (desc->head_size + desc->value_size > MOST_ELEMENTS)
+    const char *why = clattn__why_not_fused(device, problem, forced);
+    if (!why &&
+        (problem->desc.head_size > MOST_ELEMENTS || problem->desc.value_size > MOST_ELEMENTS))
         why = "keys and values are larger than what a work-item keeps";
-    else if (!forced && !clattn__is_cpu_like(device))
-        why = "it is made for CPU-like devices; ask for it by name";
     if (why)
         (void)snprintf(reason, size, "%s", why);
     return !why;
@@ -66,16 +53,14 @@ static clattn_status prepare(void **state, clattn_device *device, const clattn__
     const clattn_attention_desc *desc = &problem->desc;
     const clattn__tuning *tuning = device->tuning;
     char options[CLATTN__OPTIONS_MAX];
-    size_t most = LEAST_CAPACITY;
     lanes *s = calloc(1, sizeof *s);
     FAIL_IF(!s, CLATTN_E_MEMORY, "lanes: no host memory for %zu bytes", sizeof *s);
     *state = s;
-    while (most < desc->head_size || most < desc->value_size)
-        most *= 2;
     clattn__options(options, device, desc->dtype,
-                    " -DMOST=%zu -DKIND=%d -DNV=%d -DMK=%d -DMD=%d -DBK=%d -DGENERAL=%d", most,
-                    (int)desc->dtype, tuning->lanes_vectors, tuning->lanes_keys,
-                    tuning->lanes_values, tuning->lanes_block, is_general(problem));
+                    " -DMOST=%zu -DKIND=%d -DNV=%d -DMK=%d -DMD=%d -DBK=%d -DGENERAL=%d",
+                    clattn__fused_capacity(desc), (int)desc->dtype, tuning->lanes_vectors,
+                    tuning->lanes_keys, tuning->lanes_values, tuning->lanes_block,
+                    is_general(problem));
     TRY(clattn__kernel_create(&s->kernel, device, "lanes", options));
     TRY(clattn__pack_create(&s->pack, device, desc->dtype));
 done:
@@ -115,13 +100,6 @@ static bool fits(const void *state, const clattn_device *device, const clattn__c
     return clattn_tensor_count(&call->key) <= most && clattn_tensor_count(&call->value) <= most;
 }
 
-/* The memory of a tensor, or some other memory where there is none: the kernel looks at the view's
- * kind first. */
-static cl_mem memory_of(const clattn_tensor *tensor, const clattn__call *call)
-{
-    return tensor->buffer ? tensor->buffer : call->query.buffer;
-}
-
 static clattn_status run(void *state, clattn_device *device, const clattn__problem *problem,
                          const clattn__call *call, clattn__timeline *timeline)
 {
@@ -143,11 +121,13 @@ static clattn_status run(void *state, clattn_device *device, const clattn__probl
     const clattn_view query_view = clattn__view(&call->query), key_view = clattn__view(&key),
                       value_view = clattn__view(&value), output_view = clattn__view(&call->output),
                       lse_view = clattn__view(&call->lse);
-    const cl_mem output = memory_of(&call->output, call), lse = memory_of(&call->lse, call),
-                 mask = memory_of(&call->mask, call), bias = memory_of(&call->bias, call),
-                 lengths = memory_of(&call->kv_lengths, call),
-                 slopes = memory_of(&call->alibi_slopes, call),
-                 sinks = memory_of(&call->sinks, call);
+    const cl_mem output = clattn__memory_of(&call->output, call->query.buffer),
+                 lse = clattn__memory_of(&call->lse, call->query.buffer),
+                 mask = clattn__memory_of(&call->mask, call->query.buffer),
+                 bias = clattn__memory_of(&call->bias, call->query.buffer),
+                 lengths = clattn__memory_of(&call->kv_lengths, call->query.buffer),
+                 slopes = clattn__memory_of(&call->alibi_slopes, call->query.buffer),
+                 sinks = clattn__memory_of(&call->sinks, call->query.buffer);
     clattn__number scale, softcap;
     const clattn__arg args[] = {
         CLATTN__ARG(call->query.buffer),
@@ -183,4 +163,4 @@ done:
     return status;
 }
 
-const clattn__variant clattn__variant_lanes = {"lanes", accepts, prepare, release, fits, run};
+const clattn__variant clattn__variant_lanes = {"lanes", accepts, NULL, prepare, release, fits, run};

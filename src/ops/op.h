@@ -34,6 +34,13 @@ clattn_view clattn__view(const clattn_tensor *tensor);
 clattn_modifications clattn__modifications(const clattn__problem *problem,
                                            const clattn__call *call);
 
+/* The memory of a tensor, or some other memory where there is none: kernels look at the view's kind
+ * first. */
+static inline cl_mem clattn__memory_of(const clattn_tensor *tensor, cl_mem other)
+{
+    return tensor->buffer ? tensor->buffer : other;
+}
+
 /* Device memory that grows and is kept from run to run. */
 typedef struct clattn__scratch {
     cl_mem memory;

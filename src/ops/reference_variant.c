@@ -35,5 +35,5 @@ static clattn_status run(void *state, clattn_device *device, const clattn__probl
     return status == CLATTN_OK ? clattn__reference_call(problem, call) : status;
 }
 
-const clattn__variant clattn__variant_reference = {"reference", accepts, prepare,
+const clattn__variant clattn__variant_reference = {"reference", accepts, NULL, prepare,
                                                    release,     NULL,    run};

@@ -31,13 +31,6 @@ static clattn_int rows_of_group(const clattn_device *device, clattn_int rows)
     return share < MOST_ROWS ? share : MOST_ROWS;
 }
 
-/* The memory of a tensor, or some other memory where there
- * is none: the kernel looks at the view's kind first. */
-static cl_mem memory_of(const clattn_tensor *tensor, cl_mem other)
-{
-    return tensor->buffer ? tensor->buffer : other;
-}
-
 clattn_status clattn__softmax_rows_run(clattn__kernel *kernel, clattn_device *device,
                                        clattn__timeline *timeline, const clattn__problem *problem,
                                        const clattn__call *call, cl_mem s, int64_t stride,
@@ -49,11 +42,13 @@ clattn_status clattn__softmax_rows_run(clattn__kernel *kernel, clattn_device *de
                  stage = (cl_int)desc->scores_stage, deferred = factors != NULL;
     const clattn_int M = call->Hq / call->Hkv * call->S, heads = call->B * call->Hkv,
                      group_rows = rows_of_group(device, M * heads);
-    const cl_mem mask = memory_of(&call->mask, s), bias = memory_of(&call->bias, s),
-                 lengths = memory_of(&call->kv_lengths, s),
-                 slopes = memory_of(&call->alibi_slopes, s), sinks = memory_of(&call->sinks, s),
-                 scores = memory_of(&call->scores, s), weights = memory_of(&call->weights, s),
-                 lse = memory_of(&call->lse, s), row_factors = factors ? factors : s;
+    const cl_mem mask = clattn__memory_of(&call->mask, s), bias = clattn__memory_of(&call->bias, s),
+                 lengths = clattn__memory_of(&call->kv_lengths, s),
+                 slopes = clattn__memory_of(&call->alibi_slopes, s),
+                 sinks = clattn__memory_of(&call->sinks, s),
+                 scores = clattn__memory_of(&call->scores, s),
+                 weights = clattn__memory_of(&call->weights, s),
+                 lse = clattn__memory_of(&call->lse, s), row_factors = factors ? factors : s;
     const clattn_view scores_view = clattn__view(&call->scores),
                       weights_view = clattn__view(&call->weights),
                       lse_view = clattn__view(&call->lse);

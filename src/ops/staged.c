@@ -269,6 +269,7 @@ done:
     return status;
 }
 
-const clattn__variant clattn__variant_staged = {"staged", accepts, prepare, release, fits, run};
+const clattn__variant clattn__variant_staged = {"staged", accepts, NULL, prepare,
+                                                release,  fits,    run};
 const clattn__variant clattn__variant_staged_clblast = {
-    "staged-clblast", accepts_clblast, prepare_clblast, release, fits, run};
+    "staged-clblast", accepts_clblast, NULL, prepare_clblast, release, fits, run};

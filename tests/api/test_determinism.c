@@ -20,6 +20,10 @@ static const clattn_case all_cases[] = {
     {"output alone", .B = 2, .Hq = 4, .S = 65, .T = 129, .D = 33, .outputs = CLATTN_OUTPUT},
     {"sums beyond f32 in some rows", .B = 2, .Hq = 2, .S = 61, .T = 61, .D = 8,
      .fill = FILL_HUGE_LAST, .flags = CLATTN_CAUSAL, .outputs = CLATTN_OUTPUT},
+    {"NaN behind causal", .B = 1, .Hq = 4, .Hkv = 1, .S = 61, .T = 61, .D = 8,
+     .fill = FILL_NAN_LAST, .flags = CLATTN_CAUSAL, .outputs = CLATTN_OUTPUT},
+    {"f16, many queries of a key head", .dtype = CLATTN_F16, .B = 1, .Hq = 16, .Hkv = 2, .S = 61,
+     .T = 31, .strides = STRIDES_PADDED},
     {"many keys", .B = 2, .Hq = 2, .S = 17, .T = 1031, .D = 16, .flags = CLATTN_CAUSAL},
     {"all modifications", .B = 3, .Hq = 4, .Hkv = 2, .S = 37, .T = 53, .D = 19, .Dv = 23,
      ALL_MODIFICATIONS},
@@ -46,15 +50,19 @@ static clattn_device_info real_info;
 
 static void take_cases(const char *name)
 {
-    const bool fused = strcmp(name, "lanes") == 0;
+    const bool few = strcmp(name, "decode") == 0, fused = few || strcmp(name, "lanes") == 0;
     variant = name;
     cases_taken = 0;
     for (size_t c = 0; c < (real_info.fp64 ? CASES : CASES - 1); c++) {
         if (fused && all_cases[c].score == CLATTN_SCORE_GIVEN)
             continue;
+        if (few && all_cases[c].Hkv && all_cases[c].Hq / all_cases[c].Hkv > 2)
+            continue;
         cases[cases_taken] = all_cases[c];
         if (fused)
             cases[cases_taken].outputs = CLATTN_OUTPUT | CLATTN_LSE;
+        if (few) /* queries of a key head, and keys enough to split */
+            cases[cases_taken].S = 3, cases[cases_taken].T *= 7;
         cases_taken++;
     }
 }
@@ -161,7 +169,7 @@ static void after_other_problems(void **state)
     const int64_t sizes[][3] = {{2 * from->B, 2 * from->S, 2 * from->T},
                                 {1, 1, 1},
                                 {from->B, from->S - 1, from->T + 1},
-                                {1, from->S + 16, 3}};
+                                {1, from->S + (from->S > 3 ? 16 : 2), 3}};
     pair p;
     make_pair(&p, from);
     for (size_t n = 0; n < sizeof sizes / sizeof *sizes; n++) {
@@ -183,11 +191,13 @@ static void after_other_problems(void **state)
 static void in_pieces(void **state)
 {
     const clattn_case *from = *state;
-    const uint64_t scores = (uint64_t)(from->B * from->Hq * from->S * from->T) * sizeof(float);
-    uint64_t limit = 2 * scores, least = limit;
     clattn_status status = CLATTN_OK;
     pair p;
     make_pair(&p, from);
+    const uint64_t scores = (uint64_t)(from->B * from->Hq * from->S * from->T) * sizeof(float),
+                   values = clattn_tensor_count(&p.first.args.value) * sizeof(double),
+                   whole = scores > values ? scores : values;
+    uint64_t limit = 2 * whole, least = limit;
     for (; status == CLATTN_OK; limit /= 2) {
         device->info.max_allocation = limit;
         wipe_outputs(&p.second);
@@ -199,7 +209,7 @@ static void in_pieces(void **state)
         }
     }
     assert_int_equal(status, CLATTN_E_UNSUPPORTED);
-    assert_true(least < scores);
+    assert_true(least < whole);
     free_pair(&p);
 }
 
@@ -349,7 +359,7 @@ int main(void)
         return 1;
     }
     real_info = device->info;
-    static const char *const variants[] = {"staged", "lanes"};
+    static const char *const variants[] = {"staged", "lanes", "decode"};
     for (size_t v = 0; v < sizeof variants / sizeof *variants; v++) {
         take_cases(variants[v]);
         for (size_t g = 0; g < sizeof groups / sizeof *groups; g++)

@@ -27,6 +27,7 @@ static const clattn_case own[] = {
      .Dv = 30},
     {"values of 13, f64", .dtype = CLATTN_F64, .B = 1, .Hq = 2, .S = 40, .T = 70, .D = 9, .Dv = 13},
     {"512 elements", .B = 1, .Hq = 2, .S = 5, .T = 70, .D = 512, .Dv = 512},
+    {"1025 elements", .B = 1, .S = 5, .T = 70, .D = 1025, .Dv = 40},
     {"513 and 511 elements", .B = 1, .S = 5, .T = 70, .D = 513, .Dv = 511},
     {"heads share a block", .B = 2, .Hq = 8, .Hkv = 2, .S = 7, .T = 90, .flags = CLATTN_CAUSAL},
     {"heads share a block, all modifications", .B = 2, .Hq = 6, .Hkv = 2, .S = 11, .T = 70,
@@ -48,6 +49,8 @@ static const clattn_case own[] = {
      .fill = FILL_HUGE_VALUES},
     {"the same behind causal", .B = 1, .Hq = 2, .S = 300, .T = 300, .fill = FILL_HUGE_LAST,
      .flags = CLATTN_CAUSAL},
+    {"long sums of one sign", .B = 1, .S = 12, .T = 300, .D = 1024, .Dv = 16,
+     .score = CLATTN_SCORE_DOT, .fill = FILL_POSITIVE},
     {"without normalizer", .B = 1, .Hq = 2, .S = 37, .T = 153, .normalizer = CLATTN_NORMALIZER_NONE,
      .flags = CLATTN_CAUSAL},
 };

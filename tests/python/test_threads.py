@@ -79,7 +79,7 @@ def test_idle_plans_are_bounded() -> None:
     opened = _devices.open_device(None)
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(call, range(100)))
-    idle = [plan.handle.value for plans in opened._idle.values() for plan in plans]
+    idle = [plan.value for plans in opened._idle.values() for plan in plans]
     assert len(idle) == len(set(idle)) == opened._idle_count == opened.IDLE_PLANS
     assert len(opened._idle) <= opened.IDLE_PLANS
 

@@ -269,6 +269,8 @@ static void fill(const clattn_tensor *tensor, const clattn_case *from, double sp
         double value = spread * normal(seed);
         if (from->fill == FILL_CONSTANT)
             value = 0.5;
+        if (from->fill == FILL_POSITIVE)
+            value = uniform(seed);
         if (from->fill == FILL_DENORMAL && i % 2)
             value *= tiny_number(tensor->dtype);
         host_tensor_set(tensor, i, value);

@@ -36,6 +36,7 @@ typedef enum case_fill {
     FILL_INF_LAST,    /* last value is +infinity, or its given score too */
     FILL_HUGE_VALUES, /* values of 3e38, whose plain sum is no float any more */
     FILL_HUGE_LAST,   /* the last 8 values are 3e38 */
+    FILL_POSITIVE,    /* all of one sign: sums without cancellation, which grow with their length */
     FILL_TINY_VALUES, /* values around 1e-37, near the end of the normal numbers */
     FILL_MINUS_INF_SCORES, /* given scores, one of three -infinity, all of every fourth row */
     FILL_MINUS_INF_SCORES_NAN_LAST /* the same, and the last value is NaN */

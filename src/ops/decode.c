@@ -1,0 +1,160 @@
+/* decode.c: the variant `decode`, for a few queries over many keys; host side of decode.cl. */
+#include "fused.h"
+#include "try.h"
+#include "variant.h"
+
+#include <stdlib.h>
+
+/* Rows of a key head, all query heads together: above, lanes.cl has a vector of them. */
+#define MOST_ROWS 16
+/* Keys that are merged as one; not a matter of tuning, as a result's bits depend on it. */
+#define CHUNK 256
+/* Beyond this a work-item keeps more than a core's caches hold. */
+#define MOST_ELEMENTS 1024
+/* Work-items for each compute unit, so that one that is late does not matter. */
+#define ITEMS_PER_UNIT 4
+
+typedef struct decode {
+    clattn__kernel kernel;
+    clattn__scratch parts;
+} decode;
+
+static bool accepts(const clattn_device *device, const clattn__problem *problem, bool forced,
+                    char *reason, size_t size)
+{
+    const char *why = clattn__why_not_fused(device, problem, forced);
+    if (!why &&
+        (problem->desc.head_size > MOST_ELEMENTS || problem->desc.value_size > MOST_ELEMENTS))
+        why = "keys or values are larger than what a work-item keeps";
+    if (why)
+        (void)snprintf(reason, size, "%s", why);
+    return !why;
+}
+
+/* lanes.cl makes a vector of rows in the time of one, and starts sooner where there are few keys:
+ * measured on 2 cores with AVX-512, where both are as fast at 4 rows. */
+static bool takes(const clattn__call *call, bool forced)
+{
+    const int64_t rows = call->Hq / call->Hkv * call->S;
+    return rows <= MOST_ROWS && (forced || (rows < 4 && call->T > 2 * CHUNK));
+}
+
+static void release(void *state)
+{
+    decode *s = state;
+    if (!s)
+        return;
+    clattn__kernel_release(&s->kernel);
+    clattn__scratch_release(&s->parts);
+    free(s);
+}
+
+static clattn_status prepare(void **state, clattn_device *device, const clattn__problem *problem)
+{
+    clattn_status status = CLATTN_OK;
+    const clattn_attention_desc *desc = &problem->desc;
+    char options[CLATTN__OPTIONS_MAX];
+    decode *s = calloc(1, sizeof *s);
+    FAIL_IF(!s, CLATTN_E_MEMORY, "decode: no host memory for %zu bytes", sizeof *s);
+    *state = s;
+    clattn__options(options, device, desc->dtype, " -DMOST=%zu -DKIND=%d -DCHUNK=%d -DROWS=%d",
+                    clattn__fused_capacity(desc), (int)desc->dtype, CHUNK, MOST_ROWS);
+    TRY(clattn__kernel_create(&s->kernel, device, "decode", options));
+done:
+    return status;
+}
+
+/* Sizes of `parts`: the largest one that splitting may need. */
+static uint64_t parts_bytes(const clattn__call *call, clattn_dtype dtype)
+{
+    const int64_t rows = call->B * call->Hq * call->S, chunks = clattn__ceil_div(call->T, CHUNK);
+    return (uint64_t)(rows * chunks * (call->Dv + 2)) * clattn__sum_size(dtype);
+}
+
+static bool fits(const void *state, const clattn_device *device, const clattn__call *call)
+{
+    (void)state;
+    return parts_bytes(call, call->value.dtype) <= device->info.max_allocation;
+}
+
+static clattn_status run(void *state, clattn_device *device, const clattn__problem *problem,
+                         const clattn__call *call, clattn__timeline *timeline)
+{
+    clattn_status status = CLATTN_OK;
+    decode *s = state;
+    const clattn_attention_desc *desc = &problem->desc;
+    const clattn_modifications modifications = clattn__modifications(problem, call);
+    const clattn_int M = call->Hq / call->Hkv * call->S, groups = call->B * call->Hkv,
+                     chunks = clattn__ceil_div(call->T, CHUNK),
+                     wanted =
+                         clattn__ceil_div(ITEMS_PER_UNIT * (clattn_int)device->info.compute_units,
+                                          groups > 0 ? groups : 1);
+    clattn_int item_chunks = chunks > wanted ? clattn__ceil_div(chunks, wanted) : 1;
+    clattn_int items = clattn__ceil_div(chunks, item_chunks);
+    const cl_int D = (cl_int)call->D, Dv = (cl_int)call->Dv,
+                 normalize = desc->normalizer == CLATTN_NORMALIZER_SOFTMAX;
+    const clattn_view query_view = clattn__view(&call->query), key_view = clattn__view(&call->key),
+                      value_view = clattn__view(&call->value),
+                      output_view = clattn__view(&call->output),
+                      lse_view = clattn__view(&call->lse);
+    const cl_mem output = clattn__memory_of(&call->output, call->query.buffer),
+                 lse = clattn__memory_of(&call->lse, call->query.buffer),
+                 mask = clattn__memory_of(&call->mask, call->query.buffer),
+                 bias = clattn__memory_of(&call->bias, call->query.buffer),
+                 lengths = clattn__memory_of(&call->kv_lengths, call->query.buffer),
+                 slopes = clattn__memory_of(&call->alibi_slopes, call->query.buffer),
+                 sinks = clattn__memory_of(&call->sinks, call->query.buffer);
+    cl_mem parts = call->query.buffer;
+    cl_int merge = 0;
+    clattn__number scale, softcap;
+    if (items < 2)
+        items = 1, item_chunks = chunks;
+    if (items > 1) {
+        TRY(clattn__scratch_reserve(&s->parts, device, (size_t)parts_bytes(call, desc->dtype)));
+        parts = s->parts.memory;
+    }
+    const clattn__arg args[] = {
+        CLATTN__ARG(call->query.buffer),
+        CLATTN__ARG(query_view),
+        CLATTN__ARG(call->key.buffer),
+        CLATTN__ARG(key_view),
+        CLATTN__ARG(call->value.buffer),
+        CLATTN__ARG(value_view),
+        CLATTN__ARG(output),
+        CLATTN__ARG(output_view),
+        CLATTN__ARG(lse),
+        CLATTN__ARG(lse_view),
+        CLATTN__ARG(parts),
+        CLATTN__ARG(merge),
+        CLATTN__ARG(D),
+        CLATTN__ARG(Dv),
+        clattn__number_arg(&scale, desc->dtype, problem->scale),
+        clattn__number_arg(&softcap, desc->dtype, desc->softcap),
+        CLATTN__ARG(modifications),
+        CLATTN__ARG(call->Hkv),
+        CLATTN__ARG(M),
+        CLATTN__ARG(items),
+        CLATTN__ARG(item_chunks),
+        CLATTN__ARG(normalize),
+        CLATTN__ARG(mask),
+        CLATTN__ARG(bias),
+        CLATTN__ARG(lengths),
+        CLATTN__ARG(slopes),
+        CLATTN__ARG(sinks),
+    };
+    const size_t local[3] = {1, 1, 1};
+    size_t global[3] = {(size_t)(items * groups), 1, 1};
+    TRY(clattn__launch(device, timeline, &s->kernel, global, local, args,
+                       sizeof args / sizeof *args));
+    if (items == 1)
+        goto done;
+    items = 1, item_chunks = chunks, merge = 1; /* `args` points to them */
+    global[0] = (size_t)groups;
+    TRY(clattn__launch(device, timeline, &s->kernel, global, local, args,
+                       sizeof args / sizeof *args));
+done:
+    return status;
+}
+
+const clattn__variant clattn__variant_decode = {"decode", accepts, takes, prepare,
+                                                release,  fits,    run};

@@ -39,17 +39,15 @@ done:
 /* The variant for a call. */
 static clattn_status choose(clattn_plan *plan, const clattn__call *call)
 {
-    clattn_status status = CLATTN_OK;
-    const bool is_some =
-        plan->some.variant && plan->some.variant->takes(call, plan->any.variant == NULL);
-    FAIL_IF(
-        !is_some && !plan->any.variant, CLATTN_E_UNSUPPORTED,
-        "variant %s: %lld queries of %lld heads share a key head, expected fewer; another variant, "
-        "or none by name, takes them",
-        plan->some.variant->name, (long long)call->S, (long long)(call->Hq / call->Hkv));
-    TRY(get_ready(plan, is_some ? &plan->some : &plan->any));
-done:
-    return status;
+    const clattn__variant *some = plan->some.variant;
+    if (some && some->takes(call, plan->any.variant == NULL))
+        return get_ready(plan, &plan->some);
+    if (plan->any.variant)
+        return get_ready(plan, &plan->any);
+    return FAIL(CLATTN_E_UNSUPPORTED, 0,
+                "variant %s: %lld queries of %lld heads share a key head, expected fewer; another "
+                "variant, or none by name, takes them",
+                some ? some->name : "", (long long)call->S, (long long)(call->Hq / call->Hkv));
 }
 
 clattn_status clattn_plan_create(clattn_plan **out, clattn_device *device,

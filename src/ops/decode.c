@@ -9,6 +9,11 @@
 #define MOST_ROWS 16
 /* Keys that are merged as one; not a matter of tuning, as a result's bits depend on it. */
 #define CHUNK 256
+/* Fewer keys are walked before a second work-item has begun. */
+#define FEW_KEYS 512
+/* lanes.cl makes a vector of rows in the time of one: measured on 2 cores with AVX-512, where both are
+ * as fast at 4. */
+#define FASTER_ROWS 3
 /* Beyond this a work-item keeps more than a core's caches hold. */
 #define MOST_ELEMENTS 1024
 /* Work-items for each compute unit, so that one that is late does not matter. */
@@ -31,12 +36,10 @@ static bool accepts(const clattn_device *device, const clattn__problem *problem,
     return !why;
 }
 
-/* lanes.cl makes a vector of rows in the time of one, and starts sooner where there are few keys:
- * measured on 2 cores with AVX-512, where both are as fast at 4 rows. */
 static bool takes(const clattn__call *call, bool forced)
 {
     const int64_t rows = call->Hq / call->Hkv * call->S;
-    return rows <= MOST_ROWS && (forced || (rows < 4 && call->T > 2 * CHUNK));
+    return forced ? rows <= MOST_ROWS : rows <= FASTER_ROWS && call->T > FEW_KEYS;
 }
 
 static void release(void *state)

@@ -4,6 +4,7 @@
 #include "support/device_runs.h"
 
 #include <stdio.h>
+#include <string.h>
 
 static clattn_device *device;
 static clattn_device_info real_info;
@@ -54,7 +55,8 @@ static void in_pieces(void **state)
     host_call_free(&call);
 }
 
-int main(void)
+/* All groups, or the one that is named. */
+int main(int argc, char **argv)
 {
     int failures = 0;
     const struct {
@@ -74,6 +76,8 @@ int main(void)
     real_info = device->info;
     for (size_t g = 0; g < sizeof groups / sizeof *groups; g++) {
         named_tests tests = {0};
+        if (argc > 1 && strcmp(argv[1], groups[g].group) != 0)
+            continue;
         add_all_cases(&tests, groups[g].test);
         failures += named_tests_run(&tests, groups[g].group, NULL, NULL);
     }

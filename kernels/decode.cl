@@ -68,43 +68,6 @@ static inline vec score_keys(const vec *q, global const void *key, clattn_int at
     return tile[0];
 }
 
-/* Modified scores of VW keys from key j on, for one row; past `count` they are hidden. */
-static inline vec modify_keys(vec raw, clattn_modifications m, query_place q, ACC softcap,
-                              clattn_int j, int count, global const void *mask, clattn_int mask_row,
-                              global const void *bias, clattn_int bias_row)
-{
-    const ivec lanes = lane_numbers();
-    vec added = (vec)(0);
-    ivec hidden = lanes < (ivec)((INT)clamp(q.begin - j, (clattn_int)0, (clattn_int)VW)) ||
-                  lanes >= (ivec)((INT)clamp(q.end - j, (clattn_int)0, (clattn_int)VW)) ||
-                  lanes >= (ivec)((INT)count);
-    if (m.mask.kind != KIND_ABSENT) {
-        const vec at =
-            m.mask.column == 1 && count == VW
-                ? load_run(mask, m.mask.kind, mask_row + j)
-                : load_lanes(mask, m.mask.kind, mask_row + j * m.mask.column, m.mask.column, count);
-        if (m.mask.kind == KIND_BOOL) {
-            hidden = hidden || at == (vec)(0);
-        } else {
-            hidden = hidden || at == (vec)(-INFINITY);
-            added = at;
-        }
-    }
-    if (m.bias.kind != KIND_ABSENT) {
-        const vec at =
-            m.bias.column == 1 && count == VW
-                ? load_run(bias, m.bias.kind, bias_row + j)
-                : load_lanes(bias, m.bias.kind, bias_row + j * m.bias.column, m.bias.column, count);
-        hidden = hidden || at == (vec)(-INFINITY);
-        added += at;
-    }
-    ACC distances[VW];
-    for (int l = 0; l < VW; l++)
-        distances[l] = (ACC)(q.position - j - l);
-    return hide_score(
-        shift_score(cap_score(raw, softcap), (vec)(q.slope), LOAD_VEC(distances), added), hidden);
-}
-
 /* Weights times the values of `count` keys, added to `sums`; keys `from`, from + row, ... */
 static inline void add_values(vec *sums, const ACC *weights, global const void *value,
                               clattn_int from, clattn_view view, int count, int DV)
@@ -192,11 +155,11 @@ static inline void store_row(row_state *row, bool has_sink, ACC sink, int DV, in
 __attribute__((reqd_work_group_size(1, 1, 1))) kernel void
 decode(global const void *query, clattn_view query_view, global const void *key,
        clattn_view key_view, global const void *value, clattn_view value_view, global void *output,
-       clattn_view output_view, global void *lse, clattn_view lse_view, global ACC *parts,
-       int merge, int D, int DV, ACC scale, ACC softcap, clattn_modifications m, clattn_int heads,
-       clattn_int M, clattn_int items, clattn_int item_chunks, int normalize,
+       clattn_view output_view, global void *lse, clattn_view lse_view, int D, int DV, ACC scale,
+       ACC softcap, clattn_modifications m, clattn_int heads, clattn_int M, int normalize,
        global const void *mask, global const void *bias, global const void *kv_lengths,
-       global const void *alibi_slopes, global const void *sinks)
+       global const void *alibi_slopes, global const void *sinks, global ACC *parts, int merge,
+       clattn_int items, clattn_int item_chunks)
 {
     const clattn_int g = get_global_id(0) / items, item = get_global_id(0) % items;
     const clattn_int b = g / heads, kv_head = g % heads, group = M / m.S;
@@ -239,9 +202,9 @@ decode(global const void *query, clattn_view query_view, global const void *key,
                     const vec raw = score_keys(q + r * VECTORS, key, keys + first * key_view.row,
                                                key_view, min(count - first, VW) - 1, D) *
                                     (vec)(scale);
-                    scores[r * (CHUNK / VW) + first / VW] =
-                        modify_keys(raw, m, places[r], softcap, j + first, min(count - first, VW),
-                                    mask, row_of(m.mask, b, h, i), bias, row_of(m.bias, b, h, i));
+                    scores[r * (CHUNK / VW) + first / VW] = modify_keys(
+                        cap_score(raw, softcap), m, places[r], j + first, min(count - first, VW),
+                        mask, row_of(m.mask, b, h, i), bias, row_of(m.bias, b, h, i));
                 }
         ACC mosts[ROWS], totals[ROWS];
         for (int r = 0; r < M; r++) {

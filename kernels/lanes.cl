@@ -234,12 +234,8 @@ static inline void load_tile(vec at[VW], global const void *memory, clattn_view 
             at[l] = LOAD_GLOBAL((global const ACC *)memory + rows[l] + j);
     } else {
 #pragma unroll 1 /* small code: a driver builds it anew for each program */
-        for (int l = 0; l < VW; l++) {
-            const clattn_int row = rows[l] + j * view.column;
-            at[l] = view.column == 1 && count == VW
-                        ? load_run(memory, view.kind, row)
-                        : load_lanes(memory, view.kind, row, view.column, count);
-        }
+        for (int l = 0; l < VW; l++)
+            at[l] = load_keys(memory, view, rows[l], j, count);
     }
     transpose(at);
 }
@@ -289,6 +285,7 @@ static inline void modify_block(vec *scores, const lane_places *lanes, clattn_mo
         }
     }
 }
+#endif
 
 /* Adds the values that are not finite, key by key, to the rows that may see them. */
 static inline void add_not_finite(ACC *sums, const ACC *weights, const lane_places *lanes,
@@ -302,28 +299,17 @@ static inline void add_not_finite(ACC *sums, const ACC *weights, const lane_plac
             if (isfinite(value))
                 continue;
             for (int l = 0; l < BQ; l++) {
+#if GENERAL
                 const query_place q = {lanes->position[l], lanes->begin[l], lanes->end[l],
                                        lanes->slope[l]};
-                if (is_visible(m, q, mask, bias, b, lanes->query[l] / m.S, lanes->query[l] % m.S,
-                               k + key))
-                    sums[d * BQ + l] += weights[key * BQ + l] * value;
+                if (!is_visible(m, q, mask, bias, b, lanes->query[l] / m.S, lanes->query[l] % m.S,
+                                k + key))
+                    continue;
+#endif
+                sums[d * BQ + l] += weights[key * BQ + l] * value;
             }
         }
 }
-#else
-static inline void add_not_finite(ACC *sums, const ACC *weights, rows_of_head values, clattn_int k,
-                                  int count, int DV)
-{
-    for (int key = 0; key < count; key++)
-        for (int d = 0; d < DV; d++) {
-            const ACC value = values.memory[(k + key) * values.row + d];
-            if (isfinite(value))
-                continue;
-            for (int l = 0; l < BQ; l++)
-                sums[d * BQ + l] += weights[key * BQ + l] * value;
-        }
-}
-#endif
 
 /* Maximum and sum of each row, as far as its keys have been walked. */
 typedef struct row_state {
@@ -394,9 +380,9 @@ __attribute__((reqd_work_group_size(1, 1, 1))) kernel void
 lanes(global const void *query, clattn_view query_view, global const ACC *key, clattn_view key_view,
       global const ACC *value, clattn_view value_view, global void *output, clattn_view output_view,
       global void *lse, clattn_view lse_view, int D, int DV, ACC scale, ACC softcap,
-      clattn_modifications m, clattn_int heads, clattn_int M, clattn_int blocks, int pair_blocks,
-      int normalize, global const void *mask, global const void *bias,
-      global const void *kv_lengths, global const void *alibi_slopes, global const void *sinks)
+      clattn_modifications m, clattn_int heads, clattn_int M, int normalize,
+      global const void *mask, global const void *bias, global const void *kv_lengths,
+      global const void *alibi_slopes, global const void *sinks, clattn_int blocks, int pair_blocks)
 {
     const clattn_int id = get_global_id(0);
     clattn_int g = id / blocks, block = id % blocks;
@@ -485,12 +471,8 @@ lanes(global const void *query, clattn_view query_view, global const ACC *key, c
             weigh(to, scores, kept, values, k, count, DV, careful, down);
             if (!careful)
                 continue;
-#if GENERAL
             add_not_finite((ACC *)to, (const ACC *)scores, &places, m, values, b, k, count, DV,
                            mask, bias);
-#else
-            add_not_finite((ACC *)to, (const ACC *)scores, values, k, count, DV);
-#endif
         }
         if (walk == 1) /* no element depends on what its neighbours are */
             for (int i = 0; i < DV * NV; i++)

@@ -68,7 +68,6 @@ softmax_rows(global ACC *s, clattn_int stride, clattn_modifications m, ACC softc
     const clattn_int g = get_global_id(2), b = g / heads;
     const clattn_int first = (clattn_int)get_global_id(1) * group_rows;
     const clattn_int start = (clattn_int)get_local_id(0) * VW;
-    const ivec lanes = lane_numbers();
     for (clattn_int r = first; r < min(first + group_rows, M); r++) {
         const clattn_int h = g % heads * (M / m.S) + r / m.S, i = r % m.S;
         const query_place q = place_query(m, kv_lengths, alibi_slopes, b, h, i);
@@ -93,30 +92,7 @@ softmax_rows(global ACC *s, clattn_int stride, clattn_modifications m, ACC softc
             }
             const int count = (int)min(m.T - j, (clattn_int)VW);
             const vec capped = cap_score(raw, softcap);
-            vec added = (vec)(0);
-            ivec hidden = lanes < (ivec)((INT)clamp(q.begin - j, (clattn_int)0, (clattn_int)VW)) ||
-                          lanes >= (ivec)((INT)clamp(q.end - j, (clattn_int)0, (clattn_int)VW));
-            if (m.mask.kind != KIND_ABSENT) {
-                const vec at = load_lanes(mask, m.mask.kind, mask_row + j * m.mask.column,
-                                          m.mask.column, count);
-                if (m.mask.kind == KIND_BOOL) {
-                    hidden = hidden || at == (vec)(0);
-                } else {
-                    hidden = hidden || at == (vec)(-INFINITY);
-                    added = at;
-                }
-            }
-            if (m.bias.kind != KIND_ABSENT) {
-                const vec at = load_lanes(bias, m.bias.kind, bias_row + j * m.bias.column,
-                                          m.bias.column, count);
-                hidden = hidden || at == (vec)(-INFINITY);
-                added += at;
-            }
-            ACC distances[VW];
-            for (int l = 0; l < VW; l++)
-                distances[l] = (ACC)(q.position - j - l);
-            const vec x =
-                hide_score(shift_score(capped, (vec)(q.slope), LOAD_VEC(distances), added), hidden);
+            const vec x = modify_keys(capped, m, q, j, count, mask, mask_row, bias, bias_row);
             STORE_VEC(x, x_row + j);
             top = larger(top, x);
             if (scores_view.kind != KIND_ABSENT)

@@ -85,76 +85,35 @@ static clattn_status run(void *state, clattn_device *device, const clattn__probl
 {
     clattn_status status = CLATTN_OK;
     decode *s = state;
-    const clattn_attention_desc *desc = &problem->desc;
-    const clattn_modifications modifications = clattn__modifications(problem, call);
-    const clattn_int M = call->Hq / call->Hkv * call->S, groups = call->B * call->Hkv,
-                     chunks = clattn__ceil_div(call->T, CHUNK),
+    const clattn_int groups = call->B * call->Hkv, chunks = clattn__ceil_div(call->T, CHUNK),
                      wanted =
                          clattn__ceil_div(ITEMS_PER_UNIT * (clattn_int)device->info.compute_units,
                                           groups > 0 ? groups : 1);
     clattn_int item_chunks = chunks > wanted ? clattn__ceil_div(chunks, wanted) : 1;
     clattn_int items = clattn__ceil_div(chunks, item_chunks);
-    const cl_int D = (cl_int)call->D, Dv = (cl_int)call->Dv,
-                 normalize = desc->normalizer == CLATTN_NORMALIZER_SOFTMAX;
-    const clattn_view query_view = clattn__view(&call->query), key_view = clattn__view(&call->key),
-                      value_view = clattn__view(&call->value),
-                      output_view = clattn__view(&call->output),
-                      lse_view = clattn__view(&call->lse);
-    const cl_mem output = clattn__memory_of(&call->output, call->query.buffer),
-                 lse = clattn__memory_of(&call->lse, call->query.buffer),
-                 mask = clattn__memory_of(&call->mask, call->query.buffer),
-                 bias = clattn__memory_of(&call->bias, call->query.buffer),
-                 lengths = clattn__memory_of(&call->kv_lengths, call->query.buffer),
-                 slopes = clattn__memory_of(&call->alibi_slopes, call->query.buffer),
-                 sinks = clattn__memory_of(&call->sinks, call->query.buffer);
     cl_mem parts = call->query.buffer;
     cl_int merge = 0;
-    clattn__number scale, softcap;
+    clattn__fused_args args;
     if (items < 2)
         items = 1, item_chunks = chunks;
     if (items > 1) {
-        TRY(clattn__scratch_reserve(&s->parts, device, (size_t)parts_bytes(call, desc->dtype)));
+        TRY(clattn__scratch_reserve(&s->parts, device,
+                                    (size_t)parts_bytes(call, problem->desc.dtype)));
         parts = s->parts.memory;
     }
-    const clattn__arg args[] = {
-        CLATTN__ARG(call->query.buffer),
-        CLATTN__ARG(query_view),
-        CLATTN__ARG(call->key.buffer),
-        CLATTN__ARG(key_view),
-        CLATTN__ARG(call->value.buffer),
-        CLATTN__ARG(value_view),
-        CLATTN__ARG(output),
-        CLATTN__ARG(output_view),
-        CLATTN__ARG(lse),
-        CLATTN__ARG(lse_view),
-        CLATTN__ARG(parts),
-        CLATTN__ARG(merge),
-        CLATTN__ARG(D),
-        CLATTN__ARG(Dv),
-        clattn__number_arg(&scale, desc->dtype, problem->scale),
-        clattn__number_arg(&softcap, desc->dtype, desc->softcap),
-        CLATTN__ARG(modifications),
-        CLATTN__ARG(call->Hkv),
-        CLATTN__ARG(M),
-        CLATTN__ARG(items),
-        CLATTN__ARG(item_chunks),
-        CLATTN__ARG(normalize),
-        CLATTN__ARG(mask),
-        CLATTN__ARG(bias),
-        CLATTN__ARG(lengths),
-        CLATTN__ARG(slopes),
-        CLATTN__ARG(sinks),
-    };
+    clattn__fused_args_init(&args, problem, call, &call->key, &call->value);
+    clattn__fused_args_add(&args, sizeof parts, &parts);
+    clattn__fused_args_add(&args, sizeof merge, &merge);
+    clattn__fused_args_add(&args, sizeof items, &items);
+    clattn__fused_args_add(&args, sizeof item_chunks, &item_chunks);
     const size_t local[3] = {1, 1, 1};
     size_t global[3] = {(size_t)(items * groups), 1, 1};
-    TRY(clattn__launch(device, timeline, &s->kernel, global, local, args,
-                       sizeof args / sizeof *args));
+    TRY(clattn__launch(device, timeline, &s->kernel, global, local, args.list, args.count));
     if (items == 1)
         goto done;
     items = 1, item_chunks = chunks, merge = 1; /* `args` points to them */
     global[0] = (size_t)groups;
-    TRY(clattn__launch(device, timeline, &s->kernel, global, local, args,
-                       sizeof args / sizeof *args));
+    TRY(clattn__launch(device, timeline, &s->kernel, global, local, args.list, args.count));
 done:
     return status;
 }

@@ -1,6 +1,8 @@
 /* fused.c: see fused.h. */
 #include "fused.h"
 
+#include <assert.h>
+
 #define LEAST_CAPACITY 64
 
 const char *clattn__why_not_fused(const clattn_device *device, const clattn__problem *problem,
@@ -26,4 +28,61 @@ size_t clattn__fused_capacity(const clattn_attention_desc *desc)
     while (most < desc->head_size || most < desc->value_size)
         most *= 2;
     return most;
+}
+
+void clattn__fused_args_add(clattn__fused_args *args, size_t size, const void *value)
+{
+    assert(args->count < sizeof args->list / sizeof *args->list);
+    args->list[args->count++] = (clattn__arg){size, value};
+}
+
+void clattn__fused_args_init(clattn__fused_args *a, const clattn__problem *problem,
+                             const clattn__call *call, const clattn_tensor *key,
+                             const clattn_tensor *value)
+{
+    const clattn_attention_desc *desc = &problem->desc;
+    const cl_mem other = call->query.buffer;
+    a->query = call->query.buffer, a->query_view = clattn__view(&call->query);
+    a->key = key->buffer, a->key_view = clattn__view(key);
+    a->value = value->buffer, a->value_view = clattn__view(value);
+    a->output = clattn__memory_of(&call->output, other);
+    a->output_view = clattn__view(&call->output);
+    a->lse = clattn__memory_of(&call->lse, other), a->lse_view = clattn__view(&call->lse);
+    a->mask = clattn__memory_of(&call->mask, other);
+    a->bias = clattn__memory_of(&call->bias, other);
+    a->kv_lengths = clattn__memory_of(&call->kv_lengths, other);
+    a->alibi_slopes = clattn__memory_of(&call->alibi_slopes, other);
+    a->sinks = clattn__memory_of(&call->sinks, other);
+    a->modifications = clattn__modifications(problem, call);
+    a->heads = call->Hkv, a->M = call->Hq / call->Hkv * call->S;
+    a->D = (cl_int)call->D, a->Dv = (cl_int)call->Dv;
+    a->normalize = desc->normalizer == CLATTN_NORMALIZER_SOFTMAX;
+    const clattn__arg shared[] = {
+        CLATTN__ARG(a->query),
+        CLATTN__ARG(a->query_view),
+        CLATTN__ARG(a->key),
+        CLATTN__ARG(a->key_view),
+        CLATTN__ARG(a->value),
+        CLATTN__ARG(a->value_view),
+        CLATTN__ARG(a->output),
+        CLATTN__ARG(a->output_view),
+        CLATTN__ARG(a->lse),
+        CLATTN__ARG(a->lse_view),
+        CLATTN__ARG(a->D),
+        CLATTN__ARG(a->Dv),
+        clattn__number_arg(&a->scale, desc->dtype, problem->scale),
+        clattn__number_arg(&a->softcap, desc->dtype, desc->softcap),
+        CLATTN__ARG(a->modifications),
+        CLATTN__ARG(a->heads),
+        CLATTN__ARG(a->M),
+        CLATTN__ARG(a->normalize),
+        CLATTN__ARG(a->mask),
+        CLATTN__ARG(a->bias),
+        CLATTN__ARG(a->kv_lengths),
+        CLATTN__ARG(a->alibi_slopes),
+        CLATTN__ARG(a->sinks),
+    };
+    a->count = 0;
+    for (size_t i = 0; i < sizeof shared / sizeof *shared; i++)
+        clattn__fused_args_add(a, shared[i].size, shared[i].value);
 }

@@ -110,55 +110,16 @@ static clattn_status run(void *state, clattn_device *device, const clattn__probl
     /* Pieces of the same heads come in the order of their rows. */
     TRY(as_rows(&key, &s->key, s, device, timeline, &call->key, call->first_row == 0));
     TRY(as_rows(&value, &s->value, s, device, timeline, &call->value, call->first_row == 0));
-    const clattn_modifications modifications = clattn__modifications(problem, call);
-    const clattn_int M = call->Hq / call->Hkv * call->S, groups = call->B * call->Hkv,
-                     rows = (clattn_int)clattn__vector_width(device, desc->dtype) *
+    clattn__fused_args args;
+    clattn__fused_args_init(&args, problem, call, &key, &value);
+    const clattn_int rows = (clattn_int)clattn__vector_width(device, desc->dtype) *
                             device->tuning->lanes_vectors,
-                     blocks = clattn__ceil_div(M, rows);
-    const cl_int D = (cl_int)call->D, Dv = (cl_int)call->Dv,
-                 normalize = desc->normalizer == CLATTN_NORMALIZER_SOFTMAX,
-                 pair_blocks = (desc->flags & (CLATTN_CAUSAL | CLATTN_KV_LENGTHS)) != 0;
-    const clattn_view query_view = clattn__view(&call->query), key_view = clattn__view(&key),
-                      value_view = clattn__view(&value), output_view = clattn__view(&call->output),
-                      lse_view = clattn__view(&call->lse);
-    const cl_mem output = clattn__memory_of(&call->output, call->query.buffer),
-                 lse = clattn__memory_of(&call->lse, call->query.buffer),
-                 mask = clattn__memory_of(&call->mask, call->query.buffer),
-                 bias = clattn__memory_of(&call->bias, call->query.buffer),
-                 lengths = clattn__memory_of(&call->kv_lengths, call->query.buffer),
-                 slopes = clattn__memory_of(&call->alibi_slopes, call->query.buffer),
-                 sinks = clattn__memory_of(&call->sinks, call->query.buffer);
-    clattn__number scale, softcap;
-    const clattn__arg args[] = {
-        CLATTN__ARG(call->query.buffer),
-        CLATTN__ARG(query_view),
-        CLATTN__ARG(key.buffer),
-        CLATTN__ARG(key_view),
-        CLATTN__ARG(value.buffer),
-        CLATTN__ARG(value_view),
-        CLATTN__ARG(output),
-        CLATTN__ARG(output_view),
-        CLATTN__ARG(lse),
-        CLATTN__ARG(lse_view),
-        CLATTN__ARG(D),
-        CLATTN__ARG(Dv),
-        clattn__number_arg(&scale, desc->dtype, problem->scale),
-        clattn__number_arg(&softcap, desc->dtype, desc->softcap),
-        CLATTN__ARG(modifications),
-        CLATTN__ARG(call->Hkv),
-        CLATTN__ARG(M),
-        CLATTN__ARG(blocks),
-        CLATTN__ARG(pair_blocks),
-        CLATTN__ARG(normalize),
-        CLATTN__ARG(mask),
-        CLATTN__ARG(bias),
-        CLATTN__ARG(lengths),
-        CLATTN__ARG(slopes),
-        CLATTN__ARG(sinks),
-    };
-    const size_t global[3] = {(size_t)(blocks * groups), 1, 1}, local[3] = {1, 1, 1};
-    TRY(clattn__launch(device, timeline, &s->kernel, global, local, args,
-                       sizeof args / sizeof *args));
+                     blocks = clattn__ceil_div(args.M, rows);
+    const cl_int pair_blocks = (desc->flags & (CLATTN_CAUSAL | CLATTN_KV_LENGTHS)) != 0;
+    clattn__fused_args_add(&args, sizeof blocks, &blocks);
+    clattn__fused_args_add(&args, sizeof pair_blocks, &pair_blocks);
+    const size_t global[3] = {(size_t)(blocks * call->B * call->Hkv), 1, 1}, local[3] = {1, 1, 1};
+    TRY(clattn__launch(device, timeline, &s->kernel, global, local, args.list, args.count));
 done:
     return status;
 }

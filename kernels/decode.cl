@@ -1,17 +1,17 @@
 /* decode.cl: attention of a few queries over many keys: the keys of a head are split over work-items
  *
- * Formula   as lanes.cl, for each chunk of CHUNK keys on its own: a mean of values, and maximum m and sum l
- *           of its weights. Two of them become one by o = (l1 o1 + l2 o2) / (l1 + l2), l1 and l2 brought
- *           to the larger maximum; chunks are merged from the first to the last, whoever made them
+ * Formula   as lanes.cl, for each chunk of CHUNK keys on its own: a mean of values, and maximum and sum of
+ *           its weights; chunks are merged from the first to the last, whoever made them (decode.clh)
  * Source    Dao et al., "Flash-Decoding for long-context inference", 2023
  * Shapes    query (B, Hq, S, D), key (B, Hkv, T, D), value (B, Hkv, T, DV), output (B, Hq, S, DV),
  *           lse (B, Hq, S): views of any strides; M = group * S rows of a key head, at most ROWS.
- *           parts: [G][chunks][ROWS][DV + 2], means, maximum and sum of a chunk
+ *           parts: [G][chunks][M][DV + 2], the mean, maximum and sum of a chunk
  * Units     strides in elements; scores in natural-log units
  * Launch    global {items * G}, local {1}; a work-item makes item_chunks chunks of one key head. With one
- *           item for a head it writes the output; with several, chunks go to `parts`, and a second launch
- *           with `merge` and one item for a head makes the output of them
- * Memory    ROWS * (D + 2 DV + CHUNK) sums in private memory; keys and values are read once
+ *           item for a head it writes output and lse; with several, chunks go to `parts` for
+ *           decode_merge.cl
+ * Memory    ROWS * (D + 2 DV + CHUNK) sums in private memory; keys and values are read once. A processor
+ *           streams a row of them best from end to end, so a key meets two rows of queries whole
  * Edges     as lanes.cl; a chunk whose means are not finite is made once more, with care
  * See       src/ops/decode.c, src/reference, tests/kernels/test_decode.c
  *
@@ -26,14 +26,18 @@
 #if !defined(MOST) || !defined(KIND) || !defined(CHUNK) || !defined(ROWS)
 #error "decode.cl: MOST, KIND, CHUNK and ROWS must be given"
 #endif
-#define VECTORS (MOST / VW) /* of the largest key or value */
+#include "decode.clh"
+#define TILE (VW == 16 ? 8 : 4) /* vectors of two rows that registers hold at a time */
 #define BLOCK 32 /* keys whose values all rows meet before they leave the nearest cache */
 
-/* What a row has seen so far: the mean of its values, and what is needed to go on. */
-typedef struct row_state {
-    vec mean[VECTORS];
-    ACC most, sum;
-} row_state;
+/* Loops over a tile unroll, and its vectors stay in registers, only where the sizes are known. */
+#define ALWAYS_INLINE static inline __attribute__((always_inline))
+
+/* The chunk at hand: `count` keys from key j on, which begin at elements `keys` and `values`. */
+typedef struct chunk_place {
+    clattn_int j, keys, values;
+    int count;
+} chunk_place;
 
 /* One vector of a row, zeros past its end. */
 static inline vec load_part(global const void *memory, clattn_int at, clattn_int column, int first,
@@ -44,65 +48,135 @@ static inline vec load_part(global const void *memory, clattn_int at, clattn_int
                : load_lanes(memory, KIND, at + first * column, column, min(size - first, VW));
 }
 
-/* The raw scores of VW keys, from rows `at` on, each `row` further; keys past `last` are the last one. */
-static inline vec score_keys(const vec *q, global const void *key, clattn_int at, clattn_view view,
-                             int last, int D)
+/* Lane i becomes the sum of the lanes of tile[i]: in each round two vectors become one, whose lanes are
+ * in turn the sums of a lane of their first halves and one of their second halves. */
+static inline vec sums_of_lanes(vec tile[VW])
 {
-    vec tile[VW];
-    for (int i = 0; i < VW; i++) {
-        const clattn_int from = at + min(i, last) * view.row;
-        vec sum = 0;
-        if (view.column == 1)
-            for (int d = 0; d + VW <= D; d += VW)
-                sum = fma(load_run(key, KIND, from + d), q[d / VW], sum);
-        for (int d = view.column == 1 ? D / VW * VW : 0; d < D; d += VW)
-            sum = fma(load_part(key, from, view.column, d, D), q[d / VW], sum);
-        tile[i] = sum;
-    }
-    transpose(tile);
+#if VW > 1
 #pragma unroll
-    for (int half_size = VW / 2; half_size > 0; half_size /= 2)
+    for (int count = VW / 2; count > 0; count /= 2)
 #pragma unroll
-        for (int i = 0; i < half_size; i++)
-            tile[i] += tile[i + half_size];
+        for (int i = 0; i < VW / 2; i++)
+            if (i < count) {
+                const vec a = tile[i], b = tile[i + count];
+                vec first, second;
+                first.even = a.lo, first.odd = b.lo;
+                second.even = a.hi, second.odd = b.hi;
+                tile[i] = first + second;
+            }
+#endif
     return tile[0];
 }
 
-/* Weights times the values of `count` keys, added to `sums`; keys `from`, from + row, ... */
-static inline void add_values(vec *sums, const ACC *weights, global const void *value,
-                              clattn_int from, clattn_view view, int count, int DV)
+/* Adds to tile[r * VW + i], lane by lane, what `vectors` vectors of VW keys and of one or two rows give; a
+ * key every `step` elements, those past `last` are the last one. */
+ALWAYS_INLINE void multiply_tile(vec *tile, const vec *queries, global const void *key,
+                                 clattn_int at, clattn_int step, int last, int rows, int vectors)
 {
-    for (int d = 0; d < DV; d += VW) {
-        vec sum = sums[d / VW];
-        int key = 0;
-        if (view.column == 1 && d + VW <= DV)
-            for (; key < count; key++)
-                sum =
-                    fma((vec)(weights[key]), load_run(value, KIND, from + key * view.row + d), sum);
-        for (; key < count; key++)
-            sum = fma((vec)(weights[key]),
-                      load_part(value, from + key * view.row, view.column, d, DV), sum);
-        sums[d / VW] = sum;
+    vec q[2][TILE];
+#pragma unroll
+    for (int r = 0; r < 2; r++)
+#pragma unroll
+        for (int v = 0; v < TILE; v++)
+            if (r < rows && v < vectors)
+                q[r][v] = queries[r * VECTORS + v];
+#pragma unroll 1
+    for (int i = 0; i < VW; i++) {
+        const clattn_int from = at + min(i, last) * step;
+        vec one = tile[i], two = tile[(rows - 1) * VW + i];
+#pragma unroll
+        for (int v = 0; v < TILE; v++)
+            if (v < vectors) {
+                const vec k = load_run(key, KIND, from + v * VW);
+                one = fma(k, q[0][v], one);
+                if (rows == 2)
+                    two = fma(k, q[1][v], two);
+            }
+        tile[i] = one;
+        if (rows == 2)
+            tile[VW + i] = two;
     }
 }
 
-/* One element of a chunk's mean, with care: what is not finite reaches only who sees it, and weights are
- * brought down, so that no sum of them overflows. */
-static inline ACC mean_with_care(const ACC *weights, ACC factor, global const void *value,
-                                 clattn_int from, clattn_view view, int count, int d,
-                                 clattn_modifications m, query_place q, global const void *mask,
-                                 global const void *bias, clattn_int b, clattn_int h, clattn_int i,
-                                 clattn_int j)
+/* The raw scores of VW keys and one or two rows: scores[r * (CHUNK / VW)]. */
+ALWAYS_INLINE void score_keys(vec *scores, const vec *queries, global const void *key,
+                              clattn_int at, clattn_view view, int last, int D, ACC scale, int rows)
 {
-    ACC sum = 0, rest = 0;
-    for (int key = 0; key < count; key++) {
-        const ACC v = load_element(value, KIND, from + key * view.row + d * view.column);
-        if (isfinite(v))
-            sum += v * (weights[key] / CHUNK);
-        else if (is_visible(m, q, mask, bias, b, h, i, j + key))
-            rest += weights[key] * v;
+    vec tile[2 * VW];
+    int d = 0;
+    for (int i = 0; i < rows * VW; i++)
+        tile[i] = 0;
+    if (view.column == 1) {
+        for (; d + TILE * VW <= D; d += TILE * VW)
+            multiply_tile(tile, queries + d / VW, key, at + d, view.row, last, rows, TILE);
+        for (; d + TILE / 2 * VW <= D; d += TILE / 2 * VW)
+            multiply_tile(tile, queries + d / VW, key, at + d, view.row, last, rows, TILE / 2);
+        for (; d + VW <= D; d += VW)
+            multiply_tile(tile, queries + d / VW, key, at + d, view.row, last, rows, 1);
     }
-    return sum * (CHUNK * factor) + rest * factor;
+    for (; d < D; d += VW)
+        for (int i = 0; i < VW; i++) {
+            const vec k = load_part(key, at + min(i, last) * view.row, view.column, d, D);
+            for (int r = 0; r < rows; r++)
+                tile[r * VW + i] = fma(k, queries[r * VECTORS + d / VW], tile[r * VW + i]);
+        }
+    for (int r = 0; r < rows; r++)
+        scores[r * (CHUNK / VW)] = sums_of_lanes(tile + r * VW) * (vec)(scale);
+}
+
+/* Adds weights times values to `vectors` vectors, from `first` on, of one or two rows; a key every `step`
+ * elements. */
+ALWAYS_INLINE void add_tile(row_part *part, int first, const ACC *weights, global const void *value,
+                            clattn_int from, clattn_int step, int count, int rows, int vectors)
+{
+    vec sums[2][TILE];
+#pragma unroll
+    for (int r = 0; r < 2; r++)
+#pragma unroll
+        for (int v = 0; v < TILE; v++)
+            if (r < rows && v < vectors)
+                sums[r][v] = part[r].mean[first + v];
+#pragma unroll 1
+    for (int key = 0; key < count; key++) {
+        const vec one = (vec)(weights[key]), two = (vec)(weights[(rows - 1) * CHUNK + key]);
+#pragma unroll
+        for (int v = 0; v < TILE; v++)
+            if (v < vectors) {
+                const vec x = load_run(value, KIND, from + v * VW);
+                sums[0][v] = fma(one, x, sums[0][v]);
+                if (rows == 2)
+                    sums[1][v] = fma(two, x, sums[1][v]);
+            }
+        from += step;
+    }
+#pragma unroll
+    for (int r = 0; r < 2; r++)
+#pragma unroll
+        for (int v = 0; v < TILE; v++)
+            if (r < rows && v < vectors)
+                part[r].mean[first + v] = sums[r][v];
+}
+
+/* Weights times the values of `count` keys, added to the means of one or two rows. */
+ALWAYS_INLINE void add_values(row_part *part, const ACC *weights, global const void *value,
+                              clattn_int from, clattn_view view, int count, int DV, int rows)
+{
+    int d = 0;
+    if (view.column == 1) {
+        for (; d + TILE * VW <= DV; d += TILE * VW)
+            add_tile(part, d / VW, weights, value, from + d, view.row, count, rows, TILE);
+        for (; d + TILE / 2 * VW <= DV; d += TILE / 2 * VW)
+            add_tile(part, d / VW, weights, value, from + d, view.row, count, rows, TILE / 2);
+        for (; d + VW <= DV; d += VW)
+            add_tile(part, d / VW, weights, value, from + d, view.row, count, rows, 1);
+    }
+    for (; d < DV; d += VW)
+        for (int key = 0; key < count; key++) {
+            const vec x = load_part(value, from + key * view.row, view.column, d, DV);
+            for (int r = 0; r < rows; r++)
+                part[r].mean[d / VW] =
+                    fma((vec)(weights[r * CHUNK + key]), x, part[r].mean[d / VW]);
+        }
 }
 
 static inline bool has_left_its_range(const vec *sums, int DV)
@@ -113,43 +187,78 @@ static inline bool has_left_its_range(const vec *sums, int DV)
     return sum_lanes(differences) != 0;
 }
 
-/* Two parts of a row become one, the first one. */
-static inline void merge_parts(row_state *row, const vec *mean, ACC most, ACC sum, int DV,
-                               int normalize)
+/* The elements of a chunk's mean that are not finite, once more and with care: what is not finite reaches
+ * only who sees it, and weights are brought down, so that no sum of them overflows. */
+static inline void repair_mean(ACC *mean, const ACC *weights, ACC factor, global const void *value,
+                               clattn_view view, chunk_place chunk, int DV, clattn_modifications m,
+                               query_place q, global const void *mask, global const void *bias,
+                               clattn_int b, clattn_int h, clattn_int i)
 {
-    if (sum == 0) /* it has seen nothing */
-        return;
-    const ACC top = most > row->most || row->sum == 0 ? most : row->most;
-    const ACC before = row->sum == 0 ? (ACC)0 : row->sum * exp(row->most - top),
-              added = sum * exp(most - top);
-    row->most = top;
-    row->sum = before + added;
-    const vec kept = (vec)(normalize ? before / row->sum : (ACC)1),
-              share = (vec)(normalize ? added / row->sum : (ACC)1);
-    for (int d = 0; d < DV; d += VW)
-        row->mean[d / VW] = fma(kept, row->mean[d / VW], share * mean[d / VW]);
+    for (int d = 0; d < DV; d++) {
+        ACC sum = 0, rest = 0;
+        if (isfinite(mean[d]))
+            continue;
+        for (int key = 0; key < chunk.count; key++) {
+            const ACC v =
+                load_element(value, KIND, chunk.values + key * view.row + d * view.column);
+            if (isfinite(v))
+                sum += v * (weights[key] / CHUNK);
+            else if (is_visible(m, q, mask, bias, b, h, i, chunk.j + key))
+                rest += weights[key] * v;
+        }
+        mean[d] = sum * (CHUNK * factor) + rest * factor;
+    }
 }
 
-/* The sink joins, and the row goes out. */
-static inline void store_row(row_state *row, bool has_sink, ACC sink, int DV, int normalize,
-                             global void *output, clattn_int at, clattn_view view, global void *lse,
-                             clattn_int lse_at, int lse_kind)
+/* Scores of all rows and keys of a chunk, not yet modified; those of row r begin at vector r * CHUNK / VW. */
+static inline void score_chunk(vec *scores, const vec *queries, global const void *key,
+                               clattn_view view, chunk_place chunk, int D, ACC scale, int M)
 {
-    ACC factor = 1;
-    if (has_sink) {
-        const ACC top = row->sum == 0 || sink > row->most ? sink : row->most,
-                  kept = row->sum == 0 ? (ACC)0 : row->sum * exp(row->most - top);
-        const ACC all = kept + exp(sink - top);
-        factor = normalize ? kept / all : (ACC)1;
-        row->most = top, row->sum = all;
+    for (int first = 0; first < chunk.count; first += VW) {
+        const clattn_int at = chunk.keys + first * view.row;
+        const int last = min(chunk.count - first, VW) - 1;
+        for (int r = 0; r < M; r += 2) {
+            vec *const to = scores + r * (CHUNK / VW) + first / VW;
+            if (r + 1 < M)
+                score_keys(to, queries + r * VECTORS, key, at, view, last, D, scale, 2);
+            else
+                score_keys(to, queries + r * VECTORS, key, at, view, last, D, scale, 1);
+        }
     }
-    if (lse_kind != KIND_ABSENT)
-        store_element(lse, lse_kind, lse_at,
-                      row->sum == 0 ? (ACC)-INFINITY : row->most + log(row->sum));
-    if (view.kind != KIND_ABSENT)
-        for (int d = 0; d < DV; d += VW)
-            store_lanes(output, KIND, at + d * view.column, view.column,
-                        row->mean[d / VW] * (vec)(factor), min(DV - d, VW));
+}
+
+/* The scores of a row become weights; its maximum and sum go to `part`. */
+static inline void weigh_scores(vec *scores, row_part *part, int count, int normalize)
+{
+    vec top = (vec)(-INFINITY), total = 0;
+    for (int v = 0; v * VW < count; v++)
+        top = larger(top, scores[v]);
+    part->most = max_lanes(top);
+    /* Where all is hidden, -infinity less itself would be NaN; any finite shift does. */
+    const vec shift = (vec)(part->most == -INFINITY ? (ACC)0 : part->most);
+    for (int v = 0; v * VW < count; v++) {
+        const vec x = scores[v], e = exp_negative(x - shift);
+        total += e;
+        scores[v] = normalize ? e : select(x, (vec)(0), (ivec)(x == (vec)(-INFINITY)));
+    }
+    part->sum = sum_lanes(total);
+}
+
+/* Weights times values, for all rows, whose means begin as zeros. */
+static inline void sum_chunk(row_part *parts, const vec *weights, global const void *value,
+                             clattn_view view, chunk_place chunk, int DV, int M)
+{
+    for (int first = 0; first < chunk.count; first += BLOCK) {
+        const clattn_int at = chunk.values + first * view.row;
+        const int count = min(chunk.count - first, BLOCK);
+        for (int r = 0; r < M; r += 2) {
+            const ACC *const from = (const ACC *)(weights + r * (CHUNK / VW)) + first;
+            if (r + 1 < M)
+                add_values(parts + r, from, value, at, view, count, DV, 2);
+            else
+                add_values(parts + r, from, value, at, view, count, DV, 1);
+        }
+    }
 }
 
 __attribute__((reqd_work_group_size(1, 1, 1))) kernel void
@@ -158,123 +267,70 @@ decode(global const void *query, clattn_view query_view, global const void *key,
        clattn_view output_view, global void *lse, clattn_view lse_view, int D, int DV, ACC scale,
        ACC softcap, clattn_modifications m, clattn_int heads, clattn_int M, int normalize,
        global const void *mask, global const void *bias, global const void *kv_lengths,
-       global const void *alibi_slopes, global const void *sinks, global ACC *parts, int merge,
+       global const void *alibi_slopes, global const void *sinks, global ACC *parts,
        clattn_int items, clattn_int item_chunks)
 {
     const clattn_int g = get_global_id(0) / items, item = get_global_id(0) % items;
-    const clattn_int b = g / heads, kv_head = g % heads, group = M / m.S;
+    const clattn_int b = g / heads, kv_head = g % heads, first_head = kv_head * (M / m.S);
     const clattn_int chunks = (m.T + CHUNK - 1) / CHUNK;
     const clattn_int chunk_begin = item * item_chunks,
                      chunk_end = min(chunk_begin + item_chunks, chunks);
-    const int part_size = DV + 2;
-    row_state rows[ROWS];
+    const bool touched = softcap > 0 || m.mask.kind != KIND_ABSENT || m.bias.kind != KIND_ABSENT ||
+                         m.alibi_slopes.kind != KIND_ABSENT;
+    row_part rows[ROWS];
     query_place places[ROWS];
-    vec q[ROWS * VECTORS], scores[ROWS * (CHUNK / VW)];
+    vec queries[ROWS * VECTORS];
     for (int r = 0; r < M; r++) {
-        const clattn_int h = kv_head * group + r / m.S, i = r % m.S;
-        rows[r].most = -INFINITY, rows[r].sum = 0;
-        for (int d = 0; d < DV; d += VW)
-            rows[r].mean[d / VW] = 0;
-        if (merge)
-            continue;
+        const clattn_int h = first_head + r / m.S, i = r % m.S, at = row_of(query_view, b, h, i);
         places[r] = place_query(m, kv_lengths, alibi_slopes, b, h, i);
+        clear_part(&rows[r], DV);
         for (int d = 0; d < D; d += VW)
-            q[r * VECTORS + d / VW] =
-                load_part(query, row_of(query_view, b, h, i), query_view.column, d, D);
+            queries[r * VECTORS + d / VW] = load_part(query, at, query_view.column, d, D);
     }
     for (clattn_int c = chunk_begin; c < chunk_end; c++) {
         const clattn_int j = c * CHUNK;
-        const int count = (int)min(m.T - j, (clattn_int)CHUNK);
-        global ACC *part = parts + ((g * chunks + c) * M) * part_size;
-        const clattn_int keys = row_of(key_view, b, kv_head, j),
-                         values = row_of(value_view, b, kv_head, j);
-        vec sums[ROWS * VECTORS];
-        bool seen = merge;
-        if (!merge)
-            for (int r = 0; r < M; r++)
-                seen = seen || (places[r].begin < j + count && places[r].end > j);
-        if (!seen && items == 1)
-            continue;
-        if (!merge && seen)
-            for (int first = 0; first < count; first += VW)
-                for (int r = 0; r < M; r++) {
-                    const clattn_int h = kv_head * group + r / m.S, i = r % m.S;
-                    const vec raw = score_keys(q + r * VECTORS, key, keys + first * key_view.row,
-                                               key_view, min(count - first, VW) - 1, D) *
-                                    (vec)(scale);
-                    scores[r * (CHUNK / VW) + first / VW] = modify_keys(
-                        cap_score(raw, softcap), m, places[r], j + first, min(count - first, VW),
-                        mask, row_of(m.mask, b, h, i), bias, row_of(m.bias, b, h, i));
-                }
-        ACC mosts[ROWS], totals[ROWS];
+        const chunk_place chunk = {j, row_of(key_view, b, kv_head, j),
+                                   row_of(value_view, b, kv_head, j),
+                                   (int)min(m.T - j, (clattn_int)CHUNK)};
+        vec scores[ROWS * (CHUNK / VW)];
+        row_part found[ROWS];
+        bool seen = false;
         for (int r = 0; r < M; r++) {
-            vec *const s = scores + r * (CHUNK / VW);
-            vec top = (vec)(-INFINITY), total = 0;
-            if (merge) {
-                mosts[r] = part[r * part_size], totals[r] = part[r * part_size + 1];
-                for (int d = 0; d < DV; d += VW)
-                    sums[r * VECTORS + d / VW] =
-                        load_lanes(part, KIND_OF_SUMS, r * part_size + 2 + d, 1, min(DV - d, VW));
-                continue;
-            }
-            for (int d = 0; d < DV; d += VW)
-                sums[r * VECTORS + d / VW] = 0;
-            mosts[r] = -INFINITY, totals[r] = 0;
-            if (!seen)
-                continue;
-            for (int v = 0; v * VW < count; v++)
-                top = larger(top, s[v]);
-            mosts[r] = max_lanes(top);
-            /* Where all is hidden, -infinity less itself would be NaN; any finite shift does. */
-            const vec shift = (vec)(mosts[r] == -INFINITY ? (ACC)0 : mosts[r]);
-            for (int v = 0; v * VW < count; v++) {
-                const vec x = s[v], e = exp_negative(x - shift);
-                total += e;
-                s[v] = normalize ? e : select(x, (vec)(0), (ivec)(x == (vec)(-INFINITY)));
-            }
-            totals[r] = sum_lanes(total);
+            seen = seen || (places[r].begin < j + chunk.count && places[r].end > j);
+            clear_part(&found[r], DV);
         }
-        if (!merge && seen) {
-            for (int first = 0; first < count; first += BLOCK)
-                for (int r = 0; r < M; r++)
-                    add_values(sums + r * VECTORS, (const ACC *)(scores + r * (CHUNK / VW)) + first,
-                               value, values + first * value_view.row, value_view,
-                               min(count - first, BLOCK), DV);
+        if (seen) {
+            score_chunk(scores, queries, key, key_view, chunk, D, scale, M);
             for (int r = 0; r < M; r++) {
-                const ACC factor = normalize && totals[r] != 0 ? 1 / totals[r] : (ACC)1;
-                vec *const of_row = sums + r * VECTORS;
-                for (int d = 0; d < DV; d += VW)
-                    of_row[d / VW] *= (vec)(factor);
-                if (!has_left_its_range(of_row, DV))
-                    continue;
-                ACC *const elements_of_row = (ACC *)of_row;
-                for (int d = 0; d < DV; d++)
-                    if (!isfinite(elements_of_row[d]))
-                        elements_of_row[d] =
-                            mean_with_care((const ACC *)(scores + r * (CHUNK / VW)), factor, value,
-                                           values, value_view, count, d, m, places[r], mask, bias,
-                                           b, kv_head * group + r / m.S, r % m.S, j);
+                vec *const of_row = scores + r * (CHUNK / VW);
+                const clattn_int h = first_head + r / m.S, i = r % m.S;
+                if (touched || places[r].begin > j || places[r].end < j + CHUNK)
+                    for (int first = 0; first < chunk.count; first += VW)
+                        of_row[first / VW] =
+                            modify_keys(cap_score(of_row[first / VW], softcap), m, places[r],
+                                        j + first, min(chunk.count - first, VW), mask,
+                                        row_of(m.mask, b, h, i), bias, row_of(m.bias, b, h, i));
+                weigh_scores(of_row, &found[r], chunk.count, normalize);
             }
+            sum_chunk(found, scores, value, value_view, chunk, DV, M);
         }
         for (int r = 0; r < M; r++) {
-            if (items == 1) {
-                merge_parts(&rows[r], sums + r * VECTORS, mosts[r], totals[r], DV, normalize);
-                continue;
-            }
-            part[r * part_size] = mosts[r], part[r * part_size + 1] = totals[r];
+            const ACC factor = normalize && found[r].sum != 0 ? 1 / found[r].sum : (ACC)1;
             for (int d = 0; d < DV; d += VW)
-                store_lanes(part, KIND_OF_SUMS, r * part_size + 2 + d, 1,
-                            sums[r * VECTORS + d / VW], min(DV - d, VW));
+                found[r].mean[d / VW] *= (vec)(factor);
+            if (has_left_its_range(found[r].mean, DV))
+                repair_mean((ACC *)found[r].mean, (const ACC *)(scores + r * (CHUNK / VW)), factor,
+                            value, value_view, chunk, DV, m, places[r], mask, bias, b,
+                            first_head + r / m.S, r % m.S);
+            if (items > 1)
+                save_part(parts + ((g * chunks + c) * M + r) * PART_SIZE(DV), &found[r], DV);
+            else
+                merge_parts(&rows[r], &found[r], DV, normalize);
         }
     }
     if (items > 1)
         return;
-    for (int r = 0; r < M; r++) {
-        const clattn_int h = kv_head * group + r / m.S, i = r % m.S;
-        const bool has_sink = m.sinks.kind != KIND_ABSENT;
-        store_row(&rows[r], has_sink,
-                  has_sink ? load_element(sinks, m.sinks.kind, row_of(m.sinks, 0, h, 0)) : (ACC)0,
-                  DV, normalize, output, row_of(output_view, b, h, i), output_view, lse,
-                  row_of(lse_view, b, h, i), (int)lse_view.kind);
-    }
+    for (int r = 0; r < M; r++)
+        store_row(&rows[r], m.sinks, sinks, DV, normalize, output, output_view, lse, lse_view, b,
+                  first_head + r / m.S, r % m.S);
 }

@@ -1,4 +1,5 @@
-/* decode.c: the variant `decode`, for a few queries over many keys; host side of decode.cl. */
+/* decode.c: the variant `decode`, for a few queries over many keys; host side of decode.cl and
+ * decode_merge.cl. */
 #include "fused.h"
 #include "try.h"
 #include "variant.h"
@@ -9,18 +10,16 @@
 #define MOST_ROWS 16
 /* Keys that are merged as one; not a matter of tuning, as a result's bits depend on it. */
 #define CHUNK 256
-/* Fewer keys are walked before a second work-item has begun. */
-#define FEW_KEYS 512
-/* lanes.cl makes a vector of rows in the time of one: measured on 2 cores with AVX-512, where both are
- * as fast at 4. */
-#define FASTER_ROWS 3
+/* lanes.cl makes a vector of rows in the time of one: measured on 2 cores with AVX-512, where it is as fast
+ * at 12 rows (D 64 and 128, 64 to 2048 keys). */
+#define FASTER_ROWS 8
 /* Beyond this a work-item keeps more than a core's caches hold. */
 #define MOST_ELEMENTS 1024
 /* Work-items for each compute unit, so that one that is late does not matter. */
 #define ITEMS_PER_UNIT 4
 
 typedef struct decode {
-    clattn__kernel kernel;
+    clattn__kernel chunks, merge;
     clattn__scratch parts;
 } decode;
 
@@ -39,7 +38,7 @@ static bool accepts(const clattn_device *device, const clattn__problem *problem,
 static bool takes(const clattn__call *call, bool forced)
 {
     const int64_t rows = call->Hq / call->Hkv * call->S;
-    return forced ? rows <= MOST_ROWS : rows <= FASTER_ROWS && call->T > FEW_KEYS;
+    return rows <= (forced ? MOST_ROWS : FASTER_ROWS);
 }
 
 static void release(void *state)
@@ -47,7 +46,8 @@ static void release(void *state)
     decode *s = state;
     if (!s)
         return;
-    clattn__kernel_release(&s->kernel);
+    clattn__kernel_release(&s->chunks);
+    clattn__kernel_release(&s->merge);
     clattn__scratch_release(&s->parts);
     free(s);
 }
@@ -62,7 +62,10 @@ static clattn_status prepare(void **state, clattn_device *device, const clattn__
     *state = s;
     clattn__options(options, device, desc->dtype, " -DMOST=%zu -DKIND=%d -DCHUNK=%d -DROWS=%d",
                     clattn__fused_capacity(desc), (int)desc->dtype, CHUNK, MOST_ROWS);
-    TRY(clattn__kernel_create(&s->kernel, device, "decode", options));
+    TRY(clattn__kernel_create(&s->chunks, device, "decode", options));
+    clattn__options(options, device, desc->dtype, " -DMOST=%zu -DKIND=%d",
+                    clattn__fused_capacity(desc), (int)desc->dtype);
+    TRY(clattn__kernel_create(&s->merge, device, "decode_merge", options));
 done:
     return status;
 }
@@ -80,6 +83,29 @@ static bool fits(const void *state, const clattn_device *device, const clattn__c
     return parts_bytes(call, call->value.dtype) <= device->info.max_allocation;
 }
 
+static clattn_status merge(decode *s, clattn_device *device, clattn__timeline *timeline,
+                           const clattn__fused_args *a, const clattn__call *call, clattn_int chunks)
+{
+    const clattn__arg args[] = {
+        CLATTN__ARG(s->parts.memory),
+        CLATTN__ARG(chunks),
+        CLATTN__ARG(a->heads),
+        CLATTN__ARG(a->M),
+        CLATTN__ARG(a->modifications.S),
+        CLATTN__ARG(a->Dv),
+        CLATTN__ARG(a->normalize),
+        CLATTN__ARG(a->sinks),
+        CLATTN__ARG(a->modifications.sinks),
+        CLATTN__ARG(a->output),
+        CLATTN__ARG(a->output_view),
+        CLATTN__ARG(a->lse),
+        CLATTN__ARG(a->lse_view),
+    };
+    const size_t global[3] = {(size_t)(call->B * call->Hkv), 1, 1}, local[3] = {1, 1, 1};
+    return clattn__launch(device, timeline, &s->merge, global, local, args,
+                          sizeof args / sizeof *args);
+}
+
 static clattn_status run(void *state, clattn_device *device, const clattn__problem *problem,
                          const clattn__call *call, clattn__timeline *timeline)
 {
@@ -92,7 +118,6 @@ static clattn_status run(void *state, clattn_device *device, const clattn__probl
     clattn_int item_chunks = chunks > wanted ? clattn__ceil_div(chunks, wanted) : 1;
     clattn_int items = clattn__ceil_div(chunks, item_chunks);
     cl_mem parts = call->query.buffer;
-    cl_int merge = 0;
     clattn__fused_args args;
     if (items < 2)
         items = 1, item_chunks = chunks;
@@ -103,17 +128,12 @@ static clattn_status run(void *state, clattn_device *device, const clattn__probl
     }
     clattn__fused_args_init(&args, problem, call, &call->key, &call->value);
     clattn__fused_args_add(&args, sizeof parts, &parts);
-    clattn__fused_args_add(&args, sizeof merge, &merge);
     clattn__fused_args_add(&args, sizeof items, &items);
     clattn__fused_args_add(&args, sizeof item_chunks, &item_chunks);
-    const size_t local[3] = {1, 1, 1};
-    size_t global[3] = {(size_t)(items * groups), 1, 1};
-    TRY(clattn__launch(device, timeline, &s->kernel, global, local, args.list, args.count));
-    if (items == 1)
-        goto done;
-    items = 1, item_chunks = chunks, merge = 1; /* `args` points to them */
-    global[0] = (size_t)groups;
-    TRY(clattn__launch(device, timeline, &s->kernel, global, local, args.list, args.count));
+    const size_t global[3] = {(size_t)(items * groups), 1, 1}, local[3] = {1, 1, 1};
+    TRY(clattn__launch(device, timeline, &s->chunks, global, local, args.list, args.count));
+    if (items > 1)
+        TRY(merge(s, device, timeline, &args, call, chunks));
 done:
     return status;
 }

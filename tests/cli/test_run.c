@@ -245,7 +245,7 @@ static void run_reports_json(void **state)
     assert_true(number_of(root, "seconds") > 0);
     assert_true(number_of(root, "gflops") >= 0);
     assert_true(strlen(string_of(root, "device")) > 0);
-    assert_string_equal("lanes", string_of(root, "variant"));
+    assert_string_equal("decode", string_of(root, "variant"));
     assert_true(cJSON_GetArraySize(cJSON_GetObjectItem(root, "explain")) >= 2);
     const cJSON *file = cJSON_GetArrayItem(cJSON_GetObjectItem(root, "files"), 0);
     assert_string_equal("o.npy", string_of(file, "file"));

@@ -218,33 +218,66 @@ typedef struct lane_places {
 #if GENERAL
 /* What an additive or boolean tensor has at VW keys from j on, for one vector of lanes: at[key][lane].
  * rows[l] is where a lane's row begins, in elements. */
-static inline void load_tile(vec at[VW], global const void *memory, clattn_view view,
+static inline void load_tile(vec at[VW], global const void *memory, const clattn_view *view,
                              const clattn_int *rows, clattn_int j, int count)
 {
-    if (view.row == 0 && view.head == 0) { /* the same for all queries */
+    const clattn_int kind = view->kind, column = view->column;
+    if (view->row == 0 && view->head == 0) { /* the same for all queries */
         for (int key = 0; key < VW; key++)
-            at[key] = (vec)(key < count
-                                ? load_element(memory, view.kind, rows[0] + (j + key) * view.column)
-                                : (ACC)0);
+            at[key] = (vec)(key < count ? load_element(memory, kind, rows[0] + (j + key) * column)
+                                        : (ACC)0);
         return;
     }
-    if (view.kind == KIND_OF_SUMS && view.column == 1 && count == VW) {
+    if (kind == KIND_OF_SUMS && column == 1 && count == VW) {
+        vec tile[VW];
 #pragma unroll
         for (int l = 0; l < VW; l++)
-            at[l] = LOAD_GLOBAL((global const ACC *)memory + rows[l] + j);
-    } else {
-#pragma unroll 1 /* small code: a driver builds it anew for each program */
-        for (int l = 0; l < VW; l++)
-            at[l] = load_keys(memory, view, rows[l], j, count);
+            tile[l] = LOAD_GLOBAL((global const ACC *)memory + rows[l] + j);
+        transpose(tile);
+#pragma unroll
+        for (int i = 0; i < VW; i++)
+            at[i] = tile[i];
+        return;
     }
+#pragma unroll 1 /* small code: a driver builds it anew for each program */
+    for (int l = 0; l < VW; l++)
+        at[l] = load_keys(memory, *view, rows[l], j, count);
     transpose(at);
 }
 
-/* From raw to modified scores, for `count` keys from key k on. */
-static inline void modify_block(vec *scores, const lane_places *lanes, clattn_modifications m,
-                                ACC softcap, clattn_int k, int count, global const void *mask,
+/* What mask and bias add at VW keys from j on, for one vector of lanes: -infinity hides a key. */
+static inline void load_added(vec added[VW], const lane_places *lanes, int v,
+                              const clattn_modifications *m, clattn_int j, int count,
+                              global const void *mask, global const void *bias)
+{
+    const vec nothing = (vec)(0), hidden = (vec)(-INFINITY);
+    if (m->mask.kind != KIND_ABSENT)
+        load_tile(added, mask, &m->mask, lanes->mask_row + v * VW, j, count);
+    if (m->mask.kind == KIND_BOOL)
+        for (int i = 0; i < VW; i++)
+            added[i] = select(nothing, hidden, (ivec)(added[i] == nothing));
+    if (m->bias.kind == KIND_ABSENT)
+        return;
+    if (m->mask.kind == KIND_ABSENT) {
+        load_tile(added, bias, &m->bias, lanes->bias_row + v * VW, j, count);
+        return;
+    }
+    vec biases[VW];
+    load_tile(biases, bias, &m->bias, lanes->bias_row + v * VW, j, count);
+    for (int i = 0; i < VW; i++)
+        added[i] = select(added[i] + biases[i], hidden,
+                          (ivec)(added[i] == hidden) | (ivec)(biases[i] == hidden));
+}
+
+/* From raw to modified scores, for `count` keys from key k on, and the largest of each query's so far.
+ * `bounded`: some lanes do not see all of these keys. */
+static inline void modify_block(vec *scores, vec most[NV], const lane_places *lanes,
+                                const clattn_modifications *m, ACC softcap, bool bounded,
+                                clattn_int k, int count, global const void *mask,
                                 global const void *bias)
 {
+    const bool adds = m->mask.kind != KIND_ABSENT || m->bias.kind != KIND_ABSENT,
+               only_adds = !bounded && softcap <= 0 && m->alibi_slopes.kind == KIND_ABSENT;
     for (int v = 0; v < NV; v++) {
         ACC distances[VW];
         INT begins[VW], ends[VW];
@@ -256,31 +289,33 @@ static inline void modify_block(vec *scores, const lane_places *lanes, clattn_mo
         const vec distance = LOAD_VEC(distances), slope = LOAD_VEC(lanes->slope + v * VW);
         const ivec begin = LOAD_IVEC(begins), end = LOAD_IVEC(ends);
         for (int first = 0; first < count; first += VW) {
-            vec masks[VW], biases[VW];
+            vec added[VW];
             const int keys = min(count - first, VW);
-            if (m.mask.kind != KIND_ABSENT)
-                load_tile(masks, mask, m.mask, lanes->mask_row + v * VW, k + first, keys);
-            if (m.bias.kind != KIND_ABSENT)
-                load_tile(biases, bias, m.bias, lanes->bias_row + v * VW, k + first, keys);
+            if (adds)
+                load_added(added, lanes, v, m, k + first, keys, mask, bias);
+            else
+                for (int i = 0; i < VW; i++)
+                    added[i] = 0;
+            if (only_adds) {
+                for (int i = 0; i < keys; i++) {
+                    vec *const at = scores + (first + i) * NV + v;
+                    const vec x = hide_score(*at + added[i], (ivec)(added[i] == (vec)(-INFINITY)));
+                    most[v] = larger(most[v], x);
+                    *at = x;
+                }
+                continue;
+            }
 #pragma unroll 1
             for (int i = 0; i < keys; i++) {
                 const int key = first + i;
-                vec *at = scores + key * NV + v;
-                vec added = (vec)(0);
-                ivec hidden = begin > (ivec)((INT)key) || end <= (ivec)((INT)key);
-                if (m.mask.kind == KIND_BOOL) {
-                    hidden = hidden || masks[i] == (vec)(0);
-                } else if (m.mask.kind != KIND_ABSENT) {
-                    hidden = hidden || masks[i] == (vec)(-INFINITY);
-                    added = masks[i];
-                }
-                if (m.bias.kind != KIND_ABSENT) {
-                    hidden = hidden || biases[i] == (vec)(-INFINITY);
-                    added += biases[i];
-                }
-                const vec x =
-                    shift_score(cap_score(*at, softcap), slope, distance - (vec)((ACC)key), added);
-                *at = hide_score(x, hidden);
+                vec *const at = scores + key * NV + v;
+                const ivec hidden = (ivec)(added[i] == (vec)(-INFINITY)) |
+                                    (begin > (ivec)((INT)key)) | (end <= (ivec)((INT)key));
+                const vec x = hide_score(shift_score(cap_score(*at, softcap), slope,
+                                                     distance - (vec)((ACC)key), added[i]),
+                                         hidden);
+                most[v] = larger(most[v], x);
+                *at = x;
             }
         }
     }
@@ -315,20 +350,6 @@ static inline void add_not_finite(ACC *sums, const ACC *weights, const lane_plac
 typedef struct row_state {
     vec most[NV], sum[NV];
 } row_state;
-
-#if GENERAL
-/* The largest score of each query so far, with those of a modified block. */
-static inline void find_most(vec most[NV], const row_state *state, const vec *scores, int count)
-{
-#pragma unroll
-    for (int v = 0; v < NV; v++)
-        most[v] = state->most[v];
-    for (int key = 0; key < count; key++)
-#pragma unroll
-        for (int v = 0; v < NV; v++)
-            most[v] = larger(most[v], scores[key * NV + v]);
-}
-#endif
 
 /* Scores to weights, in place; `kept` is what the sums so far are worth then. Without normalizing the
  * weights are the scores, and maximum and sum are for the lse alone. */
@@ -462,9 +483,12 @@ lanes(global const void *query, clattn_view query_view, global const ACC *key, c
             for (int i = 0; i < count; i += MK)
                 score_tile(scores + i * NV, most, queries, keys, k + i, end - 1, D, scale);
 #if GENERAL
-            if (touched || k < seen_begin || k + count > seen_end) {
-                modify_block(scores, &places, m, softcap, k, count, mask, bias);
-                find_most(most, &state, scores, count);
+            const bool bounded = k < seen_begin || k + count > seen_end;
+            if (touched || bounded) {
+#pragma unroll
+                for (int v = 0; v < NV; v++)
+                    most[v] = state.most[v];
+                modify_block(scores, most, &places, &m, softcap, bounded, k, count, mask, bias);
             }
 #endif
             weigh_scores(scores, &state, most, kept, count, normalize);

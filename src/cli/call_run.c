@@ -102,7 +102,6 @@ int cli_planned_make(cli_planned *planned, const cli_resident *resident, const c
 {
     clattn_attention_desc desc = call->desc;
     double begin = cli_now();
-    double first_run = 0;
     memset(planned, 0, sizeof *planned);
     if (variant)
         desc.variant = variant;
@@ -111,8 +110,10 @@ int cli_planned_make(cli_planned *planned, const cli_resident *resident, const c
     planned->build_seconds = cli_now() - begin;
     if (result || clattn_device_get_info(resident->device)->kind == CLATTN_DEVICE_REFERENCE)
         return result;
-    result = cli_planned_run(planned, resident, &first_run);
-    planned->build_seconds += first_run;
+    /* Only a call says whether a variant takes its sizes. */
+    *status = clattn_plan_run(planned->plan, &resident->args);
+    result = cli_check(*status == CLATTN_OK ? clattn_device_finish(resident->device) : *status);
+    planned->build_seconds = cli_now() - begin;
     if (result) {
         clattn_plan_destroy(planned->plan);
         planned->plan = NULL;

@@ -28,7 +28,7 @@ static const char help[] =
     "Only bench\n"
     "  --shape B,Hq,Hkv,S,T,D,Dv     random inputs of these sizes, the same each time\n"
     "  --device A,B|all              several devices\n"
-    "  --variants NAME,..|all        several variants; default the chosen one\n"
+    "  --variants NAME,..|all        several variants; default the chosen one, among names: auto\n"
     "  --rounds N                    default 10\n"
     "\n";
 
@@ -70,6 +70,7 @@ static cJSON *describe(const cli_entry *entry, const cli_contest *contest, const
     cJSON_AddStringToObject(o, "device", device->name);
     cJSON_AddStringToObject(o, "kind", clattn_device_kind_name(device->kind));
     cJSON_AddStringToObject(o, "variant", entry->variant);
+    cJSON_AddBoolToObject(o, "auto", entry->is_choice);
     cJSON_AddStringToObject(o, "dtype", clattn_dtype_name(call->desc.dtype));
     cli_json_shape(o, call);
     if (contest->warning)
@@ -132,7 +133,9 @@ static void print_entry(const cli_entry *entry, const cli_call *call)
         printf("%-18s refused: %s\n", entry->variant, entry->refusal);
         return;
     }
-    printf("%-18s %10s %10s %10s %10.4g %6s %9.3g %6s\n", entry->variant,
+    char name[sizeof entry->variant + 8];
+    snprintf(name, sizeof name, "%s%s", entry->variant, entry->is_choice ? " (auto)" : "");
+    printf("%-18s %10s %10s %10s %10.4g %6s %9.3g %6s\n", name,
            cli_seconds_text(best, entry->best), cli_seconds_text(median, entry->median),
            cli_seconds_text(build, entry->planned.build_seconds), f.gflops,
            share_text(peak, f.peak_share), f.gbs, share_text(read, f.bandwidth_share));

@@ -97,13 +97,20 @@ static int add_entry(cli_contest *contest, cli_stand *stand, const char *variant
         return CLI_FAIL(CLI_SYSTEM, "bench: no memory for %zu rounds", rounds);
     contest->entry_count++;
     int result = cli_planned_make(&entry->planned, &stand->resident, call, variant, &status);
-    if (result == CLI_DONE)
-        variant = clattn_plan_variant(entry->planned.plan);
     snprintf(entry->variant, sizeof entry->variant, "%s", variant ? variant : "");
     if (status != CLATTN_E_UNSUPPORTED || !variant)
         return result;
     entry->refusal = strdup(reason_of(variant));
     return entry->refusal ? CLI_DONE : CLI_FAIL(CLI_SYSTEM, "bench: no memory");
+}
+
+/* What the library chooses by itself is an entry like others: "auto", told by the variant it ran. */
+static int add_choice(cli_contest *contest, cli_stand *stand, const cli_call *call, size_t rounds)
+{
+    const int result = add_entry(contest, stand, NULL, call, rounds);
+    if (result == CLI_DONE)
+        contest->entries[contest->entry_count - 1].is_choice = true;
+    return result;
 }
 
 /* All variants of the dispatch table, which a plan of the
@@ -142,7 +149,9 @@ static int add_entries(cli_contest *contest, cli_stand *stand, const cli_call *c
         return add_all_variants(contest, stand, call, options->rounds);
     for (size_t i = 0; result == CLI_DONE && (name = list_item(options->variants, i)) != NULL;
          i++) {
-        result = add_entry(contest, stand, name, call, options->rounds);
+        result = strcmp(name, "auto") == 0
+                     ? add_choice(contest, stand, call, options->rounds)
+                     : add_entry(contest, stand, name, call, options->rounds);
         free(name);
     }
     return result;
@@ -189,6 +198,9 @@ static int by_size(const void *a, const void *b)
 
 static void summarise(cli_entry *entry, size_t rounds)
 {
+    /* A plan may hold two variants, and only a run tells. */
+    (void)snprintf(entry->variant, sizeof entry->variant, "%s",
+                   clattn_plan_variant(entry->planned.plan));
     qsort(entry->seconds, rounds, sizeof *entry->seconds, by_size);
     entry->best = entry->seconds[0];
     entry->median = 0.5 * (entry->seconds[(rounds - 1) / 2] + entry->seconds[rounds / 2]);
@@ -197,8 +209,10 @@ static void summarise(cli_entry *entry, size_t rounds)
 int cli_contest_run(cli_contest *contest, cli_call *call, size_t rounds)
 {
     int result = CLI_DONE;
+    /* There and back again: what an entry finds in the caches is its neighbour's, on either side. */
     for (size_t round = 0; round < rounds; round++) {
-        for (size_t i = 0; i < contest->entry_count; i++) {
+        for (size_t n = 0; n < contest->entry_count; n++) {
+            const size_t i = round % 2 ? contest->entry_count - 1 - n : n;
             cli_entry *entry = &contest->entries[i];
             if (entry->refusal)
                 continue;

@@ -5,6 +5,8 @@
 #include "call.h"
 #include "limits.h"
 
+#include <stdbool.h>
+
 /* One device with the call's tensors in its memory. */
 typedef struct cli_stand {
     clattn_device *device;
@@ -18,7 +20,8 @@ typedef struct cli_stand {
 typedef struct cli_entry {
     cli_stand *stand;
     char variant[64];
-    char *refusal; /* why it does not run here; NULL where it does */
+    bool is_choice; /* the library's own, beside forced ones */
+    char *refusal;  /* why it does not run here; NULL where it does */
     cli_planned planned;
     double *seconds; /* of each round */
     double best, median;

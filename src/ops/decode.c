@@ -10,9 +10,12 @@
 #define MOST_ROWS 16
 /* Keys that are merged as one; not a matter of tuning, as a result's bits depend on it. */
 #define CHUNK 256
-/* lanes.cl makes a vector of rows in the time of one: measured on 2 cores with AVX-512, where it is as fast
- * at 12 rows (D 64 and 128, 64 to 2048 keys). */
-#define FASTER_ROWS 8
+/* lanes.cl makes a vector of rows in the time of one. Measured on 2 cores with AVX-512 (D 64 and 128, 64 to
+ * 2048 keys): it is as fast at 9 rows, and at 12 where keys and values come from memory, of which it makes
+ * less. */
+#define FASTER_ROWS 9
+#define FASTER_ROWS_FROM_MEMORY 12
+#define CACHES ((int64_t)24 << 20) /* bytes */
 /* Beyond this a work-item keeps more than a core's caches hold. */
 #define MOST_ELEMENTS 1024
 /* Work-items for each compute unit, so that one that is late does not matter. */
@@ -38,7 +41,9 @@ static bool accepts(const clattn_device *device, const clattn__problem *problem,
 static bool takes(const clattn__call *call, bool forced)
 {
     const int64_t rows = call->Hq / call->Hkv * call->S;
-    return rows <= (forced ? MOST_ROWS : FASTER_ROWS);
+    const int64_t bytes = call->B * call->Hkv * call->T * (call->D + call->Dv) *
+                          (int64_t)clattn_dtype_size(call->key.dtype);
+    return rows <= (forced ? MOST_ROWS : (bytes > CACHES ? FASTER_ROWS_FROM_MEMORY : FASTER_ROWS));
 }
 
 static void release(void *state)

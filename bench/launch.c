@@ -1,0 +1,112 @@
+/* launch.c: what the smallest problem costs beside an empty kernel, launched and waited for: microseconds of
+ * one head, one query, 64 keys of 64, best and median of interleaved rounds. */
+#include <clattn/clattn.h>
+#include <clattn/clattn_cl.h>
+
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+#define ROUNDS 4000
+
+static double now(void)
+{
+    struct timespec t;
+    (void)clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static int ascending(const void *a, const void *b)
+{
+    const double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static cl_kernel make_empty(cl_program *program, cl_context context)
+{
+    const char *source = "kernel void empty(global int *unused) {}";
+    cl_int error = CL_SUCCESS;
+    *program = clCreateProgramWithSource(context, 1, &source, NULL, &error);
+    if (error != CL_SUCCESS || clBuildProgram(*program, 0, NULL, "", NULL, NULL) != CL_SUCCESS)
+        return NULL;
+    return clCreateKernel(*program, "empty", &error);
+}
+
+static bool go_empty(cl_command_queue queue, cl_kernel kernel)
+{
+    const size_t one = 1;
+    return clEnqueueNDRangeKernel(queue, kernel, 1, NULL, &one, &one, 0, NULL, NULL) ==
+               CL_SUCCESS &&
+           clFinish(queue) == CL_SUCCESS;
+}
+
+static bool go_attention(clattn_device *device, clattn_plan *plan, const clattn_attention_args *args)
+{
+    return clattn_plan_run(plan, args) == CLATTN_OK && clattn_device_finish(device) == CLATTN_OK;
+}
+
+/* Device tensors of zeros: query, key, value, output. */
+static bool make_tensors(clattn_attention_args *args, clattn_device *device)
+{
+    clattn_tensor *const tensors[] = {&args->query, &args->key, &args->value, &args->output};
+    static const float zeros[64 * 64];
+    for (int i = 0; i < 4; i++) {
+        const int64_t shape[4] = {1, 1, i == 1 || i == 2 ? 64 : 1, 64};
+        if (clattn_tensor_alloc(tensors[i], device, CLATTN_F32, 4, shape) != CLATTN_OK ||
+            clattn_tensor_write(tensors[i], device, zeros) != CLATTN_OK)
+            return false;
+    }
+    return true;
+}
+
+int main(void)
+{
+    static double seconds[2][ROUNDS];
+    clattn_attention_desc desc = {
+        .struct_size = sizeof desc, .query_heads = 1, .head_size = 64};
+    clattn_attention_args args = {.struct_size = sizeof args};
+    clattn_device *device = NULL;
+    clattn_plan *plan = NULL;
+    cl_program program = NULL;
+    cl_kernel empty = NULL;
+    bool ok = clattn_device_open(&device, NULL, 0) == CLATTN_OK &&
+              clattn_plan_create(&plan, device, &desc) == CLATTN_OK && make_tensors(&args, device);
+    cl_command_queue queue = ok ? clattn_device_cl_queue(device) : NULL;
+    if (ok)
+        empty = make_empty(&program, clattn_device_cl_context(device));
+    ok = ok && empty && clSetKernelArg(empty, 0, sizeof(cl_mem), NULL) == CL_SUCCESS &&
+         go_empty(queue, empty) && go_attention(device, plan, &args);
+    for (int round = 0; ok && round < ROUNDS; round++) {
+        const double begin = now();
+        ok = go_empty(queue, empty);
+        const double middle = now();
+        ok = ok && go_attention(device, plan, &args);
+        seconds[0][round] = middle - begin;
+        seconds[1][round] = now() - middle;
+    }
+    if (ok) {
+        qsort(seconds[0], ROUNDS, sizeof(double), ascending);
+        qsort(seconds[1], ROUNDS, sizeof(double), ascending);
+        printf("%-34s %8s %8s\n", "microseconds", "best", "median");
+        printf("%-34s %8.1f %8.1f\n", "an empty kernel", 1e6 * seconds[0][0],
+               1e6 * seconds[0][ROUNDS / 2]);
+        printf("%-34s %8.1f %8.1f\n", "(1, 1, 1, 64, 64), plan made", 1e6 * seconds[1][0],
+               1e6 * seconds[1][ROUNDS / 2]);
+        printf("%-34s %8.2f %8.2f\n", "ratio", seconds[1][0] / seconds[0][0],
+               seconds[1][ROUNDS / 2] / seconds[0][ROUNDS / 2]);
+    } else {
+        (void)fprintf(stderr, "launch: %s\n", clattn_last_error());
+    }
+    if (empty)
+        (void)clReleaseKernel(empty);
+    if (program)
+        (void)clReleaseProgram(program);
+    clattn_plan_destroy(plan);
+    clattn_tensor_free(&args.query, device);
+    clattn_tensor_free(&args.key, device);
+    clattn_tensor_free(&args.value, device);
+    clattn_tensor_free(&args.output, device);
+    clattn_device_close(device);
+    return ok ? 0 : 3;
+}

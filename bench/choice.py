@@ -89,7 +89,9 @@ def show_choices(clattn: str, rounds: int) -> int:
 def show_memory(clattn: str) -> None:
     variants = ["lanes", "staged"]
     floor = {v: peak_memory(clattn, "1,1,1,16,16,64,64", v) for v in variants}
-    print(f"\n{'S = T, one head of 64':<24}{'inputs, outputs':>16}{'S x T floats':>14}", *(f"{v:>10}" for v in variants))
+    print(
+        f"\n{'S = T, one head of 64':<24}{'inputs, outputs':>16}{'S x T floats':>14}", *(f"{v:>10}" for v in variants)
+    )
     for length in LENGTHS:
         tensors, square = 4 * length * 64 * 4, 4 * length * length
         row = [peak_memory(clattn, f"1,1,1,{length},{length},64,64", v) - floor[v] for v in variants]

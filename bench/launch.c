@@ -41,7 +41,8 @@ static bool go_empty(cl_command_queue queue, cl_kernel kernel)
            clFinish(queue) == CL_SUCCESS;
 }
 
-static bool go_attention(clattn_device *device, clattn_plan *plan, const clattn_attention_args *args)
+static bool go_attention(clattn_device *device, clattn_plan *plan,
+                         const clattn_attention_args *args)
 {
     return clattn_plan_run(plan, args) == CLATTN_OK && clattn_device_finish(device) == CLATTN_OK;
 }
@@ -63,8 +64,7 @@ static bool make_tensors(clattn_attention_args *args, clattn_device *device)
 int main(void)
 {
     static double seconds[2][ROUNDS];
-    clattn_attention_desc desc = {
-        .struct_size = sizeof desc, .query_heads = 1, .head_size = 64};
+    clattn_attention_desc desc = {.struct_size = sizeof desc, .query_heads = 1, .head_size = 64};
     clattn_attention_args args = {.struct_size = sizeof args};
     clattn_device *device = NULL;
     clattn_plan *plan = NULL;

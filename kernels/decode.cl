@@ -28,7 +28,7 @@
 #endif
 #include "decode.clh"
 #define TILE (VW == 16 ? 8 : 4) /* vectors of two rows that registers hold at a time */
-#define BLOCK 32 /* keys whose values all rows meet before they leave the nearest cache */
+#define BLOCK 16 /* keys whose values all rows meet before they leave the nearest cache */
 
 /* Loops over a tile unroll, and its vectors stay in registers, only where the sizes are known. */
 #define ALWAYS_INLINE static inline __attribute__((always_inline))
@@ -68,10 +68,21 @@ static inline vec sums_of_lanes(vec tile[VW])
     return tile[0];
 }
 
+/* Asks for `vectors` vectors from element `at` on: rows after the first two find theirs in the nearest
+ * cache, and the processor has time to fetch the next ones meanwhile. */
+ALWAYS_INLINE void ask_for(global const void *memory, clattn_int at, int vectors)
+{
+#pragma unroll
+    for (int v = 0; v < TILE; v++)
+        if (v < vectors)
+            PREFETCH(memory, (at + v * VW) * SIZE_OF_KIND(KIND));
+}
+
 /* Adds to tile[r * VW + i], lane by lane, what `vectors` vectors of VW keys and of one or two rows give; a
- * key every `step` elements, those past `last` are the last one. */
+ * key every `step` elements, those past `last` are the last one. `ahead`: asks for the next VW keys, too. */
 ALWAYS_INLINE void multiply_tile(vec *tile, const vec *queries, global const void *key,
-                                 clattn_int at, clattn_int step, int last, int rows, int vectors)
+                                 clattn_int at, clattn_int step, int last, int rows, int vectors,
+                                 bool ahead)
 {
     vec q[2][TILE];
 #pragma unroll
@@ -83,6 +94,8 @@ ALWAYS_INLINE void multiply_tile(vec *tile, const vec *queries, global const voi
 #pragma unroll 1
     for (int i = 0; i < VW; i++) {
         const clattn_int from = at + min(i, last) * step;
+        if (ahead)
+            ask_for(key, from + VW * step, vectors);
         vec one = tile[i], two = tile[(rows - 1) * VW + i];
 #pragma unroll
         for (int v = 0; v < TILE; v++)
@@ -100,7 +113,8 @@ ALWAYS_INLINE void multiply_tile(vec *tile, const vec *queries, global const voi
 
 /* The raw scores of VW keys and one or two rows: scores[r * (CHUNK / VW)]. */
 ALWAYS_INLINE void score_keys(vec *scores, const vec *queries, global const void *key,
-                              clattn_int at, clattn_view view, int last, int D, ACC scale, int rows)
+                              clattn_int at, clattn_view view, int last, int D, ACC scale, int rows,
+                              bool ahead)
 {
     vec tile[2 * VW];
     int d = 0;
@@ -108,11 +122,12 @@ ALWAYS_INLINE void score_keys(vec *scores, const vec *queries, global const void
         tile[i] = 0;
     if (view.column == 1) {
         for (; d + TILE * VW <= D; d += TILE * VW)
-            multiply_tile(tile, queries + d / VW, key, at + d, view.row, last, rows, TILE);
+            multiply_tile(tile, queries + d / VW, key, at + d, view.row, last, rows, TILE, ahead);
         for (; d + TILE / 2 * VW <= D; d += TILE / 2 * VW)
-            multiply_tile(tile, queries + d / VW, key, at + d, view.row, last, rows, TILE / 2);
+            multiply_tile(tile, queries + d / VW, key, at + d, view.row, last, rows, TILE / 2,
+                          ahead);
         for (; d + VW <= D; d += VW)
-            multiply_tile(tile, queries + d / VW, key, at + d, view.row, last, rows, 1);
+            multiply_tile(tile, queries + d / VW, key, at + d, view.row, last, rows, 1, ahead);
     }
     for (; d < D; d += VW)
         for (int i = 0; i < VW; i++) {
@@ -127,7 +142,8 @@ ALWAYS_INLINE void score_keys(vec *scores, const vec *queries, global const void
 /* Adds weights times values to `vectors` vectors, from `first` on, of one or two rows; a key every `step`
  * elements. */
 ALWAYS_INLINE void add_tile(row_part *part, int first, const ACC *weights, global const void *value,
-                            clattn_int from, clattn_int step, int count, int rows, int vectors)
+                            clattn_int from, clattn_int step, int count, int rows, int vectors,
+                            bool ahead)
 {
     vec sums[2][TILE];
 #pragma unroll
@@ -138,6 +154,8 @@ ALWAYS_INLINE void add_tile(row_part *part, int first, const ACC *weights, globa
                 sums[r][v] = part[r].mean[first + v];
 #pragma unroll 1
     for (int key = 0; key < count; key++) {
+        if (ahead)
+            ask_for(value, from + BLOCK * step, vectors);
         const vec one = (vec)(weights[key]), two = (vec)(weights[(rows - 1) * CHUNK + key]);
 #pragma unroll
         for (int v = 0; v < TILE; v++)
@@ -159,16 +177,18 @@ ALWAYS_INLINE void add_tile(row_part *part, int first, const ACC *weights, globa
 
 /* Weights times the values of `count` keys, added to the means of one or two rows. */
 ALWAYS_INLINE void add_values(row_part *part, const ACC *weights, global const void *value,
-                              clattn_int from, clattn_view view, int count, int DV, int rows)
+                              clattn_int from, clattn_view view, int count, int DV, int rows,
+                              bool ahead)
 {
     int d = 0;
     if (view.column == 1) {
         for (; d + TILE * VW <= DV; d += TILE * VW)
-            add_tile(part, d / VW, weights, value, from + d, view.row, count, rows, TILE);
+            add_tile(part, d / VW, weights, value, from + d, view.row, count, rows, TILE, ahead);
         for (; d + TILE / 2 * VW <= DV; d += TILE / 2 * VW)
-            add_tile(part, d / VW, weights, value, from + d, view.row, count, rows, TILE / 2);
+            add_tile(part, d / VW, weights, value, from + d, view.row, count, rows, TILE / 2,
+                     ahead);
         for (; d + VW <= DV; d += VW)
-            add_tile(part, d / VW, weights, value, from + d, view.row, count, rows, 1);
+            add_tile(part, d / VW, weights, value, from + d, view.row, count, rows, 1, ahead);
     }
     for (; d < DV; d += VW)
         for (int key = 0; key < count; key++) {
@@ -220,9 +240,9 @@ static inline void score_chunk(vec *scores, const vec *queries, global const voi
         for (int r = 0; r < M; r += 2) {
             vec *const to = scores + r * (CHUNK / VW) + first / VW;
             if (r + 1 < M)
-                score_keys(to, queries + r * VECTORS, key, at, view, last, D, scale, 2);
+                score_keys(to, queries + r * VECTORS, key, at, view, last, D, scale, 2, r == 2);
             else
-                score_keys(to, queries + r * VECTORS, key, at, view, last, D, scale, 1);
+                score_keys(to, queries + r * VECTORS, key, at, view, last, D, scale, 1, r == 2);
         }
     }
 }
@@ -254,9 +274,9 @@ static inline void sum_chunk(row_part *parts, const vec *weights, global const v
         for (int r = 0; r < M; r += 2) {
             const ACC *const from = (const ACC *)(weights + r * (CHUNK / VW)) + first;
             if (r + 1 < M)
-                add_values(parts + r, from, value, at, view, count, DV, 2);
+                add_values(parts + r, from, value, at, view, count, DV, 2, r == 2);
             else
-                add_values(parts + r, from, value, at, view, count, DV, 1);
+                add_values(parts + r, from, value, at, view, count, DV, 1, r == 2);
         }
     }
 }

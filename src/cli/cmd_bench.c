@@ -135,8 +135,8 @@ static void print_entry(const cli_entry *entry, const cli_call *call)
     }
     char name[sizeof entry->variant + 8];
     snprintf(name, sizeof name, "%s%s", entry->variant, entry->is_choice ? " (auto)" : "");
-    printf("%-18s %10s %10s %10s %10.4g %6s %9.3g %6s\n", name,
-           cli_seconds_text(best, entry->best), cli_seconds_text(median, entry->median),
+    printf("%-18s %10s %10s %10s %10.4g %6s %9.3g %6s\n", name, cli_seconds_text(best, entry->best),
+           cli_seconds_text(median, entry->median),
            cli_seconds_text(build, entry->planned.build_seconds), f.gflops,
            share_text(peak, f.peak_share), f.gbs, share_text(read, f.bandwidth_share));
 }

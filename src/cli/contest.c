@@ -149,9 +149,8 @@ static int add_entries(cli_contest *contest, cli_stand *stand, const cli_call *c
         return add_all_variants(contest, stand, call, options->rounds);
     for (size_t i = 0; result == CLI_DONE && (name = list_item(options->variants, i)) != NULL;
          i++) {
-        result = strcmp(name, "auto") == 0
-                     ? add_choice(contest, stand, call, options->rounds)
-                     : add_entry(contest, stand, name, call, options->rounds);
+        result = strcmp(name, "auto") == 0 ? add_choice(contest, stand, call, options->rounds)
+                                           : add_entry(contest, stand, name, call, options->rounds);
         free(name);
     }
     return result;

@@ -17,7 +17,7 @@
 /* Which axes of (B, H, rows, columns) a tensor's own
  * dimensions are, by the rank of query and value. */
 static const int axes_bhsd[4] = {0, 1, 2, 3}, axes_bshd[4] = {0, 2, 1, 3},
-                 axes_one_head[4] = {0, 2, 3}, axes_matrix[4] = {2, 3};
+                 axes_one_head[4] = {0, 2, 3}, axes_matrix[4] = {2, 3}, axes_packed[4] = {2, 1, 3};
 
 typedef struct rule {
     const char *name;
@@ -249,12 +249,14 @@ static clattn_status check_aliases(const clattn_attention_args *args)
 {
     clattn_status status = CLATTN_OK;
     const clattn_tensor *const tensors[] = {
-        &args->output,     &args->weights,      &args->scores,       &args->lse,  &args->query,
-        &args->key,        &args->value,        &args->given_scores, &args->mask, &args->bias,
-        &args->kv_lengths, &args->alibi_slopes, &args->sinks};
-    static const char *const names[] = {
-        "output",       "weights", "scores", "lse",        "query",        "key",  "value",
-        "given_scores", "mask",    "bias",   "kv_lengths", "alibi_slopes", "sinks"};
+        &args->output, &args->weights,      &args->scores,      &args->lse,
+        &args->query,  &args->key,          &args->value,       &args->given_scores,
+        &args->mask,   &args->bias,         &args->kv_lengths,  &args->alibi_slopes,
+        &args->sinks,  &args->cu_seqlens_q, &args->cu_seqlens_k};
+    static const char *const names[] = {"output", "weights",      "scores",      "lse",
+                                        "query",  "key",          "value",       "given_scores",
+                                        "mask",   "bias",         "kv_lengths",  "alibi_slopes",
+                                        "sinks",  "cu_seqlens_q", "cu_seqlens_k"};
     for (size_t out = 0; out < 4; out++) {
         if (!clattn__has(tensors[out]) || clattn_tensor_count(tensors[out]) == 0)
             continue;
@@ -268,17 +270,55 @@ done:
     return status;
 }
 
+/* Which axes the dimensions of query, key, value and output are, which have the rank of value. */
+static const int *axes_of(const clattn_attention_desc *desc, uint32_t rank)
+{
+    if (desc->flags & CLATTN_PACKED)
+        return axes_packed;
+    if (rank == 4)
+        return desc->layout == CLATTN_BSHD ? axes_bshd : axes_bhsd;
+    return rank == 3 ? axes_one_head : axes_matrix;
+}
+
+static clattn_status check_rank(const clattn_attention_desc *desc, uint32_t rank)
+{
+    clattn_status status = CLATTN_OK;
+    const bool packed = desc->flags & CLATTN_PACKED;
+    FAIL_IF(packed && rank != 3, CLATTN_E_ARGUMENT,
+            "value: rank %u, expected 3 for packed sequences: (total_k, Hkv, Dv)", rank);
+    FAIL_IF(rank < 2 || rank > 4, CLATTN_E_ARGUMENT, "value: rank %u, expected 2, 3 or 4", rank);
+    FAIL_IF(!packed && rank < 4 && desc->query_heads != 1, CLATTN_E_ARGUMENT,
+            "value: rank %u with %zu heads in the description, expected rank 4", rank,
+            desc->query_heads);
+done:
+    return status;
+}
+
+static clattn_status view_cu_seqlens(clattn__call *call, const clattn_attention_args *args)
+{
+    clattn_status status = CLATTN_OK;
+    static const int only_axis[4] = {0};
+    rule starts = {"cu_seqlens_q",        only_axis, 1,     {ANY, 1, 1, 1},
+                   {"B + 1", "", "", ""}, false,     false, {CLATTN_I32, CLATTN_I64, CLATTN_I64}};
+    TRY(view(&call->cu_seqlens_q, &args->cu_seqlens_q, &starts));
+    starts.name = "cu_seqlens_k";
+    TRY(view(&call->cu_seqlens_k, &args->cu_seqlens_k, &starts));
+    TRY(clattn__check_cu_seqlens(call));
+done:
+    return status;
+}
+
 /* The tensors that every description has a rule for; `rank` is that of value. */
 static clattn_status view_inputs(clattn__call *call, const clattn_attention_desc *desc,
                                  const clattn_attention_args *args)
 {
     clattn_status status = CLATTN_OK;
-    bool given = desc->score == CLATTN_SCORE_GIVEN;
+    const bool given = desc->score == CLATTN_SCORE_GIVEN, packed = desc->flags & CLATTN_PACKED;
     uint32_t rank = args->value.rank;
-    const int *axes = rank == 4 ? (desc->layout == CLATTN_BSHD ? axes_bshd : axes_bhsd)
-                                : (rank == 3 ? axes_one_head : axes_matrix);
-    const int *square = rank == 4 ? axes_bhsd : axes;
-    int64_t B = rank == 2 ? 1 : ANY, Hq = (int64_t)desc->query_heads, Hkv = (int64_t)desc->kv_heads;
+    const int *axes = axes_of(desc, rank), *square = rank == 4 ? axes_bhsd : axes;
+    const char *S = packed ? "total_q" : "S", *T = packed ? "total_k" : "T";
+    int64_t B = rank == 2 || packed ? 1 : ANY, Hq = (int64_t)desc->query_heads,
+            Hkv = (int64_t)desc->kv_heads;
     clattn_dtype t = desc->dtype;
 
     TRY(presence(&args->query, !given, "query", "score"));
@@ -291,10 +331,9 @@ static clattn_status view_inputs(clattn__call *call, const clattn_attention_desc
                  "CLATTN_KV_LENGTHS"));
     TRY(presence(&args->alibi_slopes, desc->flags & CLATTN_ALIBI, "alibi_slopes", "CLATTN_ALIBI"));
     TRY(presence(&args->sinks, desc->flags & CLATTN_SINKS, "sinks", "CLATTN_SINKS"));
-    FAIL_IF(rank < 2 || rank > 4, CLATTN_E_ARGUMENT, "value: rank %u, expected 2, 3 or 4", rank);
-    FAIL_IF(rank < 4 && Hq != 1, CLATTN_E_ARGUMENT,
-            "value: rank %u with %lld heads in the description, expected rank 4", rank,
-            (long long)Hq);
+    TRY(presence(&args->cu_seqlens_q, packed, "cu_seqlens_q", "CLATTN_PACKED"));
+    TRY(presence(&args->cu_seqlens_k, packed, "cu_seqlens_k", "CLATTN_PACKED"));
+    TRY(check_rank(desc, rank));
 
     call->S = ANY, call->T = ANY;
     if (given) {
@@ -303,17 +342,17 @@ static clattn_status view_inputs(clattn__call *call, const clattn_attention_desc
         TRY(view(&call->given_scores, &args->given_scores, &scores));
         B = scores.shape[0], call->S = scores.shape[2], call->T = scores.shape[3];
     } else {
-        rule query = {"query", axes,  rank,     {B, Hq, ANY, call->D}, {"B", "Hq", "S", "D"},
+        rule query = {"query", axes,  rank,     {B, Hq, ANY, call->D}, {"B", "Hq", S, "D"},
                       false,   false, {t, t, t}};
         TRY(view(&call->query, &args->query, &query));
         B = query.shape[0], call->S = query.shape[2];
-        rule key = {"key", axes,  rank,     {B, Hkv, ANY, call->D}, {"B", "Hkv", "T", "D"},
+        rule key = {"key", axes,  rank,     {B, Hkv, ANY, call->D}, {"B", "Hkv", T, "D"},
                     false, false, {t, t, t}};
         TRY(view(&call->key, &args->key, &key));
         call->T = key.shape[2];
     }
     call->B = B;
-    rule value = {"value", axes,  rank,     {B, Hkv, call->T, call->Dv}, {"B", "Hkv", "T", "Dv"},
+    rule value = {"value", axes,  rank,     {B, Hkv, call->T, call->Dv}, {"B", "Hkv", T, "Dv"},
                   false,   false, {t, t, t}};
     TRY(view(&call->value, &args->value, &value));
 
@@ -344,6 +383,8 @@ static clattn_status view_inputs(clattn__call *call, const clattn_attention_desc
         TRY(view(&call->kv_lengths, &args->kv_lengths, &lengths));
         TRY(check_lengths(&call->kv_lengths, call->T));
     }
+    if (packed)
+        TRY(view_cu_seqlens(call, args));
     const struct {
         const char *name;
         const clattn_tensor *from;
@@ -368,12 +409,13 @@ static clattn_status view_outputs(clattn__call *call, const clattn_attention_des
                                   const clattn_attention_args *args)
 {
     clattn_status status = CLATTN_OK;
-    static const int lse_bhs[4] = {0, 1, 2}, lse_bs[4] = {0, 2}, lse_s[4] = {2};
+    static const int lse_bhs[4] = {0, 1, 2}, lse_bs[4] = {0, 2}, lse_s[4] = {2},
+                     lse_packed[4] = {1, 2};
+    const bool packed = desc->flags & CLATTN_PACKED;
     uint32_t rank = args->value.rank;
-    const int *axes = rank == 4 ? (desc->layout == CLATTN_BSHD ? axes_bshd : axes_bhsd)
-                                : (rank == 3 ? axes_one_head : axes_matrix);
-    const int *square = rank == 4 ? axes_bhsd : axes;
-    const int *rows = rank == 4 ? lse_bhs : (rank == 3 ? lse_bs : lse_s);
+    const int *axes = axes_of(desc, rank), *square = rank == 4 ? axes_bhsd : axes;
+    const int *rows = packed ? lse_packed : rank == 4 ? lse_bhs : (rank == 3 ? lse_bs : lse_s);
+    const char *letter = packed ? "total_q" : "S";
     clattn_dtype t = desc->dtype, wide = t == CLATTN_F64 ? CLATTN_F64 : CLATTN_F32;
     int64_t B = call->B, Hq = call->Hq, S = call->S, T = call->T;
 
@@ -381,7 +423,7 @@ static clattn_status view_outputs(clattn__call *call, const clattn_attention_des
     TRY(presence(&args->weights, desc->outputs & CLATTN_WEIGHTS, "weights", "CLATTN_WEIGHTS"));
     TRY(presence(&args->scores, desc->outputs & CLATTN_SCORES, "scores", "CLATTN_SCORES"));
     TRY(presence(&args->lse, desc->outputs & CLATTN_LSE, "lse", "CLATTN_LSE"));
-    rule output = {"output", axes, rank,     {B, Hq, S, call->Dv}, {"B", "Hq", "S", "Dv"},
+    rule output = {"output", axes, rank,     {B, Hq, S, call->Dv}, {"B", "Hq", letter, "Dv"},
                    false,    true, {t, t, t}};
     if (clattn__has(&args->output))
         TRY(view(&call->output, &args->output, &output));
@@ -393,7 +435,7 @@ static clattn_status view_outputs(clattn__call *call, const clattn_attention_des
                    false,    true,   {t, t, t}};
     if (clattn__has(&args->scores))
         TRY(view(&call->scores, &args->scores, &scores));
-    rule lse = {"lse", rows, rank - 1,          {B, Hq, S, 1}, {"B", "Hq", "S", ""},
+    rule lse = {"lse", rows, rank - 1,          {B, Hq, S, 1}, {"B", "Hq", letter, ""},
                 false, true, {wide, wide, wide}};
     if (clattn__has(&args->lse))
         TRY(view(&call->lse, &args->lse, &lse));
@@ -467,16 +509,18 @@ clattn__call clattn__call_slice(const clattn__call *call, int64_t b, int64_t bat
 size_t clattn__call_tensors(clattn__call *call, clattn_tensor *tensors[CLATTN__CALL_TENSORS],
                             const char *names[CLATTN__CALL_TENSORS])
 {
-    clattn_tensor *all[] = {&call->query, &call->key,    &call->value,      &call->given_scores,
-                            &call->mask,  &call->bias,   &call->kv_lengths, &call->alibi_slopes,
-                            &call->sinks, &call->output, &call->weights,    &call->scores,
-                            &call->lse};
+    clattn_tensor *all[] = {&call->query,        &call->key,          &call->value,
+                            &call->given_scores, &call->mask,         &call->bias,
+                            &call->kv_lengths,   &call->alibi_slopes, &call->sinks,
+                            &call->cu_seqlens_q, &call->cu_seqlens_k, &call->output,
+                            &call->weights,      &call->scores,       &call->lse};
     static const char *const all_names[] = {
-        "query",        "key",   "value",  "given_scores", "mask",   "bias", "kv_lengths",
-        "alibi_slopes", "sinks", "output", "weights",      "scores", "lse"};
+        "query",        "key",        "value",        "given_scores", "mask",
+        "bias",         "kv_lengths", "alibi_slopes", "sinks",        "cu_seqlens_q",
+        "cu_seqlens_k", "output",     "weights",      "scores",       "lse"};
     _Static_assert(sizeof all / sizeof *all == CLATTN__CALL_TENSORS, "a tensor is missing");
     memcpy(tensors, all, sizeof all);
     if (names)
         memcpy(names, all_names, sizeof all_names);
-    return 9;
+    return 11;
 }

@@ -253,7 +253,14 @@ double clattn_plan_flops(const clattn_plan *plan, const clattn_attention_args *a
         return 0;
     double sizes =
         (double)(plan->problem.desc.score == CLATTN_SCORE_GIVEN ? call.Dv : call.D + call.Dv);
-    return 2 * sizes * (double)call.B * (double)call.Hq * (double)call.S * (double)call.T;
+    double pairs = 0;
+    if (call.cu_seqlens_q.buffer || call.cu_seqlens_k.buffer)
+        return 0;
+    for (int64_t b = 0; b < clattn__sequences(&call); b++) {
+        const clattn__call one = clattn__call_sequence(&call, b);
+        pairs += (double)one.B * (double)one.S * (double)one.T;
+    }
+    return 2 * sizes * (double)call.Hq * pairs;
 }
 
 clattn_status clattn_plan_timing(clattn_plan *plan, clattn_timing *timings, size_t capacity,

@@ -10,7 +10,7 @@
 
 #define ALL_FLAGS                                                                                  \
     (CLATTN_CAUSAL | CLATTN_WINDOW | CLATTN_SCALE | CLATTN_MASK | CLATTN_BIAS |                    \
-     CLATTN_KV_LENGTHS | CLATTN_ALIBI | CLATTN_SINKS)
+     CLATTN_KV_LENGTHS | CLATTN_ALIBI | CLATTN_SINKS | CLATTN_PACKED)
 #define ALL_OUTPUTS (CLATTN_OUTPUT | CLATTN_WEIGHTS | CLATTN_SCORES | CLATTN_LSE)
 
 clattn_status clattn__struct_copy(void *target, size_t target_size, const void *source,
@@ -106,6 +106,30 @@ done:
     return status;
 }
 
+/* Packed sequences have no tensor of all queries times all keys, and lengths of their own. */
+static clattn_status check_packed(const clattn_attention_desc *desc)
+{
+    clattn_status status = CLATTN_OK;
+    const struct {
+        bool given;
+        const char *name;
+    } others[] = {
+        {desc->score == CLATTN_SCORE_GIVEN, "given_scores"},
+        {desc->flags & CLATTN_MASK, "mask"},
+        {desc->flags & CLATTN_BIAS, "bias"},
+        {desc->flags & CLATTN_KV_LENGTHS, "kv_lengths"},
+        {desc->outputs & CLATTN_WEIGHTS, "weights"},
+        {desc->outputs & CLATTN_SCORES, "scores"},
+    };
+    for (size_t i = 0; desc->flags & CLATTN_PACKED && i < sizeof others / sizeof *others; i++)
+        FAIL_IF(others[i].given, CLATTN_E_ARGUMENT,
+                "%s: given with packed sequences (cu_seqlens_q, cu_seqlens_k), expected one of the "
+                "two",
+                others[i].name);
+done:
+    return status;
+}
+
 clattn_status clattn__problem_init(clattn__problem *problem, const clattn_attention_desc *given)
 {
     clattn_status status = CLATTN_OK;
@@ -129,6 +153,7 @@ clattn_status clattn__problem_init(clattn__problem *problem, const clattn_attent
     if (!(desc->flags & CLATTN_WINDOW))
         desc->window_left = desc->window_right = -1;
     TRY(check_numbers(desc));
+    TRY(check_packed(desc));
     if (desc->flags & CLATTN_SCALE)
         problem->scale = desc->scale;
     else

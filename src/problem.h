@@ -18,17 +18,20 @@ typedef struct clattn__problem {
  *   query (B, Hq, S, D)   key (B, Hkv, T, D)   value (B, Hkv, T, Dv)   output (B, Hq, S, Dv)
  *   given_scores, mask, bias, weights, scores (B, Hq, S, T)   lse (B, Hq, S, 1)
  *   kv_lengths (B, 1, 1, 1)   alibi_slopes, sinks (1, Hq, 1, 1)
- * An absent tensor has rank 0. A call may be a slice of the caller's: then S is its own. */
+ * An absent tensor has rank 0. A call may be a slice of the caller's: then S is its own.
+ * Packed sequences are one batch: B is 1, S and T are the totals, and cu_seqlens_q and cu_seqlens_k,
+ * (sequences + 1, 1, 1, 1), say where each begins among the caller's rows and keys. */
 typedef struct clattn__call {
     int64_t B, Hq, Hkv, S, T, D, Dv;
     int64_t first_row, all_rows; /* its place among the caller's rows: 0 and S when it is whole */
     clattn_tensor query, key, value, given_scores, mask, bias, kv_lengths, alibi_slopes, sinks;
     clattn_tensor output, weights, scores, lse;
+    clattn_tensor cu_seqlens_q, cu_seqlens_k;
 } clattn__call;
 
 /* The tensors of a call in the order inputs, outputs;
  * `names` may be NULL. Returns how many are inputs. */
-#define CLATTN__CALL_TENSORS 13
+#define CLATTN__CALL_TENSORS 15
 size_t clattn__call_tensors(clattn__call *call, clattn_tensor *tensors[CLATTN__CALL_TENSORS],
                             const char *names[CLATTN__CALL_TENSORS]);
 
@@ -49,6 +52,14 @@ clattn_status clattn__call_init(clattn__call *call, const clattn__problem *probl
 clattn__call clattn__call_slice(const clattn__call *call, int64_t b, int64_t batches, int64_t h,
                                 int64_t heads, int64_t i, int64_t rows);
 
+/* Checks the cumulative lengths of a call: in number, and those in host memory by value. */
+clattn_status clattn__check_cu_seqlens(const clattn__call *call);
+
+/* How many sequences a call has, each of which is a call of its own: packed ones, else the call as it
+ * is. Their lengths are read from host memory. */
+int64_t clattn__sequences(const clattn__call *call);
+clattn__call clattn__call_sequence(const clattn__call *call, int64_t b);
+
 /* True when some key may be hidden from some query, so that a hidden key's value must be kept out
  * of the sums. */
 bool clattn__problem_hides_keys(const clattn__problem *problem);
@@ -56,6 +67,11 @@ bool clattn__problem_hides_keys(const clattn__problem *problem);
 static inline bool clattn__has(const clattn_tensor *tensor)
 {
     return tensor->rank != 0;
+}
+
+static inline bool clattn__is_packed(const clattn__problem *problem)
+{
+    return (problem->desc.flags & CLATTN_PACKED) != 0;
 }
 
 /* Offsets of a tensor's lowest and highest element, relative to its own offset; it is not empty. */

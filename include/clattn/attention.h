@@ -19,6 +19,12 @@
  *   output            (B, Hq, S, Dv)     (B, S, Hq, Dv)     (B, S, Dv)          (S, Dv)
  *   weights, scores   (B, Hq, S, T)      the same           (B, S, T)           (S, T)
  *   lse               (B, Hq, S)         the same           (B, S)              (S)
+ *
+ * Packed sequences (CLATTN_PACKED) lie one behind the other instead of beside each other with gaps:
+ * query (total_q, Hq, D), key (total_k, Hkv, D), value (total_k, Hkv, Dv), output (total_q, Hq, Dv),
+ * lse (Hq, total_q). Sequence b has the queries cu_seqlens_q[b] up to cu_seqlens_q[b + 1] and the
+ * keys cu_seqlens_k[b] up to cu_seqlens_k[b + 1], and each is a call of its own: positions begin
+ * with it, S and T are its lengths.
  */
 #ifndef CLATTN_ATTENTION_H
 #define CLATTN_ATTENTION_H
@@ -80,7 +86,10 @@ enum {
     CLATTN_BIAS = 1 << 4,       /* args.bias: float (added) */
     CLATTN_KV_LENGTHS = 1 << 5, /* args.kv_lengths: keys of each sequence */
     CLATTN_ALIBI = 1 << 6,      /* args.alibi_slopes: -slope * |p - j| is added */
-    CLATTN_SINKS = 1 << 7       /* args.sinks: a logit more in a head's softmax, without a value */
+    CLATTN_SINKS = 1 << 7,      /* args.sinks: a logit more in a head's softmax, without a value */
+    /* args.cu_seqlens_q, args.cu_seqlens_k: packed sequences; not with given scores, mask, bias,
+     * kv_lengths, weights or scores. The layout has no meaning then. */
+    CLATTN_PACKED = 1 << 8
 };
 
 /** clattn_attention_desc.outputs: what is wanted. */
@@ -131,6 +140,10 @@ typedef struct clattn_attention_args {
     clattn_tensor scores;
     clattn_tensor lse; /* f32 (f64 for f64): log-sum-exp of the modified scores, natural logarithm,
                           sink included */
+    /* (B + 1), i32 or i64: the first query or key of each of B packed sequences, and the total: from
+     * 0, never falling. Those of a device are clamped to 0 to the total; rows of the output and lse
+     * that they give to no sequence, or to several, are undefined. */
+    clattn_tensor cu_seqlens_q, cu_seqlens_k;
 } clattn_attention_args;
 
 #ifdef __cplusplus

@@ -42,7 +42,8 @@ CLATTN_API const char *clattn_plan_variant(const clattn_plan *plan);
 CLATTN_API const char *clattn_plan_explain(const clattn_plan *plan);
 
 /** Floating-point operations of the products of `args`: 2*B*Hq*S*T*(D + Dv), with given scores
- * 2*B*Hq*S*T*Dv; masked pairs count too. 0 for arguments that clattn_plan_run() refuses. */
+ * 2*B*Hq*S*T*Dv; masked pairs count too. Packed sequences have a sum of S*T in place of B*S*T, as
+ * far as their lengths lie in host memory. 0 for arguments that clattn_plan_run() refuses. */
 CLATTN_API double clattn_plan_flops(const clattn_plan *plan, const clattn_attention_args *args);
 
 /** How long one kernel of a plan took, summed over its launches of one run. */

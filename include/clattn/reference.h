@@ -35,7 +35,7 @@ typedef struct clattn_verdict {
 /** What clattn_verify() found. */
 typedef struct clattn_report {
     int ok;       /* all verdicts are */
-    size_t rows;  /* rows of queries checked, of B*Hq*S */
+    size_t rows;  /* rows of queries checked, of B*Hq*S, or Hq*total_q of packed sequences */
     size_t count; /* verdicts */
     clattn_verdict verdicts[4];
 } clattn_report;
@@ -43,7 +43,7 @@ typedef struct clattn_report {
 /**
  * Judges outputs: `args` has host tensors only, with the outputs of `desc` already computed
  * somewhere. `rows` rows, spread evenly over B*Hq*S, are recomputed by the reference; 0: all of
- * them.
+ * them. Of packed sequences each gets its share, at least one row.
  */
 CLATTN_API clattn_status clattn_verify(clattn_report *report, const clattn_attention_desc *desc,
                                        const clattn_attention_args *args, size_t rows);

@@ -17,7 +17,8 @@ const char *clattn__why_not_fused(const clattn_device *device, const clattn__pro
         return "weights and scores are asked for, and it writes none";
     if (desc->score == CLATTN_SCORE_GIVEN)
         return "scores are given, and it makes its own";
-    if (!forced && !clattn__is_cpu_like(device))
+    /* Nothing else takes packed sequences: being slow there is no reason. */
+    if (!forced && !clattn__is_cpu_like(device) && !clattn__is_packed(problem))
         return "it is made for CPU-like devices; ask for it by name";
     return NULL;
 }

@@ -37,6 +37,8 @@ static const char *why_not(const clattn_device *device, const clattn__problem *p
         return "the reference device runs no kernels";
     if (problem->desc.dtype == CLATTN_F64 && !device->info.fp64)
         return "the device has no doubles (cl_khr_fp64)";
+    if (clattn__is_packed(problem))
+        return "sequences are packed, and it takes those of one length";
     return NULL;
 }
 

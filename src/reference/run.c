@@ -33,20 +33,31 @@ static void visit_row(void *state, size_t thread, int64_t b, int64_t h, int64_t 
     store(pass, row->lse, 1, &call->lse, clattn__at(&call->lse, b, h, i, 0));
 }
 
-clattn_status clattn__reference_call(const clattn__problem *problem, const clattn__call *call)
+static clattn_status run_sequence(const clattn__problem *problem, const clattn__call *call)
 {
     clattn_status status = CLATTN_OK;
     clattn__pass pass = {0};
     const int64_t rows = call->B * call->Hq * call->S;
     const size_t threads = clattn__walk_threads(call, rows);
     const clattn__walk walk = {call, rows, threads, &pass, enter_head, visit_row};
-    TRY(clattn__reference_check_host(call));
     TRY(clattn__pass_init(&pass,
                           problem->desc.dtype == CLATTN_F64 ? CLATTN__LONG_DOUBLE : CLATTN__DOUBLE,
                           problem, call, threads));
     clattn__walk_rows(&walk);
 done:
     clattn__pass_free(&pass);
+    return status;
+}
+
+clattn_status clattn__reference_call(const clattn__problem *problem, const clattn__call *call)
+{
+    clattn_status status = CLATTN_OK;
+    TRY(clattn__reference_check_host(call));
+    for (int64_t b = 0; b < clattn__sequences(call); b++) {
+        const clattn__call sequence = clattn__call_sequence(call, b);
+        TRY(run_sequence(problem, &sequence));
+    }
+done:
     return status;
 }
 

@@ -27,7 +27,8 @@ typedef struct findings {
 typedef struct judge {
     clattn__pass reference, plain;
     const clattn_tensor *got[KINDS];
-    bool rows_before_heads; /* the caller's output has its axes in the order of CLATTN_BSHD */
+    bool rows_before_heads;      /* the caller's output has its axes in the order of CLATTN_BSHD */
+    int64_t first_row, all_rows; /* the sequence's place among the rows of the caller's tensors */
     findings *threads;
 } judge;
 
@@ -111,14 +112,16 @@ static void visit_row(void *state, size_t thread, int64_t b, int64_t h, int64_t 
     const clattn__call *call = j->reference.call;
     const clattn__row *reference = clattn__pass_row(&j->reference, thread, b, h, i);
     const clattn__row *plain = clattn__pass_row(&j->plain, thread, b, h, i);
-    const size_t row = (size_t)((b * call->Hq + h) * call->S + i);
+    const int64_t i_of_all = j->first_row + i;
+    const size_t row = (size_t)((b * call->Hq + h) * j->all_rows + i_of_all);
     const struct {
         const void *reference, *plain;
         int64_t count;
         size_t row;
     } of[KINDS] = {
         [OUTPUT] = {reference->output, plain->output, call->Dv,
-                    j->rows_before_heads ? (size_t)((b * call->S + i) * call->Hq + h) : row},
+                    j->rows_before_heads ? (size_t)((b * j->all_rows + i_of_all) * call->Hq + h)
+                                         : row},
         [WEIGHTS] = {reference->weights, plain->weights, call->T, row},
         [SCORES] = {clattn__pass_scores(&j->reference, reference),
                     clattn__pass_scores(&j->plain, plain), call->T, row},
@@ -184,19 +187,21 @@ static double bound_of(int kind, const findings *all, const clattn_attention_des
            last_place(stored, found->peak);
 }
 
-static void report_on(clattn_report *report, const judge *j, const findings *all,
+static void report_on(clattn_report *report, const clattn__call *call, const findings *all,
                       const clattn_attention_desc *desc)
 {
     static const char *const names[KINDS] = {"output", "weights", "scores", "lse"};
+    const clattn_tensor *const got[KINDS] = {&call->output, &call->weights, &call->scores,
+                                             &call->lse};
     report->ok = 1;
     for (int kind = 0; kind < KINDS; kind++) {
         const finding *found = &all->of[kind];
-        if (!clattn__has(j->got[kind]))
+        if (!clattn__has(got[kind]))
             continue;
         clattn_verdict *verdict = &report->verdicts[report->count++];
         verdict->name = names[kind];
         verdict->error = found->error;
-        verdict->bound = bound_of(kind, all, desc, j->got[kind]->dtype);
+        verdict->bound = bound_of(kind, all, desc, got[kind]->dtype);
         verdict->worst = found->worst;
         verdict->checked = found->checked;
         verdict->left_out = found->left_out;
@@ -206,14 +211,47 @@ static void report_on(clattn_report *report, const judge *j, const findings *all
     }
 }
 
+/* The rows to check of a sequence, where `rows` of `all_rows` are to be checked. */
+static size_t share_of(size_t sequence_rows, size_t rows, size_t all_rows)
+{
+    const double share = ceil((double)sequence_rows * (double)rows / (double)all_rows);
+    return share < (double)sequence_rows ? (size_t)share : sequence_rows;
+}
+
+/* Adds what there is to say of `rows` rows of a call. */
+static clattn_status judge_sequence(findings *all, judge *j, const clattn__problem *problem,
+                                    const clattn__call *call, size_t rows)
+{
+    clattn_status status = CLATTN_OK;
+    const bool wide = problem->desc.dtype == CLATTN_F64;
+    const size_t threads = clattn__walk_threads(call, (int64_t)rows);
+    TRY(clattn__pass_init(&j->reference, wide ? CLATTN__LONG_DOUBLE : CLATTN__DOUBLE, problem, call,
+                          threads));
+    TRY(clattn__pass_init(&j->plain, wide ? CLATTN__DOUBLE : CLATTN__FLOAT, problem, call,
+                          threads));
+    j->plain.round_inputs = !wide && problem->desc.precision == CLATTN_PRECISION_FAST;
+    j->threads = calloc(threads, sizeof *j->threads);
+    FAIL_IF(!j->threads, CLATTN_E_MEMORY, "verify: no host memory");
+    j->got[OUTPUT] = &call->output, j->got[WEIGHTS] = &call->weights,
+    j->got[SCORES] = &call->scores, j->got[LSE] = &call->lse;
+    clattn__walk_rows(&(clattn__walk){call, (int64_t)rows, threads, j, enter_head, visit_row});
+    for (size_t t = 0; t < threads; t++)
+        join(all, &j->threads[t]);
+done:
+    free(j->threads);
+    clattn__pass_free(&j->plain);
+    clattn__pass_free(&j->reference);
+    return status;
+}
+
 clattn_status clattn_verify(clattn_report *report, const clattn_attention_desc *desc,
                             const clattn_attention_args *args, size_t rows)
 {
     clattn_status status = CLATTN_OK;
     clattn__problem problem;
     clattn__call call;
-    judge j = {0};
     findings all = {0};
+    int64_t first_row = 0;
     FAIL_IF(!report || !desc || !args, CLATTN_E_ARGUMENT,
             "verify: report, desc and args are required");
     *report = (clattn_report){0};
@@ -221,28 +259,22 @@ clattn_status clattn_verify(clattn_report *report, const clattn_attention_desc *
     TRY(clattn__call_init(&call, &problem, args));
     TRY(clattn__reference_check_host(&call));
     const size_t all_rows = (size_t)(call.B * call.Hq * call.S);
-    const bool wide = problem.desc.dtype == CLATTN_F64;
     if (rows == 0 || rows > all_rows)
         rows = all_rows;
-    const size_t threads = clattn__walk_threads(&call, (int64_t)rows);
-    TRY(clattn__pass_init(&j.reference, wide ? CLATTN__LONG_DOUBLE : CLATTN__DOUBLE, &problem,
-                          &call, threads));
-    TRY(clattn__pass_init(&j.plain, wide ? CLATTN__DOUBLE : CLATTN__FLOAT, &problem, &call,
-                          threads));
-    j.plain.round_inputs = !wide && problem.desc.precision == CLATTN_PRECISION_FAST;
-    j.threads = calloc(threads, sizeof *j.threads);
-    FAIL_IF(!j.threads, CLATTN_E_MEMORY, "verify: no host memory");
-    j.got[OUTPUT] = &call.output, j.got[WEIGHTS] = &call.weights, j.got[SCORES] = &call.scores,
-    j.got[LSE] = &call.lse;
-    j.rows_before_heads = problem.desc.layout == CLATTN_BSHD && args->value.rank == 4;
-    clattn__walk_rows(&(clattn__walk){&call, (int64_t)rows, threads, &j, enter_head, visit_row});
-    for (size_t t = 0; t < threads; t++)
-        join(&all, &j.threads[t]);
-    report->rows = rows;
-    report_on(report, &j, &all, &problem.desc);
+    for (int64_t b = 0; b < clattn__sequences(&call); b++) {
+        const clattn__call sequence = clattn__call_sequence(&call, b);
+        const size_t share =
+            share_of((size_t)(sequence.B * sequence.Hq * sequence.S), rows, all_rows);
+        judge j = {.rows_before_heads =
+                       clattn__is_packed(&problem) ||
+                       (problem.desc.layout == CLATTN_BSHD && args->value.rank == 4),
+                   .first_row = first_row,
+                   .all_rows = call.S};
+        TRY(judge_sequence(&all, &j, &problem, &sequence, share));
+        first_row += sequence.S;
+        report->rows += share;
+    }
+    report_on(report, &call, &all, &problem.desc);
 done:
-    free(j.threads);
-    clattn__pass_free(&j.plain);
-    clattn__pass_free(&j.reference);
     return status;
 }

@@ -35,6 +35,11 @@ typedef struct clattn_modifications {
     clattn_int causal;
     clattn_int window_left, window_right; /* -1: no bound */
     clattn_view mask, bias, kv_lengths, alibi_slopes, sinks;
+    clattn_view cu_seqlens_q, cu_seqlens_k; /* of packed sequences; see packed.clh */
+    clattn_int sequences;
 } clattn_modifications;
+
+/* Blocks of packed sequences that stay together, for they mostly read the same keys. */
+#define CLATTN_RUN 8
 
 #endif

@@ -9,9 +9,10 @@
  * Shapes    query (B, Hq, S, D), key (B, Hkv, T, D), value (B, Hkv, T, DV), output (B, Hq, S, DV),
  *           lse (B, Hq, S): views of any strides, but that keys and values are of the type of the sums,
  *           with columns side by side. Row r * S + i of key head g = b*Hkv + h is row i of its
- *           query head r; a head has M = group * S rows
+ *           query head r; a head has M = group * S rows. Packed sequences have rows of their own each
  * Units     strides in elements; scores in natural-log units
- * Launch    global {blocks * G}, local {1}; a work-item makes BQ = NV * VW rows of one key head
+ * Launch    global {blocks * G}, or {blocks of packed sequences, rounded up to whole runs, * Hkv},
+ *           local {1}; a work-item makes BQ = NV * VW rows of one key head
  * Memory    BQ * (D + 2 DV + BK) sums in private memory
  * Edges     keys outside of all rows' bounds are not read. A row that sees nothing gives zeros and lse
  *           -infinity (or the sink). A NaN at a hidden key has no effect: a work-item whose sums end up
@@ -29,6 +30,7 @@
  */
 #include "common.clh"
 #include "modify.clh"
+#include "packed.clh"
 #if !defined(MOST) || !defined(KIND) || !defined(NV) || !defined(MK) || !defined(MD) ||            \
     !defined(BK) || !defined(GENERAL)
 #error "lanes.cl: MOST, KIND, NV, MK, MD, BK and GENERAL must be given"
@@ -403,7 +405,8 @@ lanes(global const void *query, clattn_view query_view, global const ACC *key, c
       global void *lse, clattn_view lse_view, int D, int DV, ACC scale, ACC softcap,
       clattn_modifications m, clattn_int heads, clattn_int M, int normalize,
       global const void *mask, global const void *bias, global const void *kv_lengths,
-      global const void *alibi_slopes, global const void *sinks, clattn_int blocks, int pair_blocks)
+      global const void *alibi_slopes, global const void *sinks, clattn_int blocks, int pair_blocks,
+      global const void *cu_seqlens_q, global const void *cu_seqlens_k, clattn_int step)
 {
     const clattn_int id = get_global_id(0);
     clattn_int g = id / blocks, block = id % blocks;
@@ -411,6 +414,22 @@ lanes(global const void *query, clattn_view query_view, global const ACC *key, c
         const clattn_int groups = get_global_size(0) / blocks, place = id / groups;
         g = id % groups;
         block = place % 2 ? place / 2 : blocks - 1 - place / 2;
+    }
+    if (m.cu_seqlens_q.kind != KIND_ABSENT) { /* the one batch; each sequence is one for itself */
+        const clattn_int items = heads * CLATTN_RUN, runs = get_global_size(0) / items;
+        g = id % items / CLATTN_RUN;
+        block = id / items * step % runs * CLATTN_RUN + id % CLATTN_RUN;
+        const packed_sequence s = find_sequence(m, cu_seqlens_q, cu_seqlens_k, block, M / m.S, BQ);
+        block = s.block;
+        M = M / m.S * s.queries;
+        if (block < 0 || block * BQ >= M)
+            return;
+        m = modifications_of(m, s);
+        query_view = from_row(query_view, s.query);
+        key_view = from_row(key_view, s.key);
+        value_view = from_row(value_view, s.key);
+        output_view = from_row(output_view, s.query);
+        lse_view = from_row(lse_view, s.query);
     }
     const clattn_int b = g / heads, kv_head = g % heads, first = block * BQ;
     const int rows = (int)min(M - first, (clattn_int)BQ);

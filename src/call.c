@@ -301,9 +301,10 @@ static clattn_status view_cu_seqlens(clattn__call *call, const clattn_attention_
     rule starts = {"cu_seqlens_q",        only_axis, 1,     {ANY, 1, 1, 1},
                    {"B + 1", "", "", ""}, false,     false, {CLATTN_I32, CLATTN_I64, CLATTN_I64}};
     TRY(view(&call->cu_seqlens_q, &args->cu_seqlens_q, &starts));
+    TRY(clattn__check_cu_seqlens(&call->cu_seqlens_q, starts.name, call->S, "query"));
     starts.name = "cu_seqlens_k";
     TRY(view(&call->cu_seqlens_k, &args->cu_seqlens_k, &starts));
-    TRY(clattn__check_cu_seqlens(call));
+    TRY(clattn__check_cu_seqlens(&call->cu_seqlens_k, starts.name, call->T, "key"));
 done:
     return status;
 }

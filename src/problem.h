@@ -52,8 +52,9 @@ clattn_status clattn__call_init(clattn__call *call, const clattn__problem *probl
 clattn__call clattn__call_slice(const clattn__call *call, int64_t b, int64_t batches, int64_t h,
                                 int64_t heads, int64_t i, int64_t rows);
 
-/* Checks the cumulative lengths of a call: in number, and those in host memory by value. */
-clattn_status clattn__check_cu_seqlens(const clattn__call *call);
+/* Checks cumulative lengths of `total` rows of tensor `of`; only those in host memory by value. */
+clattn_status clattn__check_cu_seqlens(const clattn_tensor *starts, const char *name, int64_t total,
+                                       const char *of);
 
 /* How many sequences a call has, each of which is a call of its own: packed ones, else the call as it
  * is. Their lengths are read from host memory. */

@@ -12,8 +12,8 @@ static int64_t start_of(const clattn_tensor *starts, int64_t b)
 }
 
 /* Lengths in device memory are clamped by the kernels. */
-static clattn_status check_starts(const clattn_tensor *starts, const char *name, int64_t total,
-                                  const char *of)
+clattn_status clattn__check_cu_seqlens(const clattn_tensor *starts, const char *name, int64_t total,
+                                       const char *of)
 {
     clattn_status status = CLATTN_OK;
     const int64_t last = starts->shape[0] - 1;
@@ -32,15 +32,6 @@ static clattn_status check_starts(const clattn_tensor *starts, const char *name,
                 (long long)b, (long long)start, (long long)total, of);
         before = start;
     }
-done:
-    return status;
-}
-
-clattn_status clattn__check_cu_seqlens(const clattn__call *call)
-{
-    clattn_status status = CLATTN_OK;
-    TRY(check_starts(&call->cu_seqlens_q, "cu_seqlens_q", call->S, "query"));
-    TRY(check_starts(&call->cu_seqlens_k, "cu_seqlens_k", call->T, "key"));
 done:
     return status;
 }

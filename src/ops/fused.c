@@ -87,3 +87,35 @@ void clattn__fused_args_init(clattn__fused_args *a, const clattn__problem *probl
     for (size_t i = 0; i < sizeof shared / sizeof *shared; i++)
         clattn__fused_args_add(a, shared[i].size, shared[i].value);
 }
+
+void clattn__fused_args_add_packed(clattn__fused_args *a, const clattn__call *call,
+                                   const clattn_int *step)
+{
+    a->cu_seqlens_q = clattn__memory_of(&call->cu_seqlens_q, call->query.buffer);
+    a->cu_seqlens_k = clattn__memory_of(&call->cu_seqlens_k, call->query.buffer);
+    clattn__fused_args_add(a, sizeof a->cu_seqlens_q, &a->cu_seqlens_q);
+    clattn__fused_args_add(a, sizeof a->cu_seqlens_k, &a->cu_seqlens_k);
+    clattn__fused_args_add(a, sizeof *step, step);
+}
+
+static clattn_int greatest_divisor(clattn_int a, clattn_int b)
+{
+    while (b) {
+        const clattn_int rest = a % b;
+        a = b, b = rest;
+    }
+    return a;
+}
+
+size_t clattn__packed_items(const clattn__call *call, clattn_int rows, clattn_int *step)
+{
+    const clattn_int sequences = clattn__sequences(call);
+    if (sequences == 0)
+        return 0;
+    const clattn_int blocks = call->Hq / call->Hkv * call->S / rows + sequences,
+                     runs = clattn__ceil_div(blocks, CLATTN_RUN);
+    *step = (clattn_int)(0.6180339887 * (double)runs);
+    while (greatest_divisor(*step, runs) != 1)
+        ++*step;
+    return (size_t)(runs * CLATTN_RUN * call->Hkv);
+}

@@ -71,6 +71,9 @@ clattn_modifications clattn__modifications(const clattn__problem *problem, const
         .kv_lengths = clattn__view(&call->kv_lengths),
         .alibi_slopes = clattn__view(&call->alibi_slopes),
         .sinks = clattn__view(&call->sinks),
+        .cu_seqlens_q = clattn__view(&call->cu_seqlens_q),
+        .cu_seqlens_k = clattn__view(&call->cu_seqlens_k),
+        .sequences = clattn__sequences(call),
     };
 }
 

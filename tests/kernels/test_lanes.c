@@ -53,6 +53,16 @@ static const clattn_case own[] = {
      .score = CLATTN_SCORE_DOT, .fill = FILL_POSITIVE},
     {"without normalizer", .B = 1, .Hq = 2, .S = 37, .T = 153, .normalizer = CLATTN_NORMALIZER_NONE,
      .flags = CLATTN_CAUSAL},
+    {"packed around blocks of queries and keys", .Hq = 2,
+     .packed = PACKED({31, 63}, {32, 64}, {33, 65}, {1, 331}, {0, 7}, {7, 0}, {15, 16}, {17, 127})},
+    {"packed, heads share a block", .Hq = 6, .Hkv = 2,
+     .packed = PACKED({5, 70}, {11, 3}, {1, 1}, {2, 129}, {3, 8}), .flags = CLATTN_CAUSAL},
+    {"packed, more runs of blocks than one", .Hq = 2, .D = 4,
+     .packed = PACKED({300, 20}, {1, 9}, {200, 30}, {2, 2}, {150, 11}, {40, 300}),
+     .alignment = CLATTN_BOTTOM_RIGHT, .flags = CLATTN_CAUSAL},
+    {"packed, NaN in the neighbours", .Hq = 2, .D = 9, .fill = FILL_NAN_SEQUENCES,
+     .packed = PACKED({20, 63}, {20, 64}, {33, 65}, {1, 331}, {15, 127}, {17, 2}),
+     .flags = CLATTN_CAUSAL},
 };
 /* clang-format on */
 
@@ -102,8 +112,10 @@ static int run_with(const clattn__tuning *tuning, bool all)
     char name[96];
     (void)snprintf(name, sizeof name, "lanes, %s", tuning->family);
     device->tuning = tuning;
-    if (all)
+    if (all) {
         add_all_cases(&tests, by_lanes);
+        add_packed_cases(&tests, by_lanes);
+    }
     for (size_t i = 0; i < sizeof own / sizeof *own; i++) {
         if (!all && !is_for_every_tuning(&own[i]))
             continue;

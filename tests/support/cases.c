@@ -154,6 +154,63 @@ const clattn_case *cases_that_hurt(size_t *count)
     return that_hurt;
 }
 
+#define RAGGED                                                                                     \
+    PACKED({7, 9}, {1, 1}, {33, 40}, {16, 128}, {17, 5}, {64, 31}, {3, 0}, {0, 12}, {5, 150})
+#define ALL_OF_PACKED                                                                              \
+    .softcap = 5, .scale = 0.25, .window_left = 20, .window_right = 9,                             \
+    .flags = CLATTN_CAUSAL | CLATTN_WINDOW | CLATTN_SCALE | CLATTN_ALIBI | CLATTN_SINKS
+
+/* clang-format off: one row, one case */
+static const clattn_case packed[] = {
+    EACH_DTYPE("packed", .Hq = 2, .D = 32, .Dv = 24, .packed = RAGGED),
+    EACH_DTYPE("packed, all modifications", .Hq = 4, .Hkv = 2, .D = 16, .Dv = 24, .packed = RAGGED,
+               .alignment = CLATTN_BOTTOM_RIGHT, ALL_OF_PACKED),
+    EACH_DTYPE("packed, transposed", .Hq = 2, .packed = RAGGED, .strides = STRIDES_TRANSPOSED,
+               .flags = CLATTN_CAUSAL),
+    {"one packed sequence", .Hq = 2, .packed = PACKED({5, 7})},
+    {"packed sequences of length 1", .Hq = 3, .packed = PACKED({1, 1}, {1, 1}, {1, 1})},
+    {"packed queries of length 1", .Hq = 4, .Hkv = 2, .packed = PACKED({1, 40}, {1, 1}, {1, 299})},
+    {"packed, causal", .Hq = 2, .packed = RAGGED, .flags = CLATTN_CAUSAL},
+    {"packed, causal from the bottom right", .Hq = 2, .packed = RAGGED, .flags = CLATTN_CAUSAL,
+     .alignment = CLATTN_BOTTOM_RIGHT},
+    {"packed, a window from the bottom right", .Hq = 2, .packed = RAGGED, .window_left = 3,
+     .window_right = 1, .alignment = CLATTN_BOTTOM_RIGHT, .flags = CLATTN_WINDOW},
+    {"packed, ALiBi from the bottom right", .Hq = 4, .Hkv = 2, .packed = RAGGED,
+     .alignment = CLATTN_BOTTOM_RIGHT, .flags = CLATTN_ALIBI},
+    {"packed, sinks", .Hq = 4, .Hkv = 2, .packed = RAGGED, .flags = CLATTN_SINKS},
+    {"packed, softcap", .Hq = 2, .packed = RAGGED, .softcap = 1.5},
+    {"packed, without normalizer", .Hq = 2, .packed = RAGGED, .normalizer = CLATTN_NORMALIZER_NONE,
+     .flags = CLATTN_CAUSAL},
+    {"packed, all modifications", .Hq = 6, .Hkv = 2, .D = 19, .packed = RAGGED, ALL_OF_PACKED},
+    {"packed, padded", .Hq = 2, .packed = RAGGED, .strides = STRIDES_PADDED},
+    {"packed lengths of i64", .Hq = 2, .packed = RAGGED, .lengths = LENGTHS_RAGGED_I64},
+    {"packed, one past each tile", .Hq = 2, .D = 65, .Dv = 33,
+     .packed = PACKED({17, 129}, {33, 65}, {129, 257}, {65, 17})},
+    {"packed, one key head", .Hq = 8, .Hkv = 1, .packed = RAGGED},
+    {"packed, no keys at all", .Hq = 2, .packed = PACKED({3, 0}, {5, 0}), .flags = CLATTN_SINKS},
+    {"packed, no queries at all", .Hq = 2, .packed = PACKED({0, 3}, {0, 5})},
+    {"packed, empty ones first and last", .Hq = 2,
+     .packed = PACKED({0, 0}, {0, 7}, {20, 9}, {0, 0})},
+    {"no packed sequence", .Hq = 2, .packed = (const case_sequence[]){NO_SEQUENCE}},
+    {"packed, NaN in the neighbours", .Hq = 2, .packed = RAGGED, .fill = FILL_NAN_SEQUENCES},
+    {"packed, NaN in the neighbours, causal", .Hq = 4, .Hkv = 2, .packed = RAGGED,
+     .fill = FILL_NAN_SEQUENCES, .flags = CLATTN_CAUSAL, .alignment = CLATTN_BOTTOM_RIGHT},
+    {"packed, infinity in the neighbours", .Hq = 2, .packed = RAGGED, .fill = FILL_INF_SEQUENCES},
+    {"packed, NaN in the last key, causal", .Hq = 2, .packed = RAGGED, .fill = FILL_NAN_LAST,
+     .flags = CLATTN_CAUSAL},
+    {"packed, sums beyond f32", .Hq = 2, .packed = RAGGED, .fill = FILL_HUGE_VALUES},
+    {"packed, huge logits", .Hq = 2, .packed = RAGGED, .fill = FILL_HUGE, .flags = CLATTN_SINKS},
+    {"packed, output alone", .Hq = 2, .packed = RAGGED, .outputs = CLATTN_OUTPUT},
+    {"packed, lse alone", .Hq = 2, .packed = RAGGED, .outputs = CLATTN_LSE},
+};
+/* clang-format on */
+
+const clattn_case *cases_packed(size_t *count)
+{
+    *count = sizeof packed / sizeof *packed;
+    return packed;
+}
+
 /* The modifications that cases_of_pairs() combines. */
 typedef struct modification {
     const char *name;
@@ -297,7 +354,9 @@ static void fill_scores(const clattn_tensor *tensor, const clattn_case *from, ui
 static void spoil_last_keys(const clattn_tensor *tensor, const clattn_case *from, size_t keys,
                             double value)
 {
-    const uint32_t axis = from->layout == CLATTN_BSHD && tensor->rank == 4 ? 1 : tensor->rank - 2;
+    const uint32_t axis = from->packed                                       ? 0
+                          : from->layout == CLATTN_BSHD && tensor->rank == 4 ? 1
+                                                                             : tensor->rank - 2;
     const size_t count = clattn_tensor_count(tensor);
     size_t inner = 1;
     for (uint32_t a = axis + 1; a < tensor->rank; a++)
@@ -326,21 +385,6 @@ static void fill_mask(const clattn_tensor *mask, const clattn_case *from, uint64
     }
 }
 
-static void make_lengths(host_call *out, const clattn_case *from, int64_t B, int64_t T)
-{
-    clattn_tensor lengths = host_call_tensor(
-        out, from->lengths == LENGTHS_RAGGED_I64 ? CLATTN_I64 : CLATTN_I32, 1, &B, STRIDES_DENSE);
-    for (int64_t b = 0; b < B; b++) {
-        int64_t length = B > 1 ? b * (T - 1) / (B - 1) : T - 1;
-        if (from->lengths == LENGTHS_ALL)
-            length = T;
-        if (from->lengths == LENGTHS_NONE)
-            length = 0;
-        host_tensor_set(&lengths, (size_t)b, (double)length);
-    }
-    out->args.kv_lengths = lengths;
-}
-
 /* 0 asks for the default, -1 for an empty dimension. */
 static int64_t size_or(int64_t size, int64_t otherwise)
 {
@@ -360,7 +404,57 @@ static sizes sizes_of(const clattn_case *from)
     n.Hkv = size_or(from->Hkv, n.Hq);
     n.T = size_or(from->T, n.S);
     n.Dv = size_or(from->Dv, n.D);
+    if (!from->packed)
+        return n;
+    n.B = n.S = n.T = 0;
+    for (; from->packed[n.B].S >= 0; n.B++)
+        n.S += from->packed[n.B].S, n.T += from->packed[n.B].T;
     return n;
+}
+
+/* Writes over a packed query, key or value of every second sequence. */
+static void spoil_sequences(const clattn_tensor *tensor, const clattn_case *from, bool of_keys,
+                            double value)
+{
+    const int64_t inner = tensor->shape[1] * tensor->shape[2];
+    int64_t first = 0;
+    for (int64_t b = 0; from->packed[b].S >= 0; b++) {
+        const int64_t end = first + (of_keys ? from->packed[b].T : from->packed[b].S);
+        for (int64_t i = first * inner; b % 2 && i < end * inner; i++)
+            host_tensor_set(tensor, (size_t)i, value);
+        first = end;
+    }
+}
+
+static void make_starts(host_call *out, const clattn_case *from, const sizes *n)
+{
+    clattn_tensor *const made[] = {&out->args.cu_seqlens_q, &out->args.cu_seqlens_k};
+    const int64_t count = n->B + 1;
+    for (size_t t = 0; t < 2; t++) {
+        int64_t first = 0;
+        *made[t] =
+            host_call_tensor(out, from->lengths == LENGTHS_RAGGED_I64 ? CLATTN_I64 : CLATTN_I32, 1,
+                             &count, STRIDES_DENSE);
+        for (int64_t b = 0; b <= n->B; b++) {
+            host_tensor_set(made[t], (size_t)b, (double)first);
+            first += b == n->B ? 0 : t ? from->packed[b].T : from->packed[b].S;
+        }
+    }
+}
+
+static void make_lengths(host_call *out, const clattn_case *from, int64_t B, int64_t T)
+{
+    clattn_tensor lengths = host_call_tensor(
+        out, from->lengths == LENGTHS_RAGGED_I64 ? CLATTN_I64 : CLATTN_I32, 1, &B, STRIDES_DENSE);
+    for (int64_t b = 0; b < B; b++) {
+        int64_t length = B > 1 ? b * (T - 1) / (B - 1) : T - 1;
+        if (from->lengths == LENGTHS_ALL)
+            length = T;
+        if (from->lengths == LENGTHS_NONE)
+            length = 0;
+        host_tensor_set(&lengths, (size_t)b, (double)length);
+    }
+    out->args.kv_lengths = lengths;
 }
 
 /* A tensor of the case's rank, from its four canonical dimensions. */
@@ -369,6 +463,8 @@ static clattn_tensor make(host_call *out, const clattn_case *from, clattn_dtype 
 {
     const uint32_t rank = from->rank ? from->rank : 4;
     const bool swap = has_layout && from->layout == CLATTN_BSHD;
+    if (from->packed)
+        return host_call_tensor(out, dtype, 3, (int64_t[]){rows, heads, columns}, from->strides);
     const int64_t four[] = {B, swap ? rows : heads, swap ? heads : rows, columns},
                   fewer[] = {B, rows, columns};
     return host_call_tensor(out, dtype, rank, rank == 4 ? four : fewer + (3 - rank), from->strides);
@@ -399,6 +495,13 @@ static void make_inputs(host_call *out, const clattn_case *from, const sizes *n,
             host_tensor_set(&args->value, i, 1e-37 * host_tensor_get(&args->value, i));
     if (from->fill == FILL_NAN_LAST || from->fill == FILL_MINUS_INF_SCORES_NAN_LAST)
         spoil_last_keys(&args->value, from, 1, nan_with_payload());
+    if (from->fill == FILL_NAN_SEQUENCES) {
+        spoil_sequences(&args->query, from, false, nan_with_payload());
+        spoil_sequences(&args->key, from, true, nan_with_payload());
+        spoil_sequences(&args->value, from, true, nan_with_payload());
+    }
+    if (from->fill == FILL_INF_SEQUENCES)
+        spoil_sequences(&args->value, from, true, (double)INFINITY);
     if (from->fill == FILL_HUGE_LAST)
         spoil_last_keys(&args->value, from, 8, 3e38);
     if (from->fill == FILL_INF_LAST)
@@ -436,6 +539,8 @@ static void make_modifiers(host_call *out, const clattn_case *from, const sizes 
     }
     if (from->flags & CLATTN_KV_LENGTHS)
         make_lengths(out, from, n->B, n->T);
+    if (from->packed)
+        make_starts(out, from, n);
     if (from->flags & CLATTN_ALIBI) {
         args->alibi_slopes = host_call_tensor(out, CLATTN_F32, 1, &n->Hq, STRIDES_DENSE);
         for (int64_t h = 0; h < n->Hq; h++)
@@ -454,6 +559,7 @@ static void make_outputs(host_call *out, const clattn_case *from, const sizes *n
     const clattn_dtype t = from->dtype;
     const uint32_t rank = from->rank ? from->rank : 4;
     const int64_t rows[] = {n->B, n->Hq, n->S}, fewer[] = {n->B, n->S};
+    const clattn_dtype sums = t == CLATTN_F64 ? CLATTN_F64 : CLATTN_F32;
     const char *name;
     if (out->desc.outputs & CLATTN_OUTPUT)
         args->output = make(out, from, t, true, n->Hq, n->B, n->S, n->Dv);
@@ -461,9 +567,11 @@ static void make_outputs(host_call *out, const clattn_case *from, const sizes *n
         args->weights = make(out, from, t, false, n->Hq, n->B, n->S, n->T);
     if (out->desc.outputs & CLATTN_SCORES)
         args->scores = make(out, from, t, false, n->Hq, n->B, n->S, n->T);
-    if (out->desc.outputs & CLATTN_LSE)
-        args->lse = host_call_tensor(out, t == CLATTN_F64 ? CLATTN_F64 : CLATTN_F32, rank - 1,
-                                     rank == 4 ? rows : fewer + (3 - rank), STRIDES_DENSE);
+    if (out->desc.outputs & CLATTN_LSE && from->packed)
+        args->lse = host_call_tensor(out, sums, 2, rows + 1, STRIDES_DENSE);
+    else if (out->desc.outputs & CLATTN_LSE)
+        args->lse = host_call_tensor(out, sums, rank - 1, rank == 4 ? rows : fewer + (3 - rank),
+                                     STRIDES_DENSE);
     for (size_t o = 0; host_call_output(out, o, &name); o++) {
         const clattn_tensor *tensor = host_call_output(out, o, &name);
         for (size_t i = 0; i < clattn_tensor_count(tensor); i++)
@@ -482,7 +590,7 @@ void case_make(host_call *out, const clattn_case *from)
                                 .normalizer = from->normalizer,
                                 .alignment = from->alignment,
                                 .precision = from->precision,
-                                .flags = from->flags,
+                                .flags = from->flags | (from->packed ? CLATTN_PACKED : 0),
                                 .scores_stage = from->stage,
                                 .query_heads = (size_t)n.Hq,
                                 .kv_heads = (size_t)n.Hkv,
@@ -493,8 +601,10 @@ void case_make(host_call *out, const clattn_case *from)
                                 .window_left = from->window_left,
                                 .window_right = from->window_right},
                        .args.struct_size = sizeof out->args};
-    out->desc.outputs =
-        from->outputs ? from->outputs : CLATTN_OUTPUT | CLATTN_WEIGHTS | CLATTN_SCORES | CLATTN_LSE;
+    out->desc.outputs = from->outputs ? from->outputs
+                        : from->packed
+                            ? CLATTN_OUTPUT | CLATTN_LSE
+                            : CLATTN_OUTPUT | CLATTN_WEIGHTS | CLATTN_SCORES | CLATTN_LSE;
     make_inputs(out, from, &n, &seed);
     make_modifiers(out, from, &n, &seed);
     make_outputs(out, from, &n);

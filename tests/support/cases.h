@@ -38,9 +38,23 @@ typedef enum case_fill {
     FILL_HUGE_LAST,   /* the last 8 values are 3e38 */
     FILL_POSITIVE,    /* all of one sign: sums without cancellation, which grow with their length */
     FILL_TINY_VALUES, /* values around 1e-37, near the end of the normal numbers */
+    FILL_NAN_SEQUENCES,    /* all of every second packed sequence is NaN, the second one first */
+    FILL_INF_SEQUENCES,    /* likewise, its values are +infinity */
     FILL_MINUS_INF_SCORES, /* given scores, one of three -infinity, all of every fourth row */
     FILL_MINUS_INF_SCORES_NAN_LAST /* the same, and the last value is NaN */
 } case_fill;
+
+/* Of queries and keys. */
+typedef struct case_sequence {
+    int64_t S, T;
+} case_sequence;
+
+/* The end of a list of them. */
+#define NO_SEQUENCE                                                                                \
+    {                                                                                              \
+        -1, -1                                                                                     \
+    }
+#define PACKED(...) ((const case_sequence[]){__VA_ARGS__, NO_SEQUENCE})
 
 typedef struct clattn_case {
     const char *name;
@@ -53,7 +67,7 @@ typedef struct clattn_case {
     clattn_alignment alignment;
     clattn_precision precision;
     clattn_scores_stage stage;
-    uint32_t flags, outputs; /* outputs 0: all four */
+    uint32_t flags, outputs; /* outputs 0: all four, or those that packed sequences have */
     double scale, softcap;
     int64_t window_left, window_right;
     case_mask mask;
@@ -61,10 +75,15 @@ typedef struct clattn_case {
     case_lengths lengths;
     case_fill fill;
     host_strides strides;
+    const case_sequence *packed; /* PACKED({S, T}, ...), in place of B, S, T, rank and layout;
+                                    `lengths` is LENGTHS_RAGGED_I64 or i32 is meant */
 } clattn_case;
 
 /* The cases that hurt: odd sizes, odd memory, odd numbers. */
 const clattn_case *cases_that_hurt(size_t *count);
+
+/* Packed sequences, which only fused variants and the reference take. */
+const clattn_case *cases_packed(size_t *count);
 
 /* Every pair of modifications that can meet, one small case for each. */
 const clattn_case *cases_of_pairs(size_t *count);

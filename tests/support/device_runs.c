@@ -33,15 +33,24 @@ void run_case(clattn_device *device, const clattn_case *c, const char *variant)
     host_call_free(&call);
 }
 
+static void add_cases(named_tests *tests, CMUnitTestFunction test,
+                      const clattn_case *(*table)(size_t *))
+{
+    size_t count;
+    const clattn_case *cases = table(&count);
+    for (size_t i = 0; i < count; i++)
+        named_tests_add(tests, cases[i].name, test, &cases[i]);
+}
+
 void add_all_cases(named_tests *tests, CMUnitTestFunction test)
 {
-    const clattn_case *(*const tables[])(size_t *) = {cases_that_hurt, cases_of_pairs};
-    for (size_t t = 0; t < sizeof tables / sizeof *tables; t++) {
-        size_t count;
-        const clattn_case *cases = tables[t](&count);
-        for (size_t i = 0; i < count; i++)
-            named_tests_add(tests, cases[i].name, test, &cases[i]);
-    }
+    add_cases(tests, test, cases_that_hurt);
+    add_cases(tests, test, cases_of_pairs);
+}
+
+void add_packed_cases(named_tests *tests, CMUnitTestFunction test)
+{
+    add_cases(tests, test, cases_packed);
 }
 
 bool device_takes(clattn_device *device, const host_call *call)

@@ -17,6 +17,9 @@ void run_case(clattn_device *device, const clattn_case *c, const char *variant);
 /* Adds `test` for every case that hurts and every pair of modifications; its state is the case. */
 void add_all_cases(named_tests *tests, CMUnitTestFunction test);
 
+/* For every case of packed sequences. */
+void add_packed_cases(named_tests *tests, CMUnitTestFunction test);
+
 /* False for doubles on a device that has none. */
 bool device_takes(clattn_device *device, const host_call *call);
 

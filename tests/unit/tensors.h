@@ -24,15 +24,18 @@ typedef enum which {
     OUTPUT,
     WEIGHTS,
     SCORES,
-    LSE
+    LSE,
+    CU_SEQLENS_Q,
+    CU_SEQLENS_K
 } which;
 
 static inline clattn_tensor *tensor_of(clattn_attention_args *args, which tensor)
 {
-    clattn_tensor *const all[] = {
-        &args->query,   &args->key,        &args->value,        &args->given_scores, &args->mask,
-        &args->bias,    &args->kv_lengths, &args->alibi_slopes, &args->sinks,        &args->output,
-        &args->weights, &args->scores,     &args->lse};
+    clattn_tensor *const all[] = {&args->query,        &args->key,          &args->value,
+                                  &args->given_scores, &args->mask,         &args->bias,
+                                  &args->kv_lengths,   &args->alibi_slopes, &args->sinks,
+                                  &args->output,       &args->weights,      &args->scores,
+                                  &args->lse,          &args->cu_seqlens_q, &args->cu_seqlens_k};
     return all[tensor];
 }
 

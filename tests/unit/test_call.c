@@ -30,6 +30,12 @@ static const clattn_case
     padded = {.name = "padded", SIZES, HEADS, .outputs = CLATTN_OUTPUT, .strides = STRIDES_PADDED},
     wide = {.name = "wide", SIZES, HEADS, .flags = ALL_FLAGS, .dtype = CLATTN_F64},
     square = {.name = "square", HEADS, .outputs = CLATTN_OUTPUT},
+    packed = {.name = "packed",
+              HEADS,
+              .D = 6,
+              .Dv = 7,
+              .packed = PACKED({3, 2}, {0, 4}, {5, 0}),
+              .flags = CLATTN_ALIBI},
     nothing = {.name = "no batch", SIZED(-1, 3, 5), HEADS, .outputs = CLATTN_OUTPUT},
     long_lengths = {
         .name = "lengths of i64", SIZES, HEADS, .flags = ALL_FLAGS, .lengths = LENGTHS_RAGGED_I64};
@@ -344,6 +350,50 @@ static const refusal refusals[] = {
     {"sinks: element 0 is nan, expected a finite number", &rank2, SINKS, ELEMENT, 0, (double)NAN},
 };
 
+/* Of packed sequences: 8 queries and 6 keys. */
+static const refusal packed_refusals[] = {
+    {"cu_seqlens_q: missing, but the description asks for it (CLATTN_PACKED)", &packed,
+     CU_SEQLENS_Q, ABSENT, 0, 0},
+    {"cu_seqlens_k: missing, but the description asks for it (CLATTN_PACKED)", &packed,
+     CU_SEQLENS_K, ABSENT, 0, 0},
+    {"cu_seqlens_q: given, but the description does not ask for it (CLATTN_PACKED)", &plain,
+     CU_SEQLENS_Q, PRESENT, 0, 0},
+    {"cu_seqlens_k: given, but the description does not ask for it (CLATTN_PACKED)", &plain,
+     CU_SEQLENS_K, PRESENT, 0, 0},
+    {"mask: given, but the description does not ask for it (CLATTN_MASK)", &packed, MASK, PRESENT,
+     0, 0},
+    {"kv_lengths: given, but the description does not ask for it", &packed, KV_LENGTHS, PRESENT, 0,
+     0},
+    {"value: rank 4, expected 3 for packed sequences: (total_k, Hkv, Dv)", &packed, VALUE, RANK, 0,
+     4},
+    {"value: rank 2, expected 3 for packed sequences", &packed, VALUE, RANK, 0, 2},
+    {"query: shape (8, 4), expected (total_q, Hq=4, D=6)", &packed, QUERY, RANK, 0, 2},
+    {"query: shape (8, 5, 6), expected (total_q, Hq=4, D=6)", &packed, QUERY, DIMENSION, 1, 5},
+    {"key: shape (6, 4, 6), expected (total_k, Hkv=2, D=6)", &packed, KEY, DIMENSION, 1, 4},
+    {"value: shape (5, 2, 7), expected (total_k=6, Hkv=2, Dv=7)", &packed, VALUE, DIMENSION, 0, 5},
+    {"output: shape (7, 4, 7), expected (total_q=8, Hq=4, Dv=7)", &packed, OUTPUT, DIMENSION, 0, 7},
+    {"lse: shape (4, 9), expected (Hq=4, total_q=8)", &packed, LSE, DIMENSION, 1, 9},
+    {"cu_seqlens_q: shape (4, 0), expected (B + 1)", &packed, CU_SEQLENS_Q, RANK, 0, 2},
+    {"cu_seqlens_q: shape (0), expected (B + 1), from 0 to 8", &packed, CU_SEQLENS_Q, DIMENSION, 0,
+     0},
+    {"cu_seqlens_k: shape (3), expected (B + 1=4)", &packed, CU_SEQLENS_K, DIMENSION, 0, 3},
+    {"cu_seqlens_q: dtype f32, expected i32 or i64", &packed, CU_SEQLENS_Q, DTYPE, 0, CLATTN_F32},
+    {"cu_seqlens_k: neither host nor buffer is set, expected one of them", &packed, CU_SEQLENS_K,
+     NOWHERE, 0, 0},
+    {"cu_seqlens_q: element 0 is 1, expected 0", &packed, CU_SEQLENS_Q, ELEMENT, 0, 1},
+    {"cu_seqlens_k: element 0 is -1, expected 0", &packed, CU_SEQLENS_K, ELEMENT, 0, -1},
+    {"cu_seqlens_q: element 2 is 2 after 3, expected numbers that never fall", &packed,
+     CU_SEQLENS_Q, ELEMENT, 2, 2},
+    {"cu_seqlens_k: element 3 is 6 after 7, expected numbers that never fall", &packed,
+     CU_SEQLENS_K, ELEMENT, 2, 7},
+    {"cu_seqlens_q: element 3, the last one, is 9, expected 8, the rows of query", &packed,
+     CU_SEQLENS_Q, ELEMENT, 3, 9},
+    {"cu_seqlens_k: element 3, the last one, is 7, expected 6, the rows of key", &packed,
+     CU_SEQLENS_K, ELEMENT, 3, 7},
+    {"lse: shares memory with cu_seqlens_q", &packed, LSE, PLACE_OF, CU_SEQLENS_Q, 0},
+    {"output: its strides let elements overlap", &packed, OUTPUT, STRIDE, 0, 7},
+};
+
 /* What the outputs held before; nothing of it may change. */
 typedef struct snapshot {
     void *bytes[4];
@@ -410,6 +460,8 @@ static const refusal allowances[] = {
     {"output just behind value", &plain, OUTPUT, PLACE_OF, VALUE, 140},
     {"output just before value", &plain, OUTPUT, PLACE_OF, VALUE, -168},
     {"empty output without memory", &nothing, OUTPUT, NOWHERE, 0, 0},
+    {"packed queries that run backwards", &packed, QUERY, BACKWARDS, 0, 0},
+    {"a packed sequence that is shorter by one", &packed, CU_SEQLENS_Q, ELEMENT, 1, 2},
     {"lengths of all keys", &whole, KV_LENGTHS, ELEMENT, 1, 5},
     {"the lowest finite sink", &whole, SINKS, ELEMENT, 0, -0x1.fffffep127},
 };
@@ -459,6 +511,8 @@ int main(void)
         named_tests_add(&bad, refusals[i].words, is_refused, &refusals[i]);
     for (size_t i = 0; i < sizeof allowances / sizeof *allowances; i++)
         named_tests_add(&good, allowances[i].words, is_accepted, &allowances[i]);
+    for (size_t i = 0; i < sizeof packed_refusals / sizeof *packed_refusals; i++)
+        named_tests_add(&bad, packed_refusals[i].words, is_refused, &packed_refusals[i]);
     named_tests_add(&good, "woven tensors are accepted", woven_tensors_are_accepted, NULL);
     failures = named_tests_run(&bad, "arguments, refused", NULL, NULL);
     failures += named_tests_run(&good, "arguments, accepted", NULL, NULL);

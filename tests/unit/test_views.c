@@ -6,11 +6,14 @@
 static const clattn_tensor *view_of(const clattn__call *call, which tensor)
 {
     const clattn_tensor *const all[] = {
-        &call->query,   &call->key,        &call->value,        &call->given_scores, &call->mask,
-        &call->bias,    &call->kv_lengths, &call->alibi_slopes, &call->sinks,        &call->output,
-        &call->weights, &call->scores,     &call->lse};
+        &call->query, &call->key,          &call->value,       &call->given_scores,
+        &call->mask,  &call->bias,         &call->kv_lengths,  &call->alibi_slopes,
+        &call->sinks, &call->output,       &call->weights,     &call->scores,
+        &call->lse,   &call->cu_seqlens_q, &call->cu_seqlens_k};
     return all[tensor];
 }
+
+#define PACKED_SIZES HEADS, .D = 6, .Dv = 7, .packed = PACKED({3, 2}, {0, 4}, {5, 0})
 
 /* What becomes of one tensor of a call that is right. */
 typedef struct accepted {
@@ -48,6 +51,11 @@ static const accepted views[] = {
      {60, 15, 5, 1},
      0},
     {"lse of bshd", {SIZES, HEADS, .layout = CLATTN_BSHD}, LSE, {2, 4, 3, 1}, {12, 3, 1, 0}, 0},
+    {"query of packed sequences", {PACKED_SIZES}, QUERY, {1, 4, 8, 6}, {0, 6, 24, 1}, 0},
+    {"value of packed sequences", {PACKED_SIZES}, VALUE, {1, 2, 6, 7}, {0, 7, 14, 1}, 0},
+    {"output of packed sequences", {PACKED_SIZES}, OUTPUT, {1, 4, 8, 7}, {0, 7, 28, 1}, 0},
+    {"lse of packed sequences", {PACKED_SIZES}, LSE, {1, 4, 8, 1}, {0, 8, 1, 0}, 0},
+    {"cumulative lengths", {PACKED_SIZES}, CU_SEQLENS_K, {4, 1, 1, 1}, {1, 0, 0, 0}, 0},
     {"query of rank 3", {SIZES, .rank = 3}, QUERY, {2, 1, 3, 6}, {18, 0, 6, 1}, 0},
     {"weights of rank 3", {SIZES, .rank = 3}, WEIGHTS, {2, 1, 3, 5}, {15, 0, 5, 1}, 0},
     {"lse of rank 3", {SIZES, .rank = 3}, LSE, {2, 1, 3, 1}, {3, 0, 1, 0}, 0},

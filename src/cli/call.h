@@ -22,7 +22,11 @@ clattn_tensor *cli_output_of(clattn_attention_args *args, enum cli_output output
  * makes the outputs. */
 int cli_call_load(cli_call *call, const cli_options *options);
 
-/* B, Hq, Hkv, S, T, D, Dv of a loaded call; D is 0 with given scores. */
+/* True for packed sequences. */
+int cli_call_is_packed(const cli_call *call);
+
+/* B, Hq, Hkv, S, T, D, Dv of a loaded call; D is 0 with given scores, S and T are the totals of packed
+ * sequences. */
 void cli_call_sizes(const cli_call *call, int64_t sizes[7]);
 
 /* Bytes of all inputs and outputs. */
@@ -30,7 +34,7 @@ double cli_call_bytes(const cli_call *call);
 
 void cli_call_free(cli_call *call);
 
-/* The tensors of a call in a device's memory. Lengths, slopes and sinks stay on the host, where the
+/* The tensors of a call in a device's memory. All lengths, slopes and sinks stay on the host, where the
  * library checks them. */
 typedef struct cli_resident {
     clattn_device *device; /* not owned */

@@ -20,6 +20,8 @@ clattn_tensor *cli_input_of(clattn_attention_args *args, enum cli_input input)
         [CLI_KV_LENGTHS] = &args->kv_lengths,
         [CLI_ALIBI_SLOPES] = &args->alibi_slopes,
         [CLI_SINKS] = &args->sinks,
+        [CLI_CU_SEQLENS_Q] = &args->cu_seqlens_q,
+        [CLI_CU_SEQLENS_K] = &args->cu_seqlens_k,
     };
     return tensors[input];
 }
@@ -48,6 +50,8 @@ static const struct {
     [CLI_KV_LENGTHS] = {CLI_INTEGERS, CLATTN_KV_LENGTHS},
     [CLI_ALIBI_SLOPES] = {CLI_FLOATS, CLATTN_ALIBI},
     [CLI_SINKS] = {CLI_FLOATS, CLATTN_SINKS},
+    [CLI_CU_SEQLENS_Q] = {CLI_INTEGERS, CLATTN_PACKED},
+    [CLI_CU_SEQLENS_K] = {CLI_INTEGERS, CLATTN_PACKED},
 };
 
 static int load_input(cli_call *call, const cli_options *options, enum cli_input input)
@@ -118,10 +122,15 @@ static int convert_inputs(cli_call *call, const cli_options *o)
     return CLI_DONE;
 }
 
-/* Where heads and sequence stand in a tensor of rank 4. */
+int cli_call_is_packed(const cli_call *call)
+{
+    return (call->desc.flags & CLATTN_PACKED) != 0;
+}
+
+/* Where heads stand in a tensor that has them. */
 static uint32_t head_axis(const clattn_attention_desc *desc)
 {
-    return desc->layout == CLATTN_BSHD ? 2 : 1;
+    return desc->layout == CLATTN_BSHD && !(desc->flags & CLATTN_PACKED) ? 2 : 1;
 }
 
 /* Heads and last axis of an input; both must be there, as zero asks the library for a default. */
@@ -134,7 +143,12 @@ static int measure(size_t *heads, size_t *size, const cli_call *call, enum cli_i
     if (t->rank < 2)
         return CLI_FAIL(CLI_BAD_INPUT, "--%s: shape %s; expected 2, 3 or 4 axes",
                         cli_input_name(input), shape);
-    *heads = t->rank == 4 ? (size_t)t->shape[heads_at] : 1;
+    if (cli_call_is_packed(call) && input != CLI_GIVEN_SCORES && t->rank != 3)
+        return CLI_FAIL(CLI_BAD_INPUT,
+                        "--%s: shape %s; expected 3 axes, all rows, heads and size, as "
+                        "--cu-seqlens-q and --cu-seqlens-k are given",
+                        cli_input_name(input), shape);
+    *heads = t->rank == 4 || cli_call_is_packed(call) ? (size_t)t->shape[heads_at] : 1;
     *size = (size_t)t->shape[t->rank - 1];
     if (*heads == 0 || (*size == 0 && input != CLI_GIVEN_SCORES))
         return CLI_FAIL(CLI_BAD_INPUT,
@@ -180,9 +194,44 @@ void cli_call_sizes(const cli_call *call, int64_t sizes[7])
     sizes[4] = v->rank == 4 && d->layout == CLATTN_BSHD ? v->shape[1] : v->shape[v->rank - 2];
     sizes[5] = (int64_t)d->head_size;
     sizes[6] = (int64_t)d->value_size;
+    if (cli_call_is_packed(call)) {
+        sizes[0] = (int64_t)clattn_tensor_count(&call->args.cu_seqlens_q) - 1;
+        sizes[3] = q->shape[0];
+        sizes[4] = v->shape[0];
+    }
 }
 
-/* The outputs have the rank of query; the library refuses what does not fit together. */
+/* The shape of an output of packed sequences, its number of axes; 0 where they have none. */
+static uint32_t packed_shape(int64_t shape[4], int output, const int64_t n[7])
+{
+    const int64_t of_output[] = {n[3], n[1], n[6]}, of_lse[] = {n[1], n[3]};
+    if (output == CLI_OUTPUT)
+        memcpy(shape, of_output, sizeof of_output);
+    if (output == CLI_LSE)
+        memcpy(shape, of_lse, sizeof of_lse);
+    return output == CLI_OUTPUT ? 3 : output == CLI_LSE ? 2 : 0;
+}
+
+/* The shape of an output has the rank of query. */
+static uint32_t output_shape(int64_t shape[4], int output, const int64_t n[7], uint32_t rank,
+                             clattn_layout layout)
+{
+    const int64_t weights[4] = {n[0], n[1], n[3], n[4]};
+    const int64_t bhsd[4] = {n[0], n[1], n[3], n[6]};
+    const int64_t bshd[4] = {n[0], n[3], n[1], n[6]};
+    const int64_t *full = output != CLI_OUTPUT ? weights : layout == CLATTN_BSHD ? bshd : bhsd;
+    uint32_t axes = 0;
+    if (rank > 2)
+        shape[axes++] = full[0];
+    if (rank > 3)
+        shape[axes++] = full[1];
+    shape[axes++] = rank > 3 ? full[2] : n[3];
+    if (output != CLI_LSE)
+        shape[axes++] = full[3];
+    return axes;
+}
+
+/* The library refuses what does not fit together. */
 static int make_outputs(cli_call *call)
 {
     const clattn_attention_desc *d = &call->desc;
@@ -191,24 +240,14 @@ static int make_outputs(cli_call *call)
     uint32_t rank = first->rank;
     int64_t n[7];
     cli_call_sizes(call, n);
-    const int64_t weights[4] = {n[0], n[1], n[3], n[4]};
-    const int64_t bhsd[4] = {n[0], n[1], n[3], n[6]};
-    const int64_t bshd[4] = {n[0], n[3], n[1], n[6]};
     int result = CLI_DONE;
     for (int i = 0; i < CLI_OUTPUTS; i++) {
         enum cli_output output = (enum cli_output)i;
-        const int64_t *full = i != CLI_OUTPUT ? weights : d->layout == CLATTN_BSHD ? bshd : bhsd;
         int64_t shape[4];
-        uint32_t axes = 0;
-        if (!(d->outputs & (1u << i)))
+        const uint32_t axes = cli_call_is_packed(call) ? packed_shape(shape, i, n)
+                                                       : output_shape(shape, i, n, rank, d->layout);
+        if (!(d->outputs & (1u << i)) || axes == 0)
             continue;
-        if (rank > 2)
-            shape[axes++] = full[0];
-        if (rank > 3)
-            shape[axes++] = full[1];
-        shape[axes++] = rank > 3 ? full[2] : n[3];
-        if (i != CLI_LSE)
-            shape[axes++] = full[3];
         clattn_dtype dtype = i != CLI_LSE             ? d->dtype
                              : d->dtype == CLATTN_F64 ? CLATTN_F64
                                                       : CLATTN_F32;

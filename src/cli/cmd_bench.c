@@ -5,7 +5,6 @@
 #include "execute.h"
 #include "text.h"
 
-#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -150,12 +149,8 @@ static int print_report(const cli_contest *contest, const cli_call *call,
             cJSON_AddItemToArray(root, describe(&contest->entries[i], contest, call));
         return cli_json_print(root);
     }
-    int64_t n[7];
-    cli_call_sizes(call, n);
-    printf("problem   B %" PRId64 ", Hq %" PRId64 ", Hkv %" PRId64 ", S %" PRId64 ", T %" PRId64
-           ", D %" PRId64 ", Dv %" PRId64 ", %s; %zu rounds\n",
-           n[0], n[1], n[2], n[3], n[4], n[5], n[6], clattn_dtype_name(call->desc.dtype),
-           options->rounds);
+    cli_print_problem(call);
+    printf("; %zu rounds\n", options->rounds);
     for (size_t i = 0; i < contest->entry_count; i++) {
         const cli_entry *entry = &contest->entries[i];
         if (i == 0 || entry->stand != contest->entries[i - 1].stand)

@@ -53,6 +53,8 @@ static const row rows[] = {
     {"kv-lengths", ALL, INPUT, CLI_KV_LENGTHS},
     {"alibi-slopes", ALL, INPUT, CLI_ALIBI_SLOPES},
     {"sinks", ALL, INPUT, CLI_SINKS},
+    {"cu-seqlens-q", ALL, INPUT, CLI_CU_SEQLENS_Q},
+    {"cu-seqlens-k", ALL, INPUT, CLI_CU_SEQLENS_K},
     {"output", ALL, OUTPUT, CLI_OUTPUT},
     {"weights", ALL, OUTPUT, CLI_WEIGHTS},
     {"scores", ALL, OUTPUT, CLI_SCORES},
@@ -337,7 +339,8 @@ static int check_together(const cli_options *o, int command, const unsigned char
 {
     int given = o->inputs[CLI_GIVEN_SCORES] != NULL;
     if (o->has_shape) {
-        static const enum cli_input made[] = {CLI_QUERY, CLI_KEY, CLI_VALUE, CLI_GIVEN_SCORES};
+        static const enum cli_input made[] = {CLI_QUERY,        CLI_KEY,          CLI_VALUE,
+                                              CLI_GIVEN_SCORES, CLI_CU_SEQLENS_Q, CLI_CU_SEQLENS_K};
         for (size_t i = 0; i < sizeof made / sizeof made[0]; i++) {
             if (o->inputs[made[i]])
                 return CLI_FAIL(
@@ -366,6 +369,14 @@ static int check_together(const cli_options *o, int command, const unsigned char
                             "and value)%s",
                             cli_input_name((enum cli_input)i),
                             command == CLI_BENCH ? ", or --shape instead of files" : "");
+    }
+    if (!o->inputs[CLI_CU_SEQLENS_Q] != !o->inputs[CLI_CU_SEQLENS_K]) {
+        const enum cli_input missing =
+            o->inputs[CLI_CU_SEQLENS_Q] ? CLI_CU_SEQLENS_K : CLI_CU_SEQLENS_Q;
+        return CLI_FAIL(
+            CLI_BAD_INPUT, "--%s: missing; expected cumulative lengths beside --%s",
+            cli_input_name(missing),
+            cli_input_name(missing == CLI_CU_SEQLENS_K ? CLI_CU_SEQLENS_Q : CLI_CU_SEQLENS_K));
     }
     if (o->desc.scores_stage != CLATTN_SCORES_RAW && !(o->desc.outputs & CLATTN_SCORES))
         return CLI_FAIL(CLI_BAD_INPUT, "--scores-stage: given without --scores, which it is about");

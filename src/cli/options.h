@@ -17,6 +17,8 @@ enum cli_input {
     CLI_KV_LENGTHS,
     CLI_ALIBI_SLOPES,
     CLI_SINKS,
+    CLI_CU_SEQLENS_Q,
+    CLI_CU_SEQLENS_K,
     CLI_INPUTS
 };
 

@@ -32,7 +32,9 @@ void cli_json_lines(cJSON *object, const char *name, const char *text)
 
 void cli_json_shape(cJSON *object, const cli_call *call)
 {
-    static const char *const names[7] = {"B", "Hq", "Hkv", "S", "T", "D", "Dv"};
+    const int packed = cli_call_is_packed(call);
+    const char *const names[7] = {
+        "B", "Hq", "Hkv", packed ? "total_q" : "S", packed ? "total_k" : "T", "D", "Dv"};
     cJSON *shape = cJSON_AddObjectToObject(object, "shape");
     int64_t sizes[7];
     cli_call_sizes(call, sizes);
@@ -76,17 +78,25 @@ void cli_json_summary(cJSON *object, const cli_summary *summary, const cli_call 
         cli_json_lines(object, "explain", summary->explain);
 }
 
+void cli_print_problem(const cli_call *call)
+{
+    const int packed = cli_call_is_packed(call);
+    int64_t n[7];
+    cli_call_sizes(call, n);
+    printf("problem   B %" PRId64 ", Hq %" PRId64 ", Hkv %" PRId64 ", %s %" PRId64 ", %s %" PRId64
+           ", D %" PRId64 ", Dv %" PRId64 ", %s",
+           n[0], n[1], n[2], packed ? "total_q" : "S", n[3], packed ? "total_k" : "T", n[4], n[5],
+           n[6], clattn_dtype_name(call->desc.dtype));
+}
+
 void cli_print_summary(const cli_summary *summary, const cli_call *call)
 {
     char run[CLI_SECONDS_TEXT], build[CLI_SECONDS_TEXT], transfer[CLI_SECONDS_TEXT];
-    int64_t n[7];
-    cli_call_sizes(call, n);
     printf("device    %s (%s)\n", summary->device->name,
            clattn_device_kind_name(summary->device->kind));
     printf("variant   %s\n", summary->variant);
-    printf("problem   B %" PRId64 ", Hq %" PRId64 ", Hkv %" PRId64 ", S %" PRId64 ", T %" PRId64
-           ", D %" PRId64 ", Dv %" PRId64 ", %s\n",
-           n[0], n[1], n[2], n[3], n[4], n[5], n[6], clattn_dtype_name(call->desc.dtype));
+    cli_print_problem(call);
+    putchar('\n');
     printf("time      %s (build %s, transfer %s)\n", cli_seconds_text(run, summary->seconds),
            cli_seconds_text(build, summary->build_seconds),
            cli_seconds_text(transfer, summary->transfer_seconds));

@@ -31,9 +31,10 @@ void cli_keep(const char *format, ...)
 static size_t argument_length(const char *words)
 {
     static const char *const names[] = {
-        "query: ",   "key: ",        "value: ",        "given_scores: ", "mask: ",   "bias: ",
-        "scores: ",  "kv_lengths: ", "alibi_slopes: ", "sinks: ",        "output: ", "lse: ",
-        "weights: ", "desc.scale: ", "desc.softcap: ", "desc.window: ",  "variant: "};
+        "query: ",       "key: ",     "value: ",        "given_scores: ", "mask: ",
+        "bias: ",        "scores: ",  "kv_lengths: ",   "alibi_slopes: ", "sinks: ",
+        "output: ",      "lse: ",     "weights: ",      "desc.scale: ",   "desc.softcap: ",
+        "desc.window: ", "variant: ", "cu_seqlens_q: ", "cu_seqlens_k: "};
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         if (strncmp(words, names[i], strlen(names[i])) == 0)
             return strlen(names[i]) - 1;

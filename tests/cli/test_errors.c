@@ -4,6 +4,7 @@
 #include "support/named_tests.h"
 
 #define RUN "run " QKV "--output o.npy "
+#define PACKED "run --query pq.npy --key pk.npy --value pv.npy --output o.npy "
 
 static const struct wrong {
     int code;
@@ -21,7 +22,32 @@ static const struct wrong {
     {2, RUN "-x", "-x", NULL},
     {2, RUN "-xh", "'-xh'", NULL},
     {2, RUN "--caus", "unknown option|'--caus'", NULL},
-    {2, RUN "--cu-seqlens-q n.npy --cu-seqlens-k n.npy", "unknown option|'--cu-seqlens-q'", NULL},
+    {2, RUN "--cu-seqlens-q n.npy", "--cu-seqlens-k|missing|--cu-seqlens-q", NULL},
+    {2, RUN "--cu-seqlens-k n.npy", "--cu-seqlens-q|missing|--cu-seqlens-k", NULL},
+    {2, RUN "--cu-seqlens-q n.npy --cu-seqlens-k q.npy", "--cu-seqlens-k|float32|integers", NULL},
+    {2, PACKED "--cu-seqlens-q late.npy --cu-seqlens-k pn.npy",
+     "--cu-seqlens-q: element 0 is 1, expected 0", NULL},
+    {2, PACKED "--cu-seqlens-q pm.npy --cu-seqlens-k falls.npy",
+     "--cu-seqlens-k: element 2 is 2 after 7, expected numbers that never fall", NULL},
+    {2, PACKED "--cu-seqlens-q pm.npy --cu-seqlens-k pm.npy",
+     "--cu-seqlens-k: element 2, the last one, is 5, expected 7, the rows of key", NULL},
+    {2, PACKED "--cu-seqlens-q three.npy --cu-seqlens-k n.npy", "--cu-seqlens-q|element 0", NULL},
+    {2, PACKED "--cu-seqlens-q pm.npy --cu-seqlens-k n.npy",
+     "--cu-seqlens-k: shape (2), expected (B + 1=3)", NULL},
+    {2, PACKED "--cu-seqlens-q pm.npy --cu-seqlens-k pn.npy --mask m.npy",
+     "--mask: given with packed sequences", NULL},
+    {2, PACKED "--cu-seqlens-q pm.npy --cu-seqlens-k pn.npy --kv-lengths n.npy",
+     "--kv-lengths: given with packed sequences", NULL},
+    {2, PACKED "--cu-seqlens-q pm.npy --cu-seqlens-k pn.npy --weights w.npy",
+     "--weights: given with packed sequences", NULL},
+    {2, PACKED "--cu-seqlens-q pm.npy --cu-seqlens-k pn.npy --variant staged",
+     "staged: sequences are packed", NULL},
+    {2,
+     "run --query big.npy --key pk.npy --value pv.npy --output o.npy --cu-seqlens-q pm.npy "
+     "--cu-seqlens-k pn.npy",
+     "--query|(48, 64)|3 axes", NULL},
+    {2, "bench --shape 1,1,1,4,4,8,8 --cu-seqlens-q pm.npy --cu-seqlens-k pm.npy",
+     "--cu-seqlens-q|--shape", NULL},
     {2, RUN "--rounds 3", "unknown option|'--rounds'", NULL},
     {2, RUN "surplus", "'surplus'", NULL},
     {2, RUN "-- surplus", "'surplus'", NULL},
@@ -180,6 +206,13 @@ static int prepare(void **state)
     if (enter_folder(state) != 0)
         return -1;
     static const double zeros[24 * 64] = {0};
+    write_array("pq.npy", 'f', 4, 3, (int64_t[]){5, 2, 4}, zeros);
+    write_array("pk.npy", 'f', 4, 3, (int64_t[]){7, 2, 4}, zeros);
+    write_array("pv.npy", 'f', 4, 3, (int64_t[]){7, 2, 6}, zeros);
+    write_array("pm.npy", 'i', 8, 1, (int64_t[]){3}, (int64_t[]){0, 2, 5});
+    write_array("pn.npy", 'i', 8, 1, (int64_t[]){3}, (int64_t[]){0, 4, 7});
+    write_array("late.npy", 'i', 8, 1, (int64_t[]){3}, (int64_t[]){1, 2, 5});
+    write_array("falls.npy", 'i', 8, 1, (int64_t[]){3}, (int64_t[]){0, 7, 2});
     write_array("big.npy", 'f', 4, 2, (int64_t[]){48, 64}, zeros);
     write_array("q64.npy", 'f', 8, 3, (int64_t[]){2, 3, 4}, zeros);
     write_array("one.npy", 'f', 4, 1, (int64_t[]){2}, zeros);

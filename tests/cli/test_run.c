@@ -207,6 +207,62 @@ static void lengths_masks_and_given_scores_are_taken(void **state)
     run_well("run --given-scores w.npy --normalizer none --value v.npy --output again.npy");
 }
 
+/* Two packed sequences, of 1 query and 2 keys, and of 2 queries and 3 keys, are what each of them is. */
+static void packed_sequences_are_taken(void **state)
+{
+    (void)state;
+    float q[3 * 2 * 4], k[5 * 2 * 4], v[5 * 2 * 6];
+    for (int i = 0; i < 60; i++) {
+        if (i < 24)
+            q[i] = (float)(i * 7 % 11) - 5;
+        if (i < 40)
+            k[i] = (float)(i * 5 % 13) - 6;
+        v[i] = (float)(i * 3 % 17) - 8;
+    }
+    write_array("pq.npy", 'f', 4, 3, (int64_t[]){3, 2, 4}, q);
+    write_array("pk.npy", 'f', 4, 3, (int64_t[]){5, 2, 4}, k);
+    write_array("pv.npy", 'f', 4, 3, (int64_t[]){5, 2, 6}, v);
+    write_array("pm.npy", 'i', 8, 1, (int64_t[]){3}, (int64_t[]){0, 1, 3});
+    write_array("pn.npy", 'i', 8, 1, (int64_t[]){3}, (int64_t[]){0, 2, 5});
+    write_array("q1.npy", 'f', 4, 4, (int64_t[]){1, 2, 2, 4}, q + 8);
+    write_array("k1.npy", 'f', 4, 4, (int64_t[]){1, 3, 2, 4}, k + 16);
+    write_array("v1.npy", 'f', 4, 4, (int64_t[]){1, 3, 2, 6}, v + 24);
+#define PACKED                                                                                     \
+    "--query pq.npy --key pk.npy --value pv.npy --cu-seqlens-q pm.npy --cu-seqlens-k pn.npy "      \
+    "--causal --alignment bottom-right "
+    run_well("run " PACKED "--output o.npy --lse l.npy --json");
+    cJSON *root = parse_report();
+    const cJSON *shape = cJSON_GetObjectItem(root, "shape");
+    assert_int_equal(2, (int)number_of(shape, "B"));
+    assert_int_equal(3, (int)number_of(shape, "total_q"));
+    assert_int_equal(5, (int)number_of(shape, "total_k"));
+    cJSON_Delete(root);
+    run_well("run --query q1.npy --key k1.npy --value v1.npy --layout bshd --causal --alignment "
+             "bottom-right --output o1.npy --lse l1.npy");
+    npy_array all = read_array("o.npy", 'f', 4), one = read_array("o1.npy", 'f', 4);
+    assert_int_equal(3, all.rank);
+    assert_int_equal(36, all.count);
+    assert_memory_equal((float *)all.data + 12, one.data, 24 * sizeof(float));
+    npy_free(&all);
+    npy_free(&one);
+    all = read_array("l.npy", 'f', 4), one = read_array("l1.npy", 'f', 4);
+    assert_int_equal(2, all.rank);
+    for (int h = 0; h < 2; h++)
+        assert_memory_equal((float *)all.data + 3 * h + 1, (float *)one.data + 2 * h,
+                            2 * sizeof(float));
+    npy_free(&all);
+    npy_free(&one);
+    run_well("verify " PACKED "--dtype bf16 --lse l.npy --json");
+    root = parse_report();
+    assert_int_equal(6, (int)number_of(root, "rows"));
+    cJSON_Delete(root);
+    run_well("verify " PACKED "--expect output=o.npy");
+    run_well("bench " PACKED "--rounds 2 --variants all");
+    assert_non_null(strstr(standard_output, "B 2, Hq 2, Hkv 2, total_q 3, total_k 5, D 4, Dv 6"));
+    assert_non_null(strstr(standard_output, "refused: sequences are packed"));
+#undef PACKED
+}
+
 static void empty_batches_give_empty_files(void **state)
 {
     (void)state;
@@ -384,6 +440,7 @@ int main(void)
         cmocka_unit_test(entries_of_a_file_of_tensors_are_inputs),
         cmocka_unit_test(every_type_gives_files_numpy_knows),
         cmocka_unit_test(lengths_masks_and_given_scores_are_taken),
+        cmocka_unit_test(packed_sequences_are_taken),
         cmocka_unit_test(empty_batches_give_empty_files),
         cmocka_unit_test(outputs_keep_links_rights_and_devices),
         cmocka_unit_test(run_reports_json),

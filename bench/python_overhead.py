@@ -31,7 +31,7 @@ def measure(shape: tuple[int, ...], rounds: int, **options) -> None:
     opened = _devices.open_device(None)
     plan = opened.take_plan(job.key)
     library = _native.load()
-    (args,) = job.runs
+    args = job.args
 
     def in_c() -> None:
         if library.clattn_plan_run(plan, args) or library.clattn_device_finish(opened.handle):

@@ -1,7 +1,7 @@
 """What is to be computed: arguments checked and named, a description, and the library's arguments.
 
 The rules of shapes and values are the library's own (src/problem.c, src/call.c); here is what has a
-Python side: words instead of enums, types of arrays, shapes of outputs, packed sequences.
+Python side: words instead of enums, types of arrays, shapes of outputs.
 
 A call is made in two steps. form() knows all but the numbers: it checks and lays out once what calls
 that look alike share. A Job adds the addresses of this call's arrays.
@@ -25,6 +25,13 @@ ALIGNMENTS = {"top-left": 0, "bottom-right": 1}
 LAYOUTS = {"bhsd": 0, "bshd": 1}
 PRECISIONS = {"default": 0, "strict": 1, "fast": 2}
 STAGES = {"raw": 0, "capped": 1, "modified": 2}
+
+_OUTPUT_BITS = {
+    "output": _native.OUTPUT,
+    "weights": _native.WEIGHTS,
+    "scores": _native.SCORES,
+    "lse": _native.LSE,
+}
 
 _put_address = struct.Struct("P").pack_into
 _new_args = _native.AttentionArgs.from_buffer_copy
@@ -155,6 +162,16 @@ def _integers(given: Any, name: str) -> np.ndarray:
     return a.astype(np.int64)
 
 
+def _cu_seqlens(q: Any, k: Any, outputs: int) -> list[np.ndarray]:
+    for name, bit in (("return_weights", _native.WEIGHTS), ("return_scores", _native.SCORES)):
+        if outputs & bit:
+            raise ValueError(f"{name}: given with cu_seqlens_q and cu_seqlens_k, expected one of the two")
+    for name, given in (("cu_seqlens_q", q), ("cu_seqlens_k", k)):
+        if given is None:
+            raise ValueError(f"{name}: missing, expected cumulative lengths beside the other's")
+    return [_integers(q, "cu_seqlens_q"), _integers(k, "cu_seqlens_k")]
+
+
 def _modification(given: Any, name: str, value: np.ndarray) -> np.ndarray:
     a = tensor(given, name)
     if not hasattr(given, "dtype") and a.dtype.kind in ("f" if name == "mask" else "iuf"):
@@ -167,7 +184,9 @@ def _wide(dtype: np.dtype) -> np.dtype:
     return np.dtype(np.float64 if dtype == np.float64 else np.float32)
 
 
-def _heads(shape: tuple[int, ...], layout: int) -> int:
+def _heads(shape: tuple[int, ...], layout: int, packed: bool) -> int:
+    if packed:
+        return shape[1]
     return 1 if len(shape) < 4 else shape[2 if layout == _native.BSHD else 1]
 
 
@@ -182,7 +201,7 @@ def _check_heads(name: str, query_heads: int, kv_heads: int) -> None:
 
 def _code(a: Shape, value: Shape) -> int:
     """The library's code of an input's type, where the input may have it."""
-    if a.name == "kv_lengths":
+    if a.name in ("kv_lengths", "cu_seqlens_q", "cu_seqlens_k"):
         return INTEGERS[a.dtype]
     if a.name == "mask" and a.dtype in BOOLS:
         return _native.BOOL
@@ -205,6 +224,7 @@ def form(arrays: tuple[tuple, ...], options: Options) -> Form:
     shapes = [Shape(*a) for a in arrays]
     by_name = {a.name: a for a in shapes}
     value = by_name["value"]
+    packed = bool(options.flags & _native.PACKED)
     layout = _choice(LAYOUTS, "layout", options.layout)
     codes = [_code(a, value) for a in shapes]
     rank = len(value.shape)
@@ -213,13 +233,18 @@ def form(arrays: tuple[tuple, ...], options: Options) -> Form:
     rows_of, rows_layout, called = ("query", layout, "query")
     if "given_scores" in by_name:
         rows_of, rows_layout, called = ("given_scores", _native.BHSD, "weights")
+    for name in ("query", "key", "value"):
+        if packed and len(by_name[name].shape) != 3:
+            raise ValueError(
+                f"{name}: shape {by_name[name].shape}, expected (total, heads, size) with cumulative lengths"
+            )
     for name, said in ((rows_of, called), ("key", "key")):
         if name in by_name and len(by_name[name].shape) != rank:
             raise ValueError(f"{said}: shape {by_name[name].shape}, expected {rank} dimensions as value has")
     if not 2 <= rank <= 4:
         raise ValueError(f"value: shape {value.shape}, expected 2, 3 or 4 dimensions")
     rows = by_name[rows_of]
-    q_heads, kv_heads = _heads(rows.shape, rows_layout), _heads(value.shape, layout)
+    q_heads, kv_heads = _heads(rows.shape, rows_layout, packed), _heads(value.shape, layout, packed)
     _check_heads(called, q_heads, kv_heads)
     for name in ("query", "value"):
         if name in by_name and by_name[name].shape[-1] == 0:
@@ -246,21 +271,17 @@ def form(arrays: tuple[tuple, ...], options: Options) -> Form:
         *options.window,
         _variant(options.variant),
     )
-    outputs = _outputs(args, options.outputs, by_name, rows, rows_layout, layout, code)
+    if packed:
+        shapes_of_outputs = _packed_outputs(rows, value)
+    else:
+        shapes_of_outputs = _outputs(by_name, rows, rows_layout, layout)
+    outputs = _lay_out_outputs(args, options.outputs, shapes_of_outputs, value)
     addresses = tuple(_native.address_offsets[a.name] for a in shapes)
     return Form(key, bytes(args), addresses, outputs)
 
 
-def _outputs(
-    args: _native.AttentionArgs,
-    wanted: int,
-    by_name: dict[str, Shape],
-    rows: Shape,
-    rows_layout: int,
-    layout: int,
-    code: int,
-) -> tuple[Output, ...]:
-    """The shapes of the outputs, laid out in `args`. `rows` has the queries' rows in `rows_layout`."""
+def _outputs(by_name: dict[str, Shape], rows: Shape, rows_layout: int, layout: int) -> dict[str, tuple[int, ...]]:
+    """The shapes of the outputs. `rows` has the queries' rows in `rows_layout`."""
     value = by_name["value"]
     rank = len(value.shape)
     first = rows.shape[:-1]
@@ -270,17 +291,28 @@ def _outputs(
     if "key" in by_name:
         key = by_name["key"].shape
         T = key[1 if rank == 4 and layout == _native.BSHD else -2]
-    wide = _wide(value.dtype)
+    return {
+        "output": (*(bsh if layout == _native.BSHD else bhs), value.shape[-1]),
+        "weights": (*bhs, T),
+        "scores": (*bhs, T),
+        "lse": bhs,
+    }
+
+
+def _packed_outputs(query: Shape, value: Shape) -> dict[str, tuple[int, ...]]:
+    total, heads = query.shape[:2]
+    return {"output": (total, heads, value.shape[-1]), "lse": (heads, total)}
+
+
+def _lay_out_outputs(
+    args: _native.AttentionArgs, wanted: int, shapes: dict[str, tuple[int, ...]], value: Shape
+) -> tuple[Output, ...]:
+    """Those of the shapes that are wanted, laid out in `args`."""
     found = []
-    for name, bit, shape, dtype in (
-        ("output", _native.OUTPUT, (*(bsh if layout == _native.BSHD else bhs), value.shape[-1]), value.dtype),
-        ("weights", _native.WEIGHTS, (*bhs, T), value.dtype),
-        ("scores", _native.SCORES, (*bhs, T), value.dtype),
-        ("lse", _native.LSE, bhs, wide),
-    ):
-        if wanted & bit:
-            own = code if dtype == value.dtype else float_code(dtype)
-            lay_out(args, name, own, shape, None, dtype.itemsize)
+    for name, shape in shapes.items():
+        dtype = _wide(value.dtype) if name == "lse" else value.dtype
+        if wanted & _OUTPUT_BITS[name]:
+            lay_out(args, name, float_code(dtype), shape, None, dtype.itemsize)
             found.append(Output(name, shape, dtype, _native.address_offsets[name]))
     return tuple(found)
 
@@ -295,10 +327,10 @@ def _form(arrays: tuple[tuple, ...], options: Options) -> Form:
 
 
 class Job:
-    """A description (`key`: its fields in order), and the arguments of its runs: one, or one for each
-    packed sequence. Holds the arrays whose memory they name."""
+    """A description (`key`: its fields in order), and the arguments of its run. Holds the arrays whose memory
+    they name."""
 
-    __slots__ = ("key", "runs", "outputs", "names", "kept", "starts")
+    __slots__ = ("key", "args", "outputs", "names", "kept")
 
     def __init__(self, arrays: dict[str, np.ndarray], options: Options):
         shapes = tuple([(name, a.dtype, a.shape, a.strides) for name, a in arrays.items()])
@@ -314,8 +346,7 @@ class Job:
             a = np.empty(output.shape, output.dtype)
             _put_address(args, output.address, address(a))
             self.outputs.append(a)
-        self.runs = [args]
-        self.starts: list[int] = []
+        self.args = args
 
     def results(self) -> Any:
         return self.outputs[0] if len(self.outputs) == 1 else tuple(self.outputs)
@@ -388,6 +419,9 @@ def describe(
         outputs |= _native.SCORES
     if _flag(return_lse, "return_lse"):
         outputs |= _native.LSE
+    if cu_seqlens_q is not None or cu_seqlens_k is not None:
+        arrays["cu_seqlens_q"], arrays["cu_seqlens_k"] = _cu_seqlens(cu_seqlens_q, cu_seqlens_k, outputs)
+        flags |= _native.PACKED
     softcap = 0.0 if softcap is None else _number(softcap, "softcap")
     options = Options(
         score,
@@ -403,76 +437,10 @@ def describe(
         window or (0, 0),
         variant,
     )
-    if cu_seqlens_q is None and cu_seqlens_k is None:
-        return Job(arrays, options)
-    return PackedJob(arrays, options, cu_seqlens_q, cu_seqlens_k)
+    return Job(arrays, options)
 
 
 def describe_given(weights: Any, value: Any, layout: Any, precision: Any, variant: Any) -> Job:
     """A job that takes `weights` as they are: output = weights @ value."""
     arrays = {"given_scores": tensor(weights, "weights"), "value": tensor(value, "value")}
     return Job(arrays, Options(normalizer="none", layout=layout, precision=precision, variant=variant))
-
-
-class PackedJob(Job):
-    """One run for each sequence, on views of the packed arrays and of the outputs."""
-
-    __slots__ = ()
-
-    def __init__(self, arrays: dict[str, np.ndarray], options: Options, cu_seqlens_q: Any, cu_seqlens_k: Any):
-        for name, bit in (("return_weights", _native.WEIGHTS), ("return_scores", _native.SCORES)):
-            if options.outputs & bit:
-                raise ValueError(f"{name}: given with cu_seqlens_q and cu_seqlens_k, expected one of the two")
-        for name in ("mask", "bias", "kv_lengths"):
-            if name in arrays:
-                raise ValueError(f"{name}: given with cu_seqlens_q and cu_seqlens_k, expected one of the two")
-        query, key, value = (floats(arrays[name], name) for name in ("query", "key", "value"))
-        q_lengths, k_lengths = _packed_lengths(query, key, value, cu_seqlens_q, cu_seqlens_k)
-        _choice(LAYOUTS, "layout", options.layout)
-        options = options._replace(layout="bshd")
-        # The rules of arrays hold for none of their rows, too, so that empty batches are checked as well.
-        super().__init__({**arrays, "query": query[None], "key": key[None], "value": value[None]}, options)
-        output = self.outputs[0][0]
-        lse = self.outputs[1][0] if len(self.outputs) > 1 else None
-        self.outputs = [output] if lse is None else [output, lse]
-        whole, self.runs = self.runs[0], []
-        for q, q_end, k, k_end in zip(q_lengths, q_lengths[1:], k_lengths, k_lengths[1:]):
-            if q == q_end:
-                continue
-            args = _new_args(whole)
-            views = {"query": query[q:q_end], "key": key[k:k_end], "value": value[k:k_end], "output": output[q:q_end]}
-            if lse is not None:
-                views["lse"] = lse[:, q:q_end]
-            for name, view in views.items():
-                a = view[None]
-                lay_out(args, name, float_code(a.dtype), a.shape, a.strides, a.itemsize)
-                _put_address(args, _native.address_offsets[name], address(a))
-            self.runs.append(args)
-            self.starts.append(q)
-
-
-def _packed_lengths(query: np.ndarray, key: np.ndarray, value: np.ndarray, q: Any, k: Any) -> list[list[int]]:
-    """The cumulative lengths of queries and of keys, from 0 to their totals, never falling."""
-    both = []
-    for name, given, packed, a in (("cu_seqlens_q", q, "query", query), ("cu_seqlens_k", k, "key", key)):
-        if given is None:
-            raise ValueError(f"{name}: missing, expected cumulative lengths of {packed} beside the other's")
-        lengths = _integers(given, name)
-        if lengths.ndim != 1 or len(lengths) < 1:
-            raise ValueError(f"{name}: shape {lengths.shape}, expected (B + 1)")
-        if a.ndim != 3:
-            raise ValueError(f"{packed}: shape {a.shape}, expected (total, heads, size) with cumulative lengths")
-        lengths = lengths.tolist()
-        if lengths[0] != 0 or lengths[-1] != a.shape[0]:
-            raise ValueError(
-                f"{name}: from {lengths[0]} to {lengths[-1]}, expected from 0 to {a.shape[0]}, the rows of {packed}"
-            )
-        for b, (first, last) in enumerate(zip(lengths, lengths[1:])):
-            if last < first:
-                raise ValueError(f"{name}: element {b + 1} is {last} after {first}, expected lengths that never fall")
-        both.append(lengths)
-    if value.ndim != 3 or value.shape[:2] != key.shape[:2]:
-        raise ValueError(f"value: shape {value.shape}, expected ({key.shape[0]}, {key.shape[1]}, Dv) as key has")
-    if len(both[0]) != len(both[1]):
-        raise ValueError(f"cu_seqlens_k: {len(both[1])} elements, expected {len(both[0])} as cu_seqlens_q has")
-    return both

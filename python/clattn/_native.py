@@ -15,7 +15,7 @@ from pathlib import Path
 
 F32, F64, F16, BF16, BOOL, I32, I64 = range(7)
 
-CAUSAL, WINDOW, SCALE, MASK, BIAS, KV_LENGTHS, ALIBI, SINKS = (1 << bit for bit in range(8))
+CAUSAL, WINDOW, SCALE, MASK, BIAS, KV_LENGTHS, ALIBI, SINKS, PACKED = (1 << bit for bit in range(9))
 OUTPUT, WEIGHTS, SCORES, LSE = (1 << bit for bit in range(4))
 
 SCORE_GIVEN = 2
@@ -65,7 +65,8 @@ class AttentionArgs(ctypes.Structure):
     _fields_ = [("struct_size", c_size_t)] + [
         (name, Tensor)
         for name in (
-            "query key value given_scores mask bias kv_lengths alibi_slopes sinks output weights scores lse"
+            "query key value given_scores mask bias kv_lengths alibi_slopes sinks output weights scores lse "
+            "cu_seqlens_q cu_seqlens_k"
         ).split()
     ]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import time
 
@@ -21,8 +20,7 @@ def run(job: Job, device: DeviceSpec) -> tuple[Device, str]:
     plan = opened.take_plan(job.key)
     try:
         try:
-            for args in job.runs:
-                _native.check(library.clattn_plan_run(plan, args))
+            _native.check(library.clattn_plan_run(plan, job.args))
         finally:
             # The arrays must stay until nothing is under way, also after a failure.
             finished = library.clattn_device_finish(opened.handle)
@@ -33,48 +31,17 @@ def run(job: Job, device: DeviceSpec) -> tuple[Device, str]:
 
 
 def run_reference(job: Job) -> None:
-    library, desc = _native.load(), job.desc()
-    for args in job.runs:
-        _native.check(library.clattn_reference_run(desc, args))
+    _native.check(_native.load().clattn_reference_run(job.desc(), job.args))
 
 
-def _worst(job: Job, run: int, output: str, element: int) -> tuple[int, ...]:
-    """The index, in the output as the caller has it, of an element of one run's output."""
-    shape = job.outputs[job.names.index(output)].shape
-    if not job.starts:
-        return tuple(map(int, np.unravel_index(element, shape)))
-    start = job.starts[run]
-    rows = job.runs[run].output.shape[1]
-    if output == "lse":
-        head, row = divmod(element, rows)
-        return head, start + row
-    row, rest = divmod(element, shape[1] * shape[2])
-    return (start + row, *divmod(rest, shape[2]))
-
-
-def _verdicts(job: Job, run: int, report: _native.Report) -> list[Verdict]:
+def _verdicts(job: Job, report: _native.Report) -> tuple[Verdict, ...]:
     found = []
     for v in report.verdicts[: report.count]:
         name = v.name.decode()
-        worst = _worst(job, run, name, v.worst) if v.checked else None
+        shape = job.outputs[job.names.index(name)].shape
+        worst = tuple(map(int, np.unravel_index(v.worst, shape))) if v.checked else None
         found.append(Verdict(name, v.error, v.bound, worst, v.checked, v.left_out, bool(v.ok)))
-    return found
-
-
-def _merge(a: Verdict, b: Verdict) -> Verdict:
-    """Of one output in two sequences: the closer one to its bound stands for both."""
-
-    def share(v: Verdict) -> float:
-        return v.error / v.bound if v.bound else float(v.error > 0)
-
-    worse = max((a, b), key=lambda v: (not v.ok, share(v)))
-    return Verdict(
-        worse.name, worse.error, worse.bound, worse.worst, a.checked + b.checked, a.left_out + b.left_out, a.ok and b.ok
-    )
-
-
-def _rows(args: _native.AttentionArgs) -> int:
-    return math.prod(args.query.shape[: args.query.rank - 1])
+    return tuple(found)
 
 
 def verify(job: Job, device: DeviceSpec, sample: int) -> Report:
@@ -86,17 +53,6 @@ def verify(job: Job, device: DeviceSpec, sample: int) -> Report:
     start = time.perf_counter()
     found, variant = run(job, device)
     seconds = time.perf_counter() - start
-    library, desc = _native.load(), job.desc()
-    verdicts: list[Verdict] = []
-    rows = 0
-    total = sum(_rows(args) for args in job.runs)
-    for index, args in enumerate(job.runs):
-        report = _native.Report()
-        share = -(-sample * _rows(args) // max(total, 1))
-        _native.check(library.clattn_verify(report, desc, args, share))
-        new = _verdicts(job, index, report)
-        verdicts = [_merge(a, b) for a, b in zip(verdicts, new)] if verdicts else new
-        rows += report.rows
-    if not job.runs:  # no sequence has a query
-        verdicts = [Verdict(name, 0.0, 0.0, None, 0, 0, True) for name in job.names]
-    return Report(all(v.ok for v in verdicts), found, variant, seconds, rows, tuple(verdicts))
+    report = _native.Report()
+    _native.check(_native.load().clattn_verify(report, job.desc(), job.args, sample))
+    return Report(bool(report.ok), found, variant, seconds, report.rows, _verdicts(job, report))

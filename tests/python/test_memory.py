@@ -36,7 +36,7 @@ def address(a: np.ndarray) -> int:
 def query_of(a: np.ndarray) -> _native.Tensor:
     """What the library gets for the query `a`."""
     job = _job.describe(a, np.ones((*a.shape[:2], 7, a.shape[3]), a.dtype), np.ones((*a.shape[:2], 7, 4), a.dtype))
-    query = job.runs[0].query
+    query = job.args.query
     assert query.host == address(job.kept["query"])
     return query
 
@@ -88,11 +88,13 @@ def test_all_inputs_of_a_call_stay_where_they_are() -> None:
     assert sorted(kept) == sorted(address(a) for a in [QUERY, KEY, VALUE, *given.values()])
 
 
-def test_packed_sequences_are_views() -> None:
-    q, k, v = (a.transpose(0, 2, 1, 3).reshape(-1, 3, a.shape[3]).copy() for a in (QUERY, KEY, VALUE))
-    job = _job.describe(q, k, v, cu_seqlens_q=[0, 4, 10], cu_seqlens_k=[0, 5, 14])
-    assert [run.query.host for run in job.runs] == [address(q), address(q[4:])]
-    assert [run.value.host for run in job.runs] == [address(v), address(v[5:])]
+def test_packed_sequences_stay_where_they_are() -> None:
+    arrays = [a.transpose(0, 2, 1, 3).reshape(-1, 3, a.shape[3]).copy() for a in (QUERY, KEY, VALUE)]
+    starts = np.array([0, 4, 10], np.int32), np.array([0, 5, 14])
+    job = _job.describe(*arrays, cu_seqlens_q=starts[0], cu_seqlens_k=starts[1])
+    args = job.args
+    given = (args.query, args.key, args.value, args.cu_seqlens_q, args.cu_seqlens_k)
+    assert [t.host for t in given] == [address(a) for a in (*arrays, *starts)]
 
 
 def test_read_only_arrays() -> None:

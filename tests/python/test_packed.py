@@ -129,3 +129,33 @@ def test_verify_of_no_sequence_and_of_a_sample() -> None:
     q, k, v = (np.ones((30, 2, 4), np.float32) for _ in range(3))
     report = clattn.verify(q, k, v, cu_seqlens_q=[0, 10, 30], cu_seqlens_k=[0, 15, 30], sample=6)
     assert report.ok and report.rows == 6
+
+
+def test_many_sequences_are_one_run() -> None:
+    rng = np.random.default_rng(3)
+    lengths = rng.integers(0, 90, 60).tolist(), rng.integers(0, 90, 60).tolist()
+    arrays, starts = pack(lengths, DTYPES["f32"])
+    report = clattn.verify(**arrays, **starts, causal="bottom-right", return_lse=True)
+    assert report.ok and report.rows == 4 * sum(lengths[0])
+    assert report.variant == "lanes"
+
+
+@pytest.mark.parametrize("spoilt", [np.nan, np.inf], ids=str)
+@pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
+def test_neighbours_do_not_matter(options: dict[str, Any], spoilt: float) -> None:
+    """Whatever the sequences before and behind hold."""
+    arrays, starts = pack(([9, 6, 20], [11, 7, 33]), DTYPES["f32"])
+    clean = clattn.attention(**arrays, **starts, **options, return_lse=True)
+    for name, own in (("query", slice(9, 15)), ("key", slice(11, 18)), ("value", slice(11, 18))):
+        kept = arrays[name][own].copy()
+        arrays[name][:] = spoilt
+        arrays[name][own] = kept
+    output, lse = clattn.attention(**arrays, **starts, **options, return_lse=True)
+    np.testing.assert_array_equal(output[9:15], clean[0][9:15])
+    np.testing.assert_array_equal(lse[:, 9:15], clean[1][:, 9:15])
+
+
+def test_a_variant_that_takes_none_says_so() -> None:
+    arrays, starts = pack(LENGTHS["plain"], DTYPES["f32"])
+    with pytest.raises(clattn.UnsupportedError, match="staged: sequences are packed"):
+        clattn.attention(**arrays, **starts, variant="staged")

@@ -208,7 +208,7 @@ def in_callers_shape(case, name, array):
     return array if case["rank"] == 3 else array[0]
 
 
-def write_case(out, case, tensors, results):
+def write_description(out, case):
     out.append(f"vector {case['name']}")
     for word in ("score", "normalizer", "alignment", "layout", "stage", "Hq", "Hkv", "D", "Dv", "softcap"):
         out.append(f"set {word} {case[word]}")
@@ -218,6 +218,10 @@ def write_case(out, case, tensors, results):
         out.append("set causal")
     if case["window"]:
         out.append("set window %d %d" % case["window"])
+
+
+def write_case(out, case, tensors, results):
+    write_description(out, case)
     for name, array in tensors.items():
         dtype = "bool" if array.dtype == bool else "float"
         write_tensor(out, name, dtype, in_callers_shape(case, name, array))
@@ -225,6 +229,17 @@ def write_case(out, case, tensors, results):
         write_tensor(out, "kv_lengths", "int", np.array(case["lengths"]))
     for name in OUTPUTS:
         write_tensor(out, name, "float", in_callers_shape(case, name, results[name]))
+    out.append("end")
+
+
+def write_packed_case(out, case, tensors, starts, results):
+    write_description(out, case)
+    for name, array in tensors.items():
+        write_tensor(out, name, "float", array)
+    for name, array in starts.items():
+        write_tensor(out, name, "int", array)
+    for name, array in results.items():
+        write_tensor(out, name, "float", array)
     out.append("end")
 
 
@@ -336,6 +351,44 @@ def cases():
     yield case("nan-score-visible", causal=True, S=5, poison=("key", np.nan, "middle"), stage="modified")
 
 
+PACKED = {
+    "packed": dict(),
+    "packed-causal-gqa": dict(causal=True, Hq=4, Hkv=2, Dv=3),
+    "packed-bottom-right": dict(causal=True, alignment="bottom-right", alibi=True, sinks=True),
+    "packed-window-softcap": dict(window=(1, 0), alignment="bottom-right", softcap=2),
+}
+SEQUENCES = ((3, 5), (0, 2), (4, 4), (2, 0), (1, 3), (5, 2))  # queries and keys
+
+
+def packed_case(name, changes, rng):
+    """Each sequence by itself, and then all of them one behind the other."""
+    each, crossed = [], True
+    for S, T in SEQUENCES:
+        case = dict(DEFAULTS, **changes, name=name, B=1, S=S, T=T)
+        tensors = make_tensors(case, rng)
+        for of_all in ("alibi_slopes", "sinks"):
+            if each and of_all in tensors:
+                tensors[of_all] = each[0][0][of_all]
+        results, seen = expected(case, tensors)
+        if S and T:
+            crossed &= check_with_torch(case, tensors, results, seen)
+        each.append((tensors, results))
+
+    def packed(array):  # (1, H, S, D) to (S, H, D)
+        return array[0].swapaxes(0, 1)
+
+    tensors = {
+        key: np.concatenate([packed(t[key]) for t, _ in each]) if array.ndim == 4 else array
+        for key, array in each[0][0].items()
+    }
+    results = {
+        "output": np.concatenate([packed(r["output"]) for _, r in each]),
+        "lse": np.concatenate([r["lse"][0] for _, r in each], axis=1),
+    }
+    starts = [np.cumsum([0, *lengths]) for lengths in zip(*SEQUENCES)]
+    return case, tensors, dict(zip(("cu_seqlens_q", "cu_seqlens_k"), starts)), results, crossed
+
+
 def main():
     rng = np.random.default_rng(20240607)
     out, seen_names, crossed = [], set(), 0
@@ -349,6 +402,11 @@ def main():
         results, seen = expected(case, tensors)
         crossed += check_with_torch(case, tensors, results, seen)
         write_case(out, case, tensors, results)
+    for name, changes in PACKED.items():
+        case, tensors, starts, results, also_by_torch = packed_case(name, changes, rng)
+        seen_names.add(name)
+        crossed += also_by_torch
+        write_packed_case(out, case, tensors, starts, results)
     print("\n".join(out))
     by = f"{crossed} of them also by PyTorch {torch.__version__}" if torch else "PyTorch is not installed"
     print(f"{len(seen_names)} vectors; {by}", file=sys.stderr)

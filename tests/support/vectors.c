@@ -190,12 +190,13 @@ void vector_make_call(host_call *out, const vector *from, clattn_dtype dtype)
                {"kv_lengths", &args->kv_lengths, CLATTN_KV_LENGTHS, false},
                {"alibi_slopes", &args->alibi_slopes, CLATTN_ALIBI, false},
                {"sinks", &args->sinks, CLATTN_SINKS, false},
-               {"output", &args->output, 0, true},
-               {"weights", &args->weights, 0, true},
-               {"scores", &args->scores, 0, true},
-               {"lse", &args->lse, 0, true}};
+               {"cu_seqlens_q", &args->cu_seqlens_q, CLATTN_PACKED, false},
+               {"cu_seqlens_k", &args->cu_seqlens_k, CLATTN_PACKED, false},
+               {"output", &args->output, CLATTN_OUTPUT, true},
+               {"weights", &args->weights, CLATTN_WEIGHTS, true},
+               {"scores", &args->scores, CLATTN_SCORES, true},
+               {"lse", &args->lse, CLATTN_LSE, true}};
     out->desc.dtype = dtype;
-    out->desc.outputs = CLATTN_OUTPUT | CLATTN_WEIGHTS | CLATTN_SCORES | CLATTN_LSE;
     for (size_t a = 0; a < sizeof all / sizeof *all; a++) {
         const vector_tensor *tensor = vector_find(from, all[a].name);
         if (!tensor)
@@ -204,7 +205,7 @@ void vector_make_call(host_call *out, const vector *from, clattn_dtype dtype)
         if (all[a].to == &args->lse)
             stored = dtype == CLATTN_F64 ? CLATTN_F64 : CLATTN_F32;
         *all[a].to = host_call_tensor(out, stored, tensor->rank, tensor->shape, STRIDES_DENSE);
-        out->desc.flags |= all[a].flag;
+        *(all[a].output ? &out->desc.outputs : &out->desc.flags) |= all[a].flag;
         for (size_t i = 0; i < tensor->count && !all[a].output; i++)
             host_tensor_set(all[a].to, i, tensor->values[i]);
     }

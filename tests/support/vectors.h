@@ -33,7 +33,7 @@ void vectors_free(vectors *all);
 /* The tensor of that name, or NULL. */
 const vector_tensor *vector_find(const vector *from, const char *name);
 
-/* Makes the call of a vector on `dtype`, with all four outputs wanted and still zero. */
+/* Makes the call of a vector on `dtype`, with all outputs that it has wanted and still zero. */
 void vector_make_call(host_call *out, const vector *from, clattn_dtype dtype);
 
 #endif

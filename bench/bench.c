@@ -81,9 +81,12 @@ static int print_table(const bench_case *c, entry *entries, size_t count, int ro
     /* Causal work is counted whole and half as much is
      * needed: the column says what a user waits for. */
     int wrong = 0;
-    printf("\n(B, H, S, D) = (%d, %d, %d, %d)%s, f32\n", c->B, c->H, c->S, c->D,
-           c->causal ? ", causal" : "");
-    printf("%-24s %10s %10s %9s %7s %8s %9s %9s\n", "", "best ms", "median ms", "GFLOP/s",
+    if (c->starts)
+        printf("\n%d packed sequences, (rows, H, D) = (%d, %d, %d)", c->B, c->S, c->H, c->D);
+    else
+        printf("\n(B, H, S, D) = (%d, %d, %d, %d)", c->B, c->H, c->S, c->D);
+    printf("%s, f32\n", c->causal ? ", causal" : "");
+    printf("%-30s %10s %10s %9s %7s %8s %9s %9s\n", "", "best ms", "median ms", "GFLOP/s",
            "of peak", "GB/s", "x clattn", "max diff");
     for (size_t i = 0; i < count; i++)
         qsort(entries[i].seconds, (size_t)rounds, sizeof(double), ascending);
@@ -91,7 +94,7 @@ static int print_table(const bench_case *c, entry *entries, size_t count, int ro
         const double best = entries[i].seconds[0], median = entries[i].seconds[rounds / 2];
         /* Inputs are in [-1, 1): two right results in f32 differ by far less. */
         const bool bad = !(entries[i].error < 1e-4);
-        printf("%-24s %10.2f %10.2f %9.1f %6.0f%% %8.2f %9.2f %9.1e%s\n", entries[i].name,
+        printf("%-30s %10.2f %10.2f %9.1f %6.0f%% %8.2f %9.2f %9.1e%s\n", entries[i].name,
                1e3 * best, 1e3 * median, 1e-9 * flops / best, 1e-7 * flops / best / machine->gflops,
                1e-9 * bytes / best, median / entries[0].seconds[rounds / 2], entries[i].error,
                bad ? "  WRONG" : "");
@@ -114,17 +117,22 @@ static double largest_difference(const float *a, const float *b, size_t count)
 /* Device tensors of a case. */
 static clattn_status upload(clattn_attention_args *args, clattn_device *device, const bench_case *c)
 {
-    const int64_t shape[4] = {c->B, c->H, c->S, c->D};
+    const int64_t shape[4] = {c->B, c->H, c->S, c->D}, packed[3] = {c->S, c->H, c->D},
+                  starts[1] = {c->B + 1};
     const float *const data[] = {c->query, c->key, c->value, NULL};
     clattn_tensor *const tensors[] = {&args->query, &args->key, &args->value, &args->output};
     clattn_status status = CLATTN_OK;
     memset(args, 0, sizeof *args);
     args->struct_size = sizeof *args;
     for (int i = 0; i < 4 && status == CLATTN_OK; i++) {
-        status = clattn_tensor_alloc(tensors[i], device, CLATTN_F32, 4, shape);
+        status = clattn_tensor_alloc(tensors[i], device, CLATTN_F32, c->starts ? 3 : 4,
+                                     c->starts ? packed : shape);
         if (status == CLATTN_OK && data[i])
             status = clattn_tensor_write(tensors[i], device, data[i]);
     }
+    if (c->starts)
+        args->cu_seqlens_q = args->cu_seqlens_k =
+            clattn_tensor_host(CLATTN_I32, c->starts, 1, starts);
     return status;
 }
 
@@ -134,7 +142,7 @@ static clattn_status plan_variant(entry *e, clattn_device *device, const bench_c
     clattn_attention_desc desc = {.struct_size = sizeof desc};
     desc.query_heads = (size_t)c->H;
     desc.head_size = (size_t)c->D;
-    desc.flags = c->causal ? CLATTN_CAUSAL : 0;
+    desc.flags = (c->causal ? CLATTN_CAUSAL : 0u) | (c->starts ? CLATTN_PACKED : 0u);
     desc.variant = variant;
     clattn_status status = clattn_plan_create(&e->plan, device, &desc);
     if (status != CLATTN_OK)
@@ -182,7 +190,7 @@ static int run_case(const bench_case *c, clattn_device *device, bench_peer *peer
     if (!ours || !theirs || upload(&args, device, c) != CLATTN_OK ||
         plan_variant(&entries[count++], device, c, NULL, &args) != CLATTN_OK)
         goto done;
-    if (all_variants && strcmp(entries[0].name, "clattn staged-clblast") != 0 &&
+    if (all_variants && !c->starts && strcmp(entries[0].name, "clattn staged-clblast") != 0 &&
         plan_variant(&entries[count++], device, c, "staged-clblast", &args) != CLATTN_OK)
         goto done;
     for (bench_peer *peer = peers; peer->name; peer++) {
@@ -190,7 +198,8 @@ static int run_case(const bench_case *c, clattn_device *device, bench_peer *peer
         if (!bench_peer_case(peer, c) || bench_peer_go(peer) < 0)
             continue;
         entries[count].peer = peer;
-        (void)snprintf(entries[count++].name, sizeof entries[0].name, "%s", peer->name);
+        (void)snprintf(entries[count++].name, sizeof entries[0].name, "%s%s%s", peer->name,
+                       peer->way[0] ? ", " : "", peer->way);
     }
     for (int round = 0; round < rounds; round++)
         for (size_t i = 0; i < count; i++) {
@@ -222,14 +231,16 @@ done:
 }
 
 static const char usage[] =
-    "usage: bench [--rounds N] [--case B,H,S,D[,causal]]... [--all-variants]\n"
+    "usage: bench [--rounds N] [--case B,H,S,D[,causal]|ragged,H,D[,causal]]... "
+    "[--all-variants]\n"
     "Times clattn's default variant (or all of them) and the peers that are installed, round by "
     "round.\n";
 
 int main(int argc, char **argv)
 {
     static const char *const standard[] = {"1,8,1024,64", "1,8,1024,64,causal", "1,8,1024,128",
-                                           "1,4,4096,64", "8,8,128,64",         "8,12,34,32"};
+                                           "1,4,4096,64", "8,8,128,64",         "8,12,34,32",
+                                           "ragged,8,64", "ragged,8,64,causal"};
     const char *chosen[MAX_CASES];
     size_t count = 0;
     int rounds = 10, wrong = 0;
@@ -271,8 +282,10 @@ int main(int argc, char **argv)
     for (size_t i = 0; i < count && wrong >= 0; i++) {
         bench_case c;
         if (!bench_case_parse(&c, chosen[i])) {
-            (void)fprintf(stderr, "bench: --case: \"%s\", expected B,H,S,D or B,H,S,D,causal\n",
-                          chosen[i]);
+            (void)fprintf(
+                stderr,
+                "bench: --case: \"%s\", expected B,H,S,D or ragged,H,D, and ,causal or nothing\n",
+                chosen[i]);
             wrong = -2;
         } else if (!bench_case_make(&c)) {
             (void)fprintf(stderr, "bench: no memory or no disk for case %s\n", chosen[i]);

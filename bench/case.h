@@ -4,15 +4,19 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 typedef struct bench_case {
     int B, H, S, D; /* T = S, Dv = D, float32 */
     bool causal;
-    float *query, *key, *value; /* (B, H, S, D) each, from a fixed seed */
+    const int32_t
+        *starts; /* NULL, or B + 1 cumulative lengths of packed sequences; S is their total */
+    float *query, *key, *value; /* (B, H, S, D) or, packed, (S, H, D) each, from a fixed seed */
     char file[64];              /* query, key, value as raw f32, then B lengths as int32 */
 } bench_case;
 
-/* Reads "B,H,S,D" or "B,H,S,D,causal"; false when it is neither. */
+/* Reads "B,H,S,D" or "ragged,H,D", 32 packed sequences of 16 to 512, either with ",causal" behind it;
+ * false when it is neither. */
 bool bench_case_parse(bench_case *c, const char *text);
 
 /* Fills the tensors and writes the file; false when memory or disk fail. */

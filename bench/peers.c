@@ -19,8 +19,8 @@
 static bench_peer peers[] = {
     {.name = "CLBlast, three steps"},
     {.name = "OpenBLAS, three steps"},
-    {.name = "PyTorch SDPA"},
-    {.name = "ONNX Runtime MHA"},
+    {.name = "PyTorch SDPA", .takes_packed = true},
+    {.name = "ONNX Runtime MHA", .takes_packed = true},
     {.name = NULL},
 };
 
@@ -106,9 +106,16 @@ static bool ask(bench_peer *peer, const char *question, char *answer, int size)
 bool bench_peer_case(bench_peer *peer, const bench_case *c)
 {
     char line[256], answer[64];
-    (void)snprintf(line, sizeof line, "case %d %d %d %d %d %d %.9g %d %s", c->B, c->H, c->H, c->S,
-                   c->S, c->D, 1.0 / sqrt((double)c->D), c->causal, c->file);
-    return ask(peer, line, answer, sizeof answer) && strncmp(answer, "ready", 5) == 0;
+    if (c->starts && !peer->takes_packed)
+        return false;
+    (void)snprintf(line, sizeof line, "%s %d %d %d %d %d %d %.9g %d %s",
+                   c->starts ? "packed" : "case", c->B, c->H, c->H, c->S, c->S, c->D,
+                   1.0 / sqrt((double)c->D), c->causal, c->file);
+    if (!ask(peer, line, answer, sizeof answer) || strncmp(answer, "ready", 5) != 0)
+        return false;
+    if (sscanf(answer, "ready %31[^\n]", peer->way) != 1)
+        peer->way[0] = '\0';
+    return true;
 }
 
 double bench_peer_go(bench_peer *peer)

@@ -1,5 +1,5 @@
 /* peers.h: other libraries as coprocesses, which take
- * "case", "go" and "save" on their standard input. */
+ * "case", "packed", "go" and "save" on their standard input. */
 #ifndef BENCH_PEERS_H
 #define BENCH_PEERS_H
 
@@ -11,6 +11,8 @@
 typedef struct bench_peer {
     const char *name;
     const char *why_not; /* NULL while it runs */
+    bool takes_packed;
+    char way[32]; /* how it computes the case, where it has several ways; else "" */
     pid_t process;
     FILE *to, *from;
 } bench_peer;
@@ -19,7 +21,7 @@ typedef struct bench_peer {
 bench_peer *bench_peers_start(void);
 void bench_peers_stop(bench_peer *peers);
 
-/* False, and `why_not` says so, when the peer failed. */
+/* False when it does not take the case; when it failed, `why_not` says so. */
 bool bench_peer_case(bench_peer *peer, const bench_case *c);
 /* Seconds of one run; negative when the peer failed. */
 double bench_peer_go(bench_peer *peer);

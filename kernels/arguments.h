@@ -39,7 +39,4 @@ typedef struct clattn_modifications {
     clattn_int sequences;
 } clattn_modifications;
 
-/* Blocks of packed sequences that stay together, for they mostly read the same keys. */
-#define CLATTN_RUN 8
-
 #endif

@@ -406,7 +406,8 @@ lanes(global const void *query, clattn_view query_view, global const ACC *key, c
       clattn_modifications m, clattn_int heads, clattn_int M, int normalize,
       global const void *mask, global const void *bias, global const void *kv_lengths,
       global const void *alibi_slopes, global const void *sinks, clattn_int blocks, int pair_blocks,
-      global const void *cu_seqlens_q, global const void *cu_seqlens_k, clattn_int step)
+      global const void *cu_seqlens_q, global const void *cu_seqlens_k, clattn_int run,
+      clattn_int step)
 {
     const clattn_int id = get_global_id(0);
     clattn_int g = id / blocks, block = id % blocks;
@@ -416,9 +417,9 @@ lanes(global const void *query, clattn_view query_view, global const ACC *key, c
         block = place % 2 ? place / 2 : blocks - 1 - place / 2;
     }
     if (m.cu_seqlens_q.kind != KIND_ABSENT) { /* the one batch; each sequence is one for itself */
-        const clattn_int items = heads * CLATTN_RUN, runs = get_global_size(0) / items;
-        g = id % items / CLATTN_RUN;
-        block = id / items * step % runs * CLATTN_RUN + id % CLATTN_RUN;
+        const clattn_int items = heads * run, runs = get_global_size(0) / items;
+        g = id % items / run;
+        block = id / items * step % runs * run + id % run;
         const packed_sequence s = find_sequence(m, cu_seqlens_q, cu_seqlens_k, block, M / m.S, BQ);
         block = s.block;
         M = M / m.S * s.queries;

@@ -1,5 +1,10 @@
 """PyTorch's scaled_dot_product_attention or ONNX Runtime's MultiHeadAttention as a coprocess that speaks as
-yardsticks/clblast3.c does: python_peers.py torch | onnxruntime."""
+yardsticks/clblast3.c does: python_peers.py torch | onnxruntime.
+
+Packed sequences, query, key and value (rows, H, D) with their lengths behind them, are run in two ways, padded to one
+length with a mask and one by one, and the faster way stays. Data are padded, or apart, before the clock starts, and the
+output is brought together after it has stopped.
+"""
 
 import sys
 import time
@@ -16,6 +21,51 @@ def load(words):
     return [np.ascontiguousarray(p.reshape(n)) for p, n in zip(parts, shapes)], float(words[6]), words[7] != "0"
 
 
+def load_packed(words):
+    """The arrays of each sequence, (1, H, length, D)."""
+    import numpy as np
+
+    b, h, _, rows, _, d = map(int, words[:6])
+    data = np.fromfile(words[8], dtype=np.float32, count=3 * rows * h * d).reshape(3, rows, h, d)
+    lengths = np.fromfile(words[8], dtype=np.int32, offset=data.nbytes)
+    assert len(lengths) == b
+    parts = np.split(data.transpose(0, 2, 1, 3), np.cumsum(lengths)[:-1], axis=2)
+    return [[np.ascontiguousarray(a[None]) for a in part] for part in parts], float(words[6]), words[7] != "0"
+
+
+def pad(sequences):
+    """(B, H, longest, D) of each array, zeros behind the sequences."""
+    import numpy as np
+
+    longest = max(q.shape[2] for q, _, _ in sequences)
+    return [
+        np.concatenate([np.pad(a, ((0, 0), (0, 0), (0, longest - a.shape[2]), (0, 0))) for a in arrays])
+        for arrays in zip(*sequences)
+    ]
+
+
+def together(outputs):
+    """(rows, H, D) of outputs (H, length, D)."""
+    import numpy as np
+
+    return np.concatenate([o.transpose(1, 0, 2) for o in outputs])
+
+
+def faster(ways):
+    """The name, the run and the array of the faster way, by the best of three runs after a first one."""
+
+    def seconds(run):
+        times = []
+        for _ in range(4):
+            begin = time.perf_counter()
+            run()
+            times.append(time.perf_counter() - begin)
+        return min(times[1:])
+
+    name = min(ways, key=lambda name: seconds(ways[name][0]))
+    return name, *ways[name]
+
+
 def torch_peer():
     import torch
     from torch.nn.functional import scaled_dot_product_attention as attention
@@ -30,7 +80,25 @@ def torch_peer():
 
         return run, lambda out: out.numpy()
 
-    return make
+    def make_packed(sequences, scale, causal):
+        runs = [make(arrays, scale, causal)[0] for arrays in sequences]
+        q, k, v = map(torch.from_numpy, pad(sequences))
+        lengths = [arrays[0].shape[2] for arrays in sequences]
+        longest = max(lengths)
+        mask = (torch.arange(longest) < torch.tensor(lengths)[:, None])[:, None, None, :]
+        if causal:
+            mask = mask & torch.ones(longest, longest, dtype=torch.bool).tril()
+
+        def padded():
+            with torch.no_grad():
+                return attention(q, k, v, attn_mask=mask, scale=scale)
+
+        return {
+            "padded": (padded, lambda out: together([o[:, :n] for o, n in zip(out.numpy(), lengths)])),
+            "one by one": (lambda: [run() for run in runs], lambda outs: together([o[0].numpy() for o in outs])),
+        }
+
+    return make, make_packed
 
 
 def onnxruntime_peer():
@@ -38,14 +106,11 @@ def onnxruntime_peer():
     import onnxruntime
     from onnx import TensorProto, helper
 
-    def make(arrays, scale, causal):
-        b, h, s, d = arrays[0].shape
-        if arrays[1].shape[1] != h:
-            raise ValueError("MultiHeadAttention has no grouped heads")
-        q, k, v = (np.ascontiguousarray(a.transpose(0, 2, 1, 3).reshape(b, -1, h * d)) for a in arrays)
+    def session(h, scale, causal, masked):
+        inputs = ["q", "k", "v", *(["", "m"] if masked else [])]
         node = helper.make_node(
             "MultiHeadAttention",
-            ["q", "k", "v"],
+            inputs,
             ["o"],
             domain="com.microsoft",
             num_heads=h,
@@ -53,20 +118,48 @@ def onnxruntime_peer():
             unidirectional=int(causal),
         )
         values = [helper.make_tensor_value_info(n, TensorProto.FLOAT, None) for n in "qkvo"]
+        mask = [helper.make_tensor_value_info("m", TensorProto.INT32, None)] if masked else []
         model = helper.make_model(
-            helper.make_graph([node], "mha", values[:3], values[3:]),
+            helper.make_graph([node], "mha", values[:3] + mask, values[3:]),
             ir_version=8,
             opset_imports=[helper.make_opsetid("", 17), helper.make_opsetid("com.microsoft", 1)],
         )
-        session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
-        feeds = {"q": q, "k": k, "v": v}
-        return (lambda: session.run(None, feeds)[0]), lambda o: o.reshape(b, s, h, d).transpose(0, 2, 1, 3)
+        return onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
 
-    return make
+    def feeds_of(arrays):
+        rows = (a.transpose(0, 2, 1, 3) for a in arrays)
+        return {n: np.ascontiguousarray(a.reshape(*a.shape[:2], -1)) for n, a in zip("qkv", rows)}
+
+    def make(arrays, scale, causal):
+        b, h, s, d = arrays[0].shape
+        if arrays[1].shape[1] != h:
+            raise ValueError("MultiHeadAttention has no grouped heads")
+        mha, feeds = session(h, scale, causal, False), feeds_of(arrays)
+        return (lambda: mha.run(None, feeds)[0]), lambda o: o.reshape(b, s, h, d).transpose(0, 2, 1, 3)
+
+    def make_packed(sequences, scale, causal):
+        h, d = sequences[0][0].shape[1::2]
+        lengths = [arrays[0].shape[2] for arrays in sequences]
+        longest = max(lengths)
+        one, masked = session(h, scale, causal, False), session(h, scale, causal, True)
+        each, feeds = [feeds_of(arrays) for arrays in sequences], feeds_of(pad(sequences))
+        feeds["m"] = (np.arange(longest) < np.array(lengths)[:, None]).astype(np.int32)
+        return {
+            "padded": (
+                lambda: masked.run(None, feeds)[0],
+                lambda o: np.concatenate([row[:n].reshape(n, h, d) for row, n in zip(o, lengths)]),
+            ),
+            "one by one": (
+                lambda: [one.run(None, f)[0] for f in each],
+                lambda outs: np.concatenate([o[0].reshape(-1, h, d) for o in outs]),
+            ),
+        }
+
+    return make, make_packed
 
 
 def main():
-    make = {"torch": torch_peer, "onnxruntime": onnxruntime_peer}[sys.argv[1]]()
+    make, make_packed = {"torch": torch_peer, "onnxruntime": onnxruntime_peer}[sys.argv[1]]()
     run = as_array = out = None
     for line in sys.stdin:
         words = line.split()
@@ -74,6 +167,9 @@ def main():
             run, as_array = make(*load(words[1:]))
             run()
             print("ready", flush=True)
+        elif words[0] == "packed":
+            way, run, as_array = faster(make_packed(*load_packed(words[1:])))
+            print("ready", way, flush=True)
         elif words[0] == "go":
             begin = time.perf_counter()
             out = run()

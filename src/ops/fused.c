@@ -4,6 +4,10 @@
 #include <assert.h>
 
 #define LEAST_CAPACITY 64
+/* Runs of packed sequences: so many that any half of them is about half of the work, and so long that
+ * reading the keys once more for each does not show. */
+#define LEAST_RUNS 16
+#define LONGEST_RUN 32
 
 const char *clattn__why_not_fused(const clattn_device *device, const clattn__problem *problem,
                                   bool forced)
@@ -89,13 +93,14 @@ void clattn__fused_args_init(clattn__fused_args *a, const clattn__problem *probl
 }
 
 void clattn__fused_args_add_packed(clattn__fused_args *a, const clattn__call *call,
-                                   const clattn_int *step)
+                                   const clattn__packed_order *order)
 {
     a->cu_seqlens_q = clattn__memory_of(&call->cu_seqlens_q, call->query.buffer);
     a->cu_seqlens_k = clattn__memory_of(&call->cu_seqlens_k, call->query.buffer);
     clattn__fused_args_add(a, sizeof a->cu_seqlens_q, &a->cu_seqlens_q);
     clattn__fused_args_add(a, sizeof a->cu_seqlens_k, &a->cu_seqlens_k);
-    clattn__fused_args_add(a, sizeof *step, step);
+    clattn__fused_args_add(a, sizeof order->run, &order->run);
+    clattn__fused_args_add(a, sizeof order->step, &order->step);
 }
 
 static clattn_int greatest_divisor(clattn_int a, clattn_int b)
@@ -107,15 +112,22 @@ static clattn_int greatest_divisor(clattn_int a, clattn_int b)
     return a;
 }
 
-size_t clattn__packed_items(const clattn__call *call, clattn_int rows, clattn_int *step)
+clattn__packed_order clattn__packed_order_of(const clattn__call *call, clattn_int rows)
 {
     const clattn_int sequences = clattn__sequences(call);
-    if (sequences == 0)
-        return 0;
-    const clattn_int blocks = call->Hq / call->Hkv * call->S / rows + sequences,
-                     runs = clattn__ceil_div(blocks, CLATTN_RUN);
-    *step = (clattn_int)(0.6180339887 * (double)runs);
-    while (greatest_divisor(*step, runs) != 1)
-        ++*step;
-    return (size_t)(runs * CLATTN_RUN * call->Hkv);
+    clattn__packed_order order = {.run = 1};
+    if (!clattn__has(&call->cu_seqlens_q) || sequences == 0)
+        return order;
+    const clattn_int blocks = call->Hq / call->Hkv * call->S / rows + sequences;
+    order.run = blocks / LEAST_RUNS;
+    if (order.run < 1)
+        order.run = 1;
+    if (order.run > LONGEST_RUN)
+        order.run = LONGEST_RUN;
+    const clattn_int runs = clattn__ceil_div(blocks, order.run);
+    order.step = (clattn_int)(0.6180339887 * (double)runs);
+    while (greatest_divisor(order.step, runs) != 1)
+        order.step++;
+    order.items = (size_t)(runs * order.run * call->Hkv);
+    return order;
 }

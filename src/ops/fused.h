@@ -29,15 +29,20 @@ typedef struct clattn__fused_args {
 void clattn__fused_args_init(clattn__fused_args *args, const clattn__problem *problem,
                              const clattn__call *call, const clattn_tensor *key,
                              const clattn_tensor *value);
-/* Those of packed sequences (kernels/packed.clh): where each begins, and the step from a run of blocks
- * to the next. */
-void clattn__fused_args_add_packed(clattn__fused_args *args, const clattn__call *call,
-                                   const clattn_int *step);
 
-/* Work-items for packed sequences, in blocks of `rows`. They take runs of blocks in an order in which
- * any that follow each other come from everywhere, so that parts of a launch take equally long
- * whatever the lengths: a step that is about the golden ratio of all runs. */
-size_t clattn__packed_items(const clattn__call *call, clattn_int rows, clattn_int *step);
+/* How work-items take the blocks of packed sequences (kernels/packed.clh): in runs, since blocks side
+ * by side mostly read the same keys, and from run to run by a step of about the golden ratio of all,
+ * so that any that follow each other come from everywhere: then parts of a launch take equally long,
+ * whatever the lengths. */
+typedef struct clattn__packed_order {
+    clattn_int run, step;
+    size_t items;
+} clattn__packed_order;
+clattn__packed_order clattn__packed_order_of(const clattn__call *call, clattn_int rows);
+
+/* The arguments of packed sequences: where each begins, and their order. */
+void clattn__fused_args_add_packed(clattn__fused_args *args, const clattn__call *call,
+                                   const clattn__packed_order *order);
 
 void clattn__fused_args_add(clattn__fused_args *args, size_t size, const void *value);
 

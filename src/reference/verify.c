@@ -187,6 +187,21 @@ static double bound_of(int kind, const findings *all, const clattn_attention_des
            last_place(stored, found->peak);
 }
 
+/* Two verdicts on one output, of which each has a bound of its own: the one that is closer to it
+ * stands for both. */
+static void merge(clattn_verdict *all, const clattn_verdict *one)
+{
+    const bool first = all->checked + all->left_out == 0;
+    const size_t checked = all->checked + one->checked, left_out = all->left_out + one->left_out;
+    const int ok = all->ok && one->ok;
+    if (first || (all->ok && !one->ok) ||
+        (all->ok == one->ok && one->error / one->bound > all->error / all->bound))
+        *all = *one;
+    all->checked = checked;
+    all->left_out = left_out;
+    all->ok = ok;
+}
+
 static void report_on(clattn_report *report, const clattn__call *call, const findings *all,
                       const clattn_attention_desc *desc)
 {
@@ -250,7 +265,7 @@ clattn_status clattn_verify(clattn_report *report, const clattn_attention_desc *
     clattn_status status = CLATTN_OK;
     clattn__problem problem;
     clattn__call call;
-    findings all = {0};
+    const findings none = {0};
     int64_t first_row = 0;
     FAIL_IF(!report || !desc || !args, CLATTN_E_ARGUMENT,
             "verify: report, desc and args are required");
@@ -261,20 +276,27 @@ clattn_status clattn_verify(clattn_report *report, const clattn_attention_desc *
     const size_t all_rows = (size_t)(call.B * call.Hq * call.S);
     if (rows == 0 || rows > all_rows)
         rows = all_rows;
+    /* A sequence is a call of its own, and so are its errors' bounds. */
+    report_on(report, &call, &none, &problem.desc);
     for (int64_t b = 0; b < clattn__sequences(&call); b++) {
         const clattn__call sequence = clattn__call_sequence(&call, b);
         const size_t share =
             share_of((size_t)(sequence.B * sequence.Hq * sequence.S), rows, all_rows);
+        findings found = {0};
+        clattn_report one = {0};
         judge j = {.rows_before_heads =
                        clattn__is_packed(&problem) ||
                        (problem.desc.layout == CLATTN_BSHD && args->value.rank == 4),
                    .first_row = first_row,
                    .all_rows = call.S};
-        TRY(judge_sequence(&all, &j, &problem, &sequence, share));
-        first_row += sequence.S;
+        TRY(judge_sequence(&found, &j, &problem, &sequence, share));
+        report_on(&one, &sequence, &found, &problem.desc);
+        for (size_t v = 0; share && v < one.count; v++)
+            merge(&report->verdicts[v], &one.verdicts[v]);
+        report->ok = report->ok && one.ok;
         report->rows += share;
+        first_row += sequence.S;
     }
-    report_on(report, &call, &all, &problem.desc);
 done:
     return status;
 }

@@ -16,7 +16,8 @@ extern "C" {
 CLATTN_API clattn_status clattn_reference_run(const clattn_attention_desc *desc,
                                               const clattn_attention_args *args);
 
-/** One output of a verified call. Errors are absolute, in the output's unit. */
+/** One output of a verified call. Errors are absolute, in the output's unit. Each packed sequence has
+ * a bound of its own, and the one whose error is closest to it stands for all. */
 typedef struct clattn_verdict {
     const char *name; /* "output", "weights", "scores", "lse" */
     /** The largest |device - reference|; infinity where only one of them is NaN or infinite. */

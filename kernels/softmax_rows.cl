@@ -85,12 +85,14 @@ softmax_rows(global ACC *s, clattn_int stride, clattn_modifications m, ACC softc
         const bool untouched = softcap == 0 && q.slope == 0 && m.mask.kind == KIND_ABSENT &&
                                m.bias.kind == KIND_ABSENT && scores_view.kind == KIND_ABSENT;
         for (clattn_int j = start; j < m.T; j += WG * VW) {
-            const vec raw = LOAD_VEC(x_row + j);
             if (untouched && j >= q.begin && j + VW <= q.end) {
-                top = larger(top, raw);
+                top = larger(top, LOAD_VEC(x_row + j));
                 continue;
             }
+            /* Past the last key there may be what nobody has written. */
             const int count = (int)min(m.T - j, (clattn_int)VW);
+            const vec raw =
+                count == VW ? LOAD_VEC(x_row + j) : load_lanes(x_row, KIND_OF_SUMS, j, 1, count);
             const vec capped = cap_score(raw, softcap);
             const vec x = modify_keys(capped, m, q, j, count, mask, mask_row, bias, bias_row);
             STORE_VEC(x, x_row + j);

@@ -251,8 +251,13 @@ static clattn_status fetch_one(const clattn__bound *bound, clattn_device *device
                                           bound->bytes, 0, NULL, NULL, &error);
         TRY_CL("tensor: clEnqueueMapBuffer", error);
         TRY(clattn__order(device));
-        TRY_CL("tensor: clEnqueueUnmapMemObject",
-               clEnqueueUnmapMemObject(device->queue, bound->memory, mapped, 0, NULL, NULL));
+        error = clEnqueueUnmapMemObject(device->queue, bound->memory, mapped, 0, NULL, NULL);
+        /* rusticl 22.3 does not know a mapping before it is done. */
+        if (error == CL_INVALID_VALUE) {
+            TRY_CL("tensor: clFinish", clFinish(device->queue));
+            error = clEnqueueUnmapMemObject(device->queue, bound->memory, mapped, 0, NULL, NULL);
+        }
+        TRY_CL("tensor: clEnqueueUnmapMemObject", error);
     } else {
         TRY_CL("tensor: clEnqueueReadBuffer",
                clEnqueueReadBuffer(device->queue, bound->memory, CL_FALSE, 0, bound->bytes,

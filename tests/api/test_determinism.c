@@ -1,8 +1,7 @@
 /* The same plan, device and input give the same bits: every time, in a new plan, after other
  * problems, beside other threads, in pieces, and whatever the rest of the batch is. */
 #include "device.h"
-#include "support/cases.h"
-#include "support/named_tests.h"
+#include "support/device_runs.h"
 
 #include <pthread.h>
 #include <stdio.h>
@@ -53,7 +52,7 @@ static void take_cases(const char *name)
     const bool few = strcmp(name, "decode") == 0, fused = few || strcmp(name, "lanes") == 0;
     variant = name;
     cases_taken = 0;
-    for (size_t c = 0; c < (real_info.fp64 ? CASES : CASES - 1); c++) {
+    for (size_t c = 0; c < (device_takes(device, CLATTN_F64) ? CASES : CASES - 1); c++) {
         if (fused && all_cases[c].score == CLATTN_SCORE_GIVEN)
             continue;
         if (few && all_cases[c].Hkv && all_cases[c].Hq / all_cases[c].Hkv > 2)

@@ -72,17 +72,17 @@ static void run_in_buffers(const clattn_case *from, bool in_pieces)
     device_call call;
     clattn_plan *plan = NULL;
     clattn_report report;
+    if (!device_takes_case(device, from))
+        skip();
     move(&call, from);
-    if (device_takes(device, &call.made)) {
-        if (in_pieces)
-            allocate_little(&call.made);
-        assert_status(CLATTN_OK, clattn_plan_create(&plan, device, &call.made.desc));
-        assert_status(CLATTN_OK, clattn_plan_run(plan, &call.args));
-        fetch_outputs(&call);
-        clattn_plan_destroy(plan);
-        assert_status(CLATTN_OK, clattn_verify(&report, &call.made.desc, &call.made.args, 0));
-        assert_verified(&report, from->name);
-    }
+    if (in_pieces)
+        allocate_little(&call.made);
+    assert_status(CLATTN_OK, clattn_plan_create(&plan, device, &call.made.desc));
+    assert_status(CLATTN_OK, clattn_plan_run(plan, &call.args));
+    fetch_outputs(&call);
+    clattn_plan_destroy(plan);
+    assert_status(CLATTN_OK, clattn_verify(&report, &call.made.desc, &call.made.args, 0));
+    assert_verified(&report, from->name);
     leave(&call);
 }
 

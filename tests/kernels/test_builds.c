@@ -2,6 +2,7 @@
  * the tuning table, and on devices without doubles. That it builds is the test. */
 #include "kernels.h"
 #include "program.h"
+#include "support/device_limits.h"
 #include "support/kernel_runs.h"
 #include "support/named_tests.h"
 #include "tuning/tuning.h"
@@ -83,7 +84,7 @@ static void builds_without_a_warning(void **state)
 {
     const build *b = *state;
     clattn__program *program;
-    if (strstr(b->options, "FP64") && !device->info.fp64)
+    if (strstr(b->options, "FP64") && !device_takes(device, CLATTN_F64))
         skip();
     const clattn_status status = clattn__program_get(&program, device, b->file, b->options);
     if (status != CLATTN_OK)

@@ -4,9 +4,8 @@
  * gives in double, or with the finite number that was there before. */
 #include "ops/hidden_values.h"
 #include "ops/pack.h"
-#include "support/cases.h"
+#include "support/device_runs.h"
 #include "support/kernel_runs.h"
-#include "support/named_tests.h"
 
 #include <math.h>
 
@@ -340,7 +339,7 @@ static void adds(void **state)
 {
     const hidden_case *c = *state;
     hidden_tensors before, first, second;
-    if (c->of.dtype == CLATTN_F64 && !device->info.fp64)
+    if (!device_takes(device, c->of.dtype))
         skip();
     make(&before, c);
     make(&first, c);

@@ -1,6 +1,7 @@
 /* pack.cl: every element where the formula puts it, zeros around, and what is not finite flagged.
  * Packing only copies and widens, so every element is compared exactly. */
 #include "ops/pack.h"
+#include "support/device_limits.h"
 #include "support/kernel_runs.h"
 #include "support/named_tests.h"
 
@@ -183,7 +184,7 @@ static void packs(void **state)
 {
     const pack_case *c = *state;
     pack_tensors first, second;
-    if (c->sums == CLATTN_F64 && !device->info.fp64)
+    if (!device_takes(device, c->sums))
         skip();
     run(&first, c);
     compare(&first, c);

@@ -7,6 +7,7 @@
   * once: n = min(K, DEPTH) + ceil(K / DEPTH); with factors two more, where sums are made again from
   * elements of A divided by K. Storing a narrower type costs half a last place more. */
 #include "ops/product.h"
+#include "support/device_limits.h"
 #include "support/kernel_runs.h"
 #include "support/named_tests.h"
 
@@ -127,6 +128,17 @@ static int64_t size_of(int64_t size, int64_t at_a_time)
     default:
         return size ? size : 1;
     }
+}
+
+/* Rounds of a work-item's loops where a driver unrolls none of them: for each term those of a register
+ * tile, and up to as many for partial sums and stores; sums that leave their range are made again. */
+static int64_t rounds_of(const product_case *c)
+{
+    const clattn__tuning *tuning = device->tuning;
+    const int64_t rows = size_of(c->S, tuning->item_rows), most = tuning->item_rows,
+                  tiles = clattn__ceil_div(rows < most ? rows : most, tuning->tile_rows),
+                  tile = (int64_t)(tuning->tile_rows + 1) * (tuning->tile_vectors + 1);
+    return 2 * tiles * tile * size_of(c->K, tuning->depth) * (c->fill == FILL_LARGE ? 2 : 1);
 }
 
 static double number(int64_t i)
@@ -275,7 +287,7 @@ static void multiplies(void **state)
 {
     const product_case *c = *state;
     product_tensors whole, pieces;
-    if (c->sums == CLATTN_F64 && !device->info.fp64)
+    if (!device_takes(device, c->sums) || !device_loops(device, rounds_of(c)))
         skip();
     run(&whole, c, FEW_UNITS);
     compare(&whole, c);

@@ -2,6 +2,7 @@
  * rounding to nearest even is an exact operation of IEEE 754, so every
  * element is compared exactly with what the host makes of it. */
 #include "ops/pack.h"
+#include "support/device_limits.h"
 #include "support/kernel_runs.h"
 #include "support/named_tests.h"
 
@@ -134,7 +135,7 @@ static void unpacks(void **state)
 {
     const unpack_case *c = *state;
     unpack_tensors first, second;
-    if (c->sums == CLATTN_F64 && !device->info.fp64)
+    if (!device_takes(device, c->sums))
         skip();
     run(&first, c);
     compare(&first, c);

@@ -3,6 +3,7 @@
 #define TESTS_SUPPORT_DEVICE_RUNS_H
 
 #include "cases.h"
+#include "device_limits.h"
 #include "named_tests.h"
 
 #include <stdbool.h>
@@ -11,7 +12,7 @@
  * asserts that clattn_verify() finds it right. */
 void run_and_verify(clattn_device *device, host_call *call, const char *variant, const char *about);
 
-/* The same with a case of the table; one that the device cannot take is left out. */
+/* The same with a case of the table; one that the device cannot take is skipped. */
 void run_case(clattn_device *device, const clattn_case *c, const char *variant);
 
 /* Adds `test` for every case that hurts and every pair of modifications; its state is the case. */
@@ -20,7 +21,7 @@ void add_all_cases(named_tests *tests, CMUnitTestFunction test);
 /* For every case of packed sequences. */
 void add_packed_cases(named_tests *tests, CMUnitTestFunction test);
 
-/* False for doubles on a device that has none. */
-bool device_takes(clattn_device *device, const host_call *call);
+/* device_takes() and device_loops() of a case. */
+bool device_takes_case(const clattn_device *device, const clattn_case *c);
 
 #endif

@@ -24,15 +24,20 @@ void assert_close(double got, double wanted, double tolerance, const char *what,
     fail();
 }
 
-void assert_verified(const clattn_report *report, const char *about)
+void print_verdicts(const clattn_report *report, const char *about)
 {
-    if (report->ok)
-        return;
     for (size_t v = 0; v < report->count; v++) {
         const clattn_verdict *verdict = &report->verdicts[v];
         print_error("%s: %s: error %.3g, bound %.3g, worst at %zu of %zu%s\n", about, verdict->name,
                     verdict->error, verdict->bound, verdict->worst, verdict->checked,
                     verdict->ok ? "" : "  <- outside");
     }
+}
+
+void assert_verified(const clattn_report *report, const char *about)
+{
+    if (report->ok)
+        return;
+    print_verdicts(report, about);
     fail();
 }

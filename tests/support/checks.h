@@ -21,6 +21,9 @@ void assert_status_at(clattn_status wanted, clattn_status got, const char *call,
  * into the report. */
 void assert_close(double got, double wanted, double tolerance, const char *what, size_t index);
 
+/* The errors and bounds of a report, on stderr. */
+void print_verdicts(const clattn_report *report, const char *about);
+
 /* Fails with the errors and bounds of a report that is not ok. `about` says what was verified. */
 void assert_verified(const clattn_report *report, const char *about);
 

@@ -1,0 +1,242 @@
+/* Every kernel file on a simulated device that checks each access to memory: small calls through the
+ * public API, with each variant and each row of the tuning table. Results are held to the reference, and
+ * the simulator has nothing to say. */
+#include "device.h"
+#include "kernels.h"
+#include "support/device_runs.h"
+#include "tuning/tuning.h"
+#include "watched.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* A new kernel is a name here. A new variant is a row, a name in tests/CMakeLists.txt, which makes a
+ * CTest test of each, and maybe a case below for its tiles. */
+#define KERNELS 6 /* of one variant, at most */
+static const struct {
+    const char *name;
+    const char *kernels[KERNELS];
+    bool is_fused;       /* makes output and lse alone, of scores of its own */
+    bool takes_last_row; /* of the tuning table alone: its products are what the others differ in */
+} variants[] = {
+    {"lanes", {"lanes", "pack"}, true, false},
+    {"decode", {"decode"}, true, false},
+    {"staged", {"pack", "product_lanes", "softmax_rows", "hidden_values"}, false, false},
+#ifdef CLATTN_WITH_CLBLAST
+    {"staged-clblast", {"pack", "softmax_rows", "hidden_values", "unpack"}, false, true},
+#endif
+};
+enum { VARIANTS = sizeof variants / sizeof *variants };
+
+#define ALL_MODIFICATIONS                                                                          \
+    .softcap = 5, .scale = 0.25, .window_left = 20, .window_right = 9,                             \
+    .flags = CLATTN_CAUSAL | CLATTN_WINDOW | CLATTN_SCALE | CLATTN_MASK | CLATTN_BIAS |            \
+             CLATTN_KV_LENGTHS | CLATTN_ALIBI | CLATTN_SINKS
+
+/* The simulator is a thousand times slower than a device: the fewest elements that take every way
+ * through a kernel. */
+/* clang-format off: one row, one case */
+static const clattn_case calls[] = {
+    {"one of all", .S = 1, .D = 1},
+    {"primes", .B = 1, .Hq = 2, .S = 5, .T = 7, .D = 3, .Dv = 5},
+    {"grouped heads, causal, f16", .dtype = CLATTN_F16, .Hq = 4, .Hkv = 2, .S = 3, .T = 9, .D = 5,
+     .alignment = CLATTN_BOTTOM_RIGHT, .flags = CLATTN_CAUSAL},
+    {"all modifications", .B = 2, .Hq = 4, .Hkv = 2, .S = 3, .T = 21, .D = 5, .Dv = 9,
+     .alignment = CLATTN_BOTTOM_RIGHT, .stage = CLATTN_SCORES_MODIFIED, ALL_MODIFICATIONS},
+    {"all modifications, bf16", .dtype = CLATTN_BF16, .B = 2, .Hq = 2, .S = 3, .T = 21, .D = 4,
+     .mask = MASK_FLOAT_FULL, .stage = CLATTN_SCORES_MODIFIED, ALL_MODIFICATIONS},
+    {"all modifications, f64", .dtype = CLATTN_F64, .B = 2, .Hq = 2, .S = 3, .T = 21, .D = 4,
+     .bias = BIAS_HEADS, .mask = MASK_KEYS, .stage = CLATTN_SCORES_MODIFIED, ALL_MODIFICATIONS},
+    {"bshd, padded", .B = 2, .Hq = 2, .S = 3, .T = 10, .D = 8, .layout = CLATTN_BSHD,
+     .strides = STRIDES_PADDED, .flags = CLATTN_MASK},
+    {"transposed", .Hq = 2, .S = 3, .T = 10, .strides = STRIDES_TRANSPOSED, .flags = CLATTN_BIAS},
+    {"NaN behind lengths", .B = 3, .S = 3, .T = 10, .fill = FILL_NAN_LAST,
+     .flags = CLATTN_KV_LENGTHS, .stage = CLATTN_SCORES_MODIFIED},
+    {"NaN shown to the last query", .S = 12, .D = 4, .fill = FILL_NAN_LAST, .flags = CLATTN_CAUSAL,
+     .stage = CLATTN_SCORES_MODIFIED},
+    {"NaN for all to see", .S = 3, .T = 10, .fill = FILL_NAN_LAST},
+    {"sums of weights and values beyond f32", .S = 3, .T = 37, .D = 4, .fill = FILL_HUGE_VALUES},
+    {"rows all masked", .B = 2, .S = 6, .T = 5, .mask = MASK_NONE_VISIBLE, .flags = CLATTN_MASK},
+    {"given scores", .Hq = 2, .S = 3, .T = 10, .score = CLATTN_SCORE_GIVEN, .flags = CLATTN_CAUSAL},
+    {"without normalizer", .S = 3, .T = 10, .normalizer = CLATTN_NORMALIZER_NONE,
+     .flags = CLATTN_CAUSAL},
+    {"lse alone", .S = 3, .T = 10, .outputs = CLATTN_LSE},
+    {"blocks of queries, and of keys", .Hq = 2, .S = 35, .T = 131, .D = 3, .flags = CLATTN_CAUSAL},
+    {"sums over blocks of elements", .S = 2, .T = 5, .D = 257, .Dv = 2},
+    {"chunks of keys, over several work-items", .S = 1, .T = 523, .D = 5, .Dv = 3},
+};
+/* clang-format on */
+enum { CALLS = sizeof calls / sizeof *calls, ROWS_MAX = 16 };
+
+/* One case, made by a variant with a row of the tuning table. */
+typedef struct run {
+    const clattn_case *call;
+    const clattn__tuning *tuning;
+    size_t variant;
+    char name[128];
+} run;
+
+/* An answer of a process: what it computed is right; and from this bit on, which kernels ran. */
+enum { IS_RIGHT = 1, FIRST_KERNEL = 2 };
+
+static int kernels_that_ran;
+
+static int bits_of(size_t variant, const clattn_timing *timings, size_t count)
+{
+    int bits = 0;
+    for (size_t k = 0; k < KERNELS && variants[variant].kernels[k]; k++)
+        for (size_t t = 0; t < count; t++)
+            if (strcmp(timings[t].kernel, variants[variant].kernels[k]) == 0)
+                bits |= FIRST_KERNEL << k;
+    return bits;
+}
+
+/* Once: a second run would find its scratch memory written. */
+static clattn_status run_once(const run *r, const host_call *call, int *answer)
+{
+    clattn_device *device = NULL;
+    clattn_plan *plan = NULL;
+    clattn_timing timings[KERNELS];
+    size_t count = 0;
+    clattn_status status = clattn_device_open(&device, NULL, CLATTN_DEVICE_PROFILE);
+    if (status == CLATTN_OK) {
+        if (!strstr(device->info.platform, "Oclgrind"))
+            (void)fprintf(stderr, "found %s, expected Oclgrind\n", device->info.platform);
+        device->tuning = r->tuning;
+        status = clattn_plan_create(&plan, device, &call->desc);
+    }
+    if (status == CLATTN_OK)
+        status = clattn_plan_run(plan, &call->args);
+    if (status == CLATTN_OK)
+        status = clattn_device_finish(device);
+    if (status == CLATTN_OK)
+        status = clattn_plan_timing(plan, timings, KERNELS, &count);
+    *answer = bits_of(r->variant, timings, count);
+    clattn_plan_destroy(plan);
+    clattn_device_close(device);
+    return status;
+}
+
+static int run_and_judge(const void *argument)
+{
+    const run *r = argument;
+    clattn_case c = *r->call;
+    host_call call;
+    clattn_report report = {0};
+    int answer = 0;
+    if (variants[r->variant].is_fused)
+        c.outputs = CLATTN_OUTPUT | CLATTN_LSE;
+    case_make(&call, &c);
+    call.desc.variant = variants[r->variant].name;
+    if (run_once(r, &call, &answer) != CLATTN_OK ||
+        clattn_verify(&report, &call.desc, &call.args, 0) != CLATTN_OK)
+        (void)fprintf(stderr, "%s\n", clattn_last_error());
+    else if (!report.ok)
+        print_verdicts(&report, c.name);
+    host_call_free(&call);
+    return answer | (report.ok ? IS_RIGHT : 0);
+}
+
+static void is_right_and_clean(void **state)
+{
+    char *said = NULL;
+    const int answer = watched(run_and_judge, *state, &said);
+    const bool is_clean = !*said;
+    if (!is_clean)
+        print_error("%s\n", said);
+    free(said);
+    assert_true(is_clean);
+    assert_true(answer & IS_RIGHT);
+    kernels_that_ran |= answer;
+}
+
+static void all_its_kernels_have_run(void **state)
+{
+    const size_t variant = ((const run *)*state)->variant;
+    for (size_t k = 0; k < KERNELS && variants[variant].kernels[k]; k++)
+        if (!(kernels_that_ran & FIRST_KERNEL << k))
+            fail_msg("no case runs %s", variants[variant].kernels[k]);
+}
+
+static bool is_listed(const char *kernel)
+{
+    for (size_t v = 0; v < VARIANTS; v++)
+        for (size_t k = 0; k < KERNELS && variants[v].kernels[k]; k++)
+            if (strcmp(variants[v].kernels[k], kernel) == 0)
+                return true;
+    return false;
+}
+
+static void every_kernel_file_is_listed(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < clattn__kernel_source_count; i++) {
+        char kernel[64];
+        (void)snprintf(kernel, sizeof kernel, "%s", clattn__kernel_sources[i].name);
+        char *dot = strrchr(kernel, '.');
+        if (!dot || strcmp(dot, ".cl") != 0)
+            continue;
+        *dot = '\0';
+        if (!is_listed(kernel))
+            fail_msg("kernels/%s.cl has no row in this test", kernel);
+    }
+}
+
+/* Fused variants make their own scores, and decode those of few queries. */
+static bool takes(size_t v, const clattn_case *c)
+{
+    return !variants[v].is_fused || (c->score != CLATTN_SCORE_GIVEN &&
+                                     (c->S <= 16 || strcmp(variants[v].name, "decode") != 0));
+}
+
+static int run_variant(size_t v)
+{
+    static run runs[ROWS_MAX * CALLS];
+    named_tests tests = {0};
+    size_t rows, n = 0;
+    const clattn__tuning *row = clattn__tuning_rows(&rows);
+    assert(rows <= ROWS_MAX);
+    for (size_t t = variants[v].takes_last_row ? rows - 1 : 0; t < rows; t++)
+        for (size_t i = 0; i < CALLS; i++) {
+            run *r = &runs[n];
+            if (!takes(v, &calls[i]))
+                continue;
+            n++;
+            *r = (run){.call = &calls[i], .tuning = &row[t], .variant = v};
+            (void)snprintf(r->name, sizeof r->name, "%s, %s, %s", variants[v].name, row[t].family,
+                           calls[i].name);
+            named_tests_add(&tests, r->name, is_right_and_clean, r);
+        }
+    kernels_that_ran = 0;
+    named_tests_add(&tests, "all its kernels have run", all_its_kernels_have_run, runs);
+    return named_tests_run(&tests, variants[v].name, NULL, NULL);
+}
+
+static void every_variant_has_a_test(void **state)
+{
+    (void)state;
+    for (size_t v = 0; v < VARIANTS; v++) {
+        char name[64];
+        (void)snprintf(name, sizeof name, " %s ", variants[v].name);
+        if (!strstr(" " SIMULATED_VARIANTS " ", name))
+            fail_msg("%s is not in the list of tests/CMakeLists.txt", variants[v].name);
+    }
+}
+
+int main(int argc, char **argv)
+{
+    named_tests tests = {0};
+    size_t v = 0;
+    while (argc == 2 && v < VARIANTS && strcmp(argv[1], variants[v].name) != 0)
+        v++;
+    if (argc != 2 || v == VARIANTS) {
+        (void)fprintf(stderr, "usage: test_kernels VARIANT, one of " SIMULATED_VARIANTS "\n");
+        return 2;
+    }
+    named_tests_add(&tests, "every kernel file is listed", every_kernel_file_is_listed, NULL);
+    named_tests_add(&tests, "every variant has a test", every_variant_has_a_test, NULL);
+    const int failures = named_tests_run(&tests, "tables", NULL, NULL);
+    return failures + run_variant(v);
+}

@@ -22,7 +22,7 @@ static const struct {
     bool takes_last_row; /* of the tuning table alone: its products are what the others differ in */
 } variants[] = {
     {"lanes", {"lanes", "pack"}, true, false},
-    {"decode", {"decode"}, true, false},
+    {"decode", {"decode", "decode_merge"}, true, false},
     {"staged", {"pack", "product_lanes", "softmax_rows", "hidden_values"}, false, false},
 #ifdef CLATTN_WITH_CLBLAST
     {"staged-clblast", {"pack", "softmax_rows", "hidden_values", "unpack"}, false, true},

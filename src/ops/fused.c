@@ -6,8 +6,8 @@
 #define LEAST_CAPACITY 64
 /* Runs of packed sequences: so many that any half of them is about half of the work, and so long that
  * reading the keys once more for each does not show. */
-#define LEAST_RUNS 16
-#define LONGEST_RUN 32
+#define LEAST_RUNS 8
+#define LONGEST_RUN 64
 
 const char *clattn__why_not_fused(const clattn_device *device, const clattn__problem *problem,
                                   bool forced)

@@ -77,14 +77,16 @@ static int ascending(const void *a, const void *b)
 static int print_table(const bench_case *c, entry *entries, size_t count, int rounds,
                        const limits *machine)
 {
-    const double flops = bench_case_flops(c), bytes = 16.0 * (double)bench_case_count(c);
+    const double flops = bench_case_flops(c),
+                 bytes = 8.0 * (double)(bench_case_queries(c) + bench_case_keys(c));
     /* Causal work is counted whole and half as much is
      * needed: the column says what a user waits for. */
     int wrong = 0;
     if (c->starts)
         printf("\n%d packed sequences, (rows, H, D) = (%d, %d, %d)", c->B, c->S, c->H, c->D);
     else
-        printf("\n(B, H, S, D) = (%d, %d, %d, %d)", c->B, c->H, c->S, c->D);
+        printf("\n(B, Hq, Hkv, S, T, D) = (%d, %d, %d, %d, %d, %d)", c->B, c->H, c->Hkv, c->S, c->T,
+               c->D);
     printf("%s, f32\n", c->causal ? ", causal" : "");
     printf("%-30s %10s %10s %9s %7s %8s %9s %9s\n", "", "best ms", "median ms", "GFLOP/s",
            "of peak", "GB/s", "x clattn", "max diff");
@@ -117,16 +119,16 @@ static double largest_difference(const float *a, const float *b, size_t count)
 /* Device tensors of a case. */
 static clattn_status upload(clattn_attention_args *args, clattn_device *device, const bench_case *c)
 {
-    const int64_t shape[4] = {c->B, c->H, c->S, c->D}, packed[3] = {c->S, c->H, c->D},
-                  starts[1] = {c->B + 1};
+    const int64_t queries[4] = {c->B, c->H, c->S, c->D}, keys[4] = {c->B, c->Hkv, c->T, c->D},
+                  packed[3] = {c->S, c->H, c->D}, starts[1] = {c->B + 1};
     const float *const data[] = {c->query, c->key, c->value, NULL};
     clattn_tensor *const tensors[] = {&args->query, &args->key, &args->value, &args->output};
     clattn_status status = CLATTN_OK;
     memset(args, 0, sizeof *args);
     args->struct_size = sizeof *args;
     for (int i = 0; i < 4 && status == CLATTN_OK; i++) {
-        status = clattn_tensor_alloc(tensors[i], device, CLATTN_F32, c->starts ? 3 : 4,
-                                     c->starts ? packed : shape);
+        const int64_t *shape = c->starts ? packed : (i == 1 || i == 2 ? keys : queries);
+        status = clattn_tensor_alloc(tensors[i], device, CLATTN_F32, c->starts ? 3 : 4, shape);
         if (status == CLATTN_OK && data[i])
             status = clattn_tensor_write(tensors[i], device, data[i]);
     }
@@ -141,15 +143,16 @@ static clattn_status plan_variant(entry *e, clattn_device *device, const bench_c
 {
     clattn_attention_desc desc = {.struct_size = sizeof desc};
     desc.query_heads = (size_t)c->H;
+    desc.kv_heads = (size_t)c->Hkv;
     desc.head_size = (size_t)c->D;
     desc.flags = (c->causal ? CLATTN_CAUSAL : 0u) | (c->starts ? CLATTN_PACKED : 0u);
     desc.variant = variant;
     clattn_status status = clattn_plan_create(&e->plan, device, &desc);
     if (status != CLATTN_OK)
         return status;
-    (void)snprintf(e->name, sizeof e->name, "clattn %s", clattn_plan_variant(e->plan));
-    /* The first run compiles and fills caches; it is nobody's time here. */
+    /* The first run compiles and fills caches; it is nobody's time here. Only a run tells the variant. */
     status = clattn_plan_run(e->plan, args);
+    (void)snprintf(e->name, sizeof e->name, "clattn %s", clattn_plan_variant(e->plan));
     return status == CLATTN_OK ? clattn_device_finish(device) : status;
 }
 
@@ -184,8 +187,8 @@ static int run_case(const bench_case *c, clattn_device *device, bench_peer *peer
     clattn_attention_args args = {.struct_size = sizeof args};
     size_t count = 0;
     int result = -1;
-    float *ours = malloc(bench_case_count(c) * sizeof(float)),
-          *theirs = malloc(bench_case_count(c) * sizeof(float));
+    float *ours = malloc(bench_case_queries(c) * sizeof(float)),
+          *theirs = malloc(bench_case_queries(c) * sizeof(float));
     memset(entries, 0, sizeof entries);
     if (!ours || !theirs || upload(&args, device, c) != CLATTN_OK ||
         plan_variant(&entries[count++], device, c, NULL, &args) != CLATTN_OK)
@@ -213,7 +216,7 @@ static int run_case(const bench_case *c, clattn_device *device, bench_peer *peer
                             : clattn_plan_run(entries[i].plan, &args) != CLATTN_OK ||
                                   clattn_tensor_read(&args.output, device, to) != CLATTN_OK)
             goto done;
-        entries[i].error = i == 0 ? 0 : largest_difference(ours, theirs, bench_case_count(c));
+        entries[i].error = i == 0 ? 0 : largest_difference(ours, theirs, bench_case_queries(c));
     }
     result = print_table(c, entries, count, rounds, machine);
 done:
@@ -231,16 +234,18 @@ done:
 }
 
 static const char usage[] =
-    "usage: bench [--rounds N] [--case B,H,S,D[,causal]|ragged,H,D[,causal]]... "
+    "usage: bench [--rounds N] [--case "
+    "B,H,S,D[,causal]|B,Hq,Hkv,S,T,D[,causal]|ragged,H,D[,causal]]... "
     "[--all-variants]\n"
     "Times clattn's default variant (or all of them) and the peers that are installed, round by "
     "round.\n";
 
 int main(int argc, char **argv)
 {
-    static const char *const standard[] = {"1,8,1024,64", "1,8,1024,64,causal", "1,8,1024,128",
-                                           "1,4,4096,64", "8,8,128,64",         "8,12,34,32",
-                                           "ragged,8,64", "ragged,8,64,causal"};
+    static const char *const standard[] = {
+        "1,8,1024,64",       "1,8,1024,64,causal", "1,8,1024,128",       "1,4,4096,64",
+        "8,8,128,64",        "8,12,34,32",         "1,32,8,512,512,128", "16,8,8,1,2048,128",
+        "4,32,8,1,2048,128", "ragged,8,64",        "ragged,8,64,causal"};
     const char *chosen[MAX_CASES];
     size_t count = 0;
     int rounds = 10, wrong = 0;
@@ -282,10 +287,10 @@ int main(int argc, char **argv)
     for (size_t i = 0; i < count && wrong >= 0; i++) {
         bench_case c;
         if (!bench_case_parse(&c, chosen[i])) {
-            (void)fprintf(
-                stderr,
-                "bench: --case: \"%s\", expected B,H,S,D or ragged,H,D, and ,causal or nothing\n",
-                chosen[i]);
+            (void)fprintf(stderr,
+                          "bench: --case: \"%s\", expected B,H,S,D, B,Hq,Hkv,S,T,D or ragged,H,D, "
+                          "and ,causal or nothing\n",
+                          chosen[i]);
             wrong = -2;
         } else if (!bench_case_make(&c)) {
             (void)fprintf(stderr, "bench: no memory or no disk for case %s\n", chosen[i]);

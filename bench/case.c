@@ -31,34 +31,48 @@ static const char *parse_sizes(int *const sizes[], size_t count, const char *tex
 bool bench_case_parse(bench_case *c, const char *text)
 {
     static const char ragged[] = "ragged,";
-    int *const all[] = {&c->B, &c->H, &c->S, &c->D}, *const of_ragged[] = {&c->H, &c->D};
+    int *const six[] = {&c->B, &c->H, &c->Hkv, &c->S, &c->T, &c->D};
+    int *const four[] = {&c->B, &c->H, &c->S, &c->D}, *const of_ragged[] = {&c->H, &c->D};
     memset(c, 0, sizeof *c);
+    const char *end = parse_sizes(six, 6, text);
     if (strncmp(text, ragged, sizeof ragged - 1) == 0) {
+        end = parse_sizes(of_ragged, 2, text + sizeof ragged - 1);
         c->starts = ragged_starts;
-        c->B = RAGGED, c->S = ragged_starts[RAGGED];
-        text = parse_sizes(of_ragged, 2, text + sizeof ragged - 1);
-    } else {
-        text = parse_sizes(all, 4, text);
+        c->B = RAGGED, c->S = c->T = ragged_starts[RAGGED], c->Hkv = c->H;
+    } else if (!end) {
+        end = parse_sizes(four, 4, text);
+        c->T = c->S, c->Hkv = c->H;
     }
-    c->causal = text && strcmp(text, ",causal") == 0;
-    return c->causal || (text && *text == '\0');
+    c->causal = end && strcmp(end, ",causal") == 0;
+    return (c->causal || (end && *end == '\0')) && c->H % c->Hkv == 0;
 }
 
-size_t bench_case_count(const bench_case *c)
+static size_t elements(const bench_case *c, int heads, int rows)
 {
-    return (size_t)(c->starts ? 1 : c->B) * (size_t)c->H * (size_t)c->S * (size_t)c->D;
+    return (size_t)(c->starts ? 1 : c->B) * (size_t)heads * (size_t)rows * (size_t)c->D;
 }
 
+size_t bench_case_queries(const bench_case *c)
+{
+    return elements(c, c->H, c->S);
+}
+
+size_t bench_case_keys(const bench_case *c)
+{
+    return elements(c, c->Hkv, c->T);
+}
+
+/* Keys of sequence b; packed ones have as many queries. */
 static int length_of(const bench_case *c, int b)
 {
-    return c->starts ? c->starts[b + 1] - c->starts[b] : c->S;
+    return c->starts ? c->starts[b + 1] - c->starts[b] : c->T;
 }
 
 double bench_case_flops(const bench_case *c)
 {
     double pairs = 0;
     for (int b = 0; b < c->B; b++)
-        pairs += (double)length_of(c, b) * (double)length_of(c, b);
+        pairs += (double)(c->starts ? length_of(c, b) : c->S) * (double)length_of(c, b);
     return 4.0 * (double)c->H * (double)c->D * pairs;
 }
 
@@ -73,16 +87,16 @@ static float next_number(uint64_t *state)
 
 static bool write_file(bench_case *c)
 {
-    const size_t count = bench_case_count(c);
+    const size_t queries = bench_case_queries(c), keys = bench_case_keys(c);
     bool ok = true;
     (void)snprintf(c->file, sizeof c->file, "/tmp/clattn-bench-XXXXXX");
     const int descriptor = mkstemp(c->file);
     FILE *file = descriptor < 0 ? NULL : fdopen(descriptor, "wb");
     if (!file)
         return false;
-    ok = fwrite(c->query, sizeof(float), count, file) == count &&
-         fwrite(c->key, sizeof(float), count, file) == count &&
-         fwrite(c->value, sizeof(float), count, file) == count;
+    ok = fwrite(c->query, sizeof(float), queries, file) == queries &&
+         fwrite(c->key, sizeof(float), keys, file) == keys &&
+         fwrite(c->value, sizeof(float), keys, file) == keys;
     for (int b = 0; b < c->B; b++) {
         const int32_t length = length_of(c, b);
         ok = fwrite(&length, sizeof length, 1, file) == 1 && ok;
@@ -92,10 +106,10 @@ static bool write_file(bench_case *c)
 
 bool bench_case_make(bench_case *c)
 {
-    const size_t count = bench_case_count(c);
     uint64_t state = 1;
     float **const tensors[] = {&c->query, &c->key, &c->value};
     for (size_t i = 0; i < 3; i++) {
+        const size_t count = i == 0 ? bench_case_queries(c) : bench_case_keys(c);
         *tensors[i] = malloc(count * sizeof(float));
         if (!*tensors[i])
             return false;

@@ -20,7 +20,7 @@ static bench_peer peers[] = {
     {.name = "CLBlast, three steps"},
     {.name = "OpenBLAS, three steps"},
     {.name = "PyTorch SDPA", .takes_packed = true},
-    {.name = "ONNX Runtime MHA", .takes_packed = true},
+    {.name = "ONNX Runtime", .takes_packed = true},
     {.name = NULL},
 };
 
@@ -109,7 +109,7 @@ bool bench_peer_case(bench_peer *peer, const bench_case *c)
     if (c->starts && !peer->takes_packed)
         return false;
     (void)snprintf(line, sizeof line, "%s %d %d %d %d %d %d %.9g %d %s",
-                   c->starts ? "packed" : "case", c->B, c->H, c->H, c->S, c->S, c->D,
+                   c->starts ? "packed" : "case", c->B, c->H, c->Hkv, c->S, c->T, c->D,
                    1.0 / sqrt((double)c->D), c->causal, c->file);
     if (!ask(peer, line, answer, sizeof answer) || strncmp(answer, "ready", 5) != 0)
         return false;
@@ -127,7 +127,7 @@ double bench_peer_go(bench_peer *peer)
 bool bench_peer_output(bench_peer *peer, const bench_case *c, float *output)
 {
     char path[] = "/tmp/clattn-peer-XXXXXX", line[64], answer[64];
-    const size_t count = bench_case_count(c);
+    const size_t count = bench_case_queries(c);
     const int descriptor = mkstemp(path);
     bool ok = false;
     if (descriptor < 0)

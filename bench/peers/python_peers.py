@@ -1,5 +1,5 @@
-"""PyTorch's scaled_dot_product_attention or ONNX Runtime's MultiHeadAttention as a coprocess that speaks as
-yardsticks/clblast3.c does: python_peers.py torch | onnxruntime.
+"""PyTorch's scaled_dot_product_attention or ONNX Runtime's MultiHeadAttention, Attention where heads are grouped, as a
+coprocess that speaks as yardsticks/clblast3.c does: python_peers.py torch | onnxruntime.
 
 Packed sequences, query, key and value (rows, H, D) with their lengths behind them, are run in two ways, padded to one
 length with a mask and one by one, and the faster way stays. Data are padded, or apart, before the clock starts, and the
@@ -126,6 +126,18 @@ def onnxruntime_peer():
         )
         return onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
 
+    def grouped(arrays, scale, causal):
+        node = helper.make_node("Attention", list("qkv"), ["o"], scale=scale, is_causal=int(causal))
+        values = [helper.make_tensor_value_info(n, TensorProto.FLOAT, None) for n in "qkvo"]
+        model = helper.make_model(
+            helper.make_graph([node], "attention", values[:3], values[3:]),
+            ir_version=10,
+            opset_imports=[helper.make_opsetid("", 23)],
+        )
+        attention = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+        feeds = dict(zip("qkv", arrays))
+        return (lambda: attention.run(None, feeds)[0]), lambda o: o
+
     def feeds_of(arrays):
         rows = (a.transpose(0, 2, 1, 3) for a in arrays)
         return {n: np.ascontiguousarray(a.reshape(*a.shape[:2], -1)) for n, a in zip("qkv", rows)}
@@ -133,7 +145,7 @@ def onnxruntime_peer():
     def make(arrays, scale, causal):
         b, h, s, d = arrays[0].shape
         if arrays[1].shape[1] != h:
-            raise ValueError("MultiHeadAttention has no grouped heads")
+            return grouped(arrays, scale, causal)
         mha, feeds = session(h, scale, causal, False), feeds_of(arrays)
         return (lambda: mha.run(None, feeds)[0]), lambda o: o.reshape(b, s, h, d).transpose(0, 2, 1, 3)
 

@@ -61,7 +61,8 @@ def test_packed(dtype: np.dtype, lengths: tuple[list[int], list[int]], options: 
     assert output.shape == (sum(lengths[0]), 4, 5) and output.dtype == dtype
     assert lse.shape == (4, sum(lengths[0]))
     for rows, one in sequences(arrays, starts):
-        alone = clattn.attention(*one, **options, layout="bshd", return_lse=True)
+        # A free choice may take another variant for few queries, with other last digits.
+        alone = clattn.attention(*one, **options, layout="bshd", variant="lanes", return_lse=True)
         np.testing.assert_array_equal(output[rows], alone[0][0])
         np.testing.assert_array_equal(lse[:, rows], alone[1][0])
         expected = expect(*one, **options, layout="bshd")

@@ -115,6 +115,15 @@ static int open_folder(bool make)
     return folder;
 }
 
+bool clattn__cache_is_there(void)
+{
+    const int folder = open_folder(true);
+    if (folder < 0)
+        return false;
+    (void)close(folder);
+    return true;
+}
+
 static bool read_all(int file, void *bytes, size_t size)
 {
     for (char *at = bytes; size > 0;) {

@@ -9,6 +9,9 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+/* False where there is no folder to save in, so that what costs time to make need not be made. */
+bool clattn__cache_is_there(void);
+
 /* Loads what was saved under `key`; `*data` is the caller's to free. What is unreadable, foreign,
  * cut or garbled is a miss, and so is what another version of clattn saved. */
 bool clattn__cache_load(const void *key, size_t key_size, void **data, size_t *size);

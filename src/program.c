@@ -208,6 +208,8 @@ void clattn__program_ran(clattn__program *program)
 static void save(clattn__program *program, const clattn_device *device)
 {
     cl_uint count = 0;
+    if (!clattn__cache_is_there())
+        return;
     size_t *sizes = NULL;
     unsigned char **binaries = NULL;
     cl_device_id *ids = NULL;

@@ -318,6 +318,7 @@ static void folder_that_cannot_be_made_is_no_cache(void **state)
     assert_true(misses());
     assert_int_equal(setenv("CLATTN_CACHE_DIR", "", 1), 0);
     assert_true(misses());
+    assert_false(clattn__cache_is_there());
 }
 
 static void folder_follows_the_environment(void **state)
@@ -329,6 +330,7 @@ static void folder_follows_the_environment(void **state)
     assert_int_equal(unsetenv("CLATTN_CACHE_DIR"), 0);
     (void)snprintf(caches, sizeof caches, "%s/made/on the way", root);
     assert_int_equal(setenv("XDG_CACHE_HOME", caches, 1), 0);
+    assert_true(clattn__cache_is_there());
     save();
     assert_true(saved());
     (void)snprintf(path, sizeof path, "%s/made/on the way/clattn", root);

@@ -17,7 +17,7 @@
  *           grows with DEPTH + K / DEPTH, not with K. Rows past M repeat the last one and are not
  *           stored. K = 0 gives zeros. With `factors`, a sum that leaves the range of its
  *           type before its factor brings it back is made again.
- * See       src/ops/product_lanes.c, tests/kernels/test_product_lanes.c
+ * See       src/ops/product_lanes.c, tests/kernels/test_products.c
  *
  * -D        meaning                                   values        set by
  * MR        rows of a register tile                   1 to 8        tuning table

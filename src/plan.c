@@ -4,6 +4,7 @@
 #include "dispatch.h"
 #include "try.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -50,6 +51,24 @@ static clattn_status choose(clattn_plan *plan, const clattn__call *call)
                 some ? some->name : "", (long long)call->S, (long long)(call->Hq / call->Hkv));
 }
 
+/* Adds what the variant says of itself, now that it is built. */
+static clattn_status add_remark(clattn_plan *plan)
+{
+    clattn_status status = CLATTN_OK;
+    const clattn__variant *variant = plan->current->variant;
+    const char *remark = variant->remark ? variant->remark(plan->current->state) : NULL;
+    if (!remark)
+        return CLATTN_OK;
+    const size_t size = strlen(plan->explain) + strlen(variant->name) + strlen(remark) + 4;
+    char *longer = malloc(size);
+    FAIL_IF(!longer, CLATTN_E_MEMORY, "plan: no host memory for %zu bytes", size);
+    (void)snprintf(longer, size, "%s%s: %s\n", plan->explain, variant->name, remark);
+    free(plan->explain);
+    plan->explain = longer;
+done:
+    return status;
+}
+
 clattn_status clattn_plan_create(clattn_plan **out, clattn_device *device,
                                  const clattn_attention_desc *desc)
 {
@@ -70,6 +89,7 @@ clattn_status clattn_plan_create(clattn_plan **out, clattn_device *device,
     plan->some.variant = choice.some;
     plan->any.variant = choice.any;
     TRY(get_ready(plan, plan->any.variant ? &plan->any : &plan->some));
+    TRY(add_remark(plan));
     *out = plan;
     plan = NULL; /* now the caller's */
 done:

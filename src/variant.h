@@ -27,11 +27,14 @@ typedef struct clattn__variant {
      * one whose first row is not 0 has the keys and values of the piece before. */
     clattn_status (*run)(void *state, clattn_device *device, const clattn__problem *problem,
                          const clattn__call *call, clattn__timeline *timeline);
+    /* What a plan's explanation adds once the variant is prepared, one clause or NULL; NULL: nothing. */
+    const char *(*remark)(const void *state);
 } clattn__variant;
 
 extern const clattn__variant clattn__variant_reference;
 extern const clattn__variant clattn__variant_decode;
 extern const clattn__variant clattn__variant_lanes;
+extern const clattn__variant clattn__variant_tiles;
 extern const clattn__variant clattn__variant_staged;
 extern const clattn__variant clattn__variant_staged_clblast;
 

@@ -38,7 +38,8 @@ CLATTN_API clattn_status clattn_plan_run(clattn_plan *plan, const clattn_attenti
 CLATTN_API const char *clattn_plan_variant(const clattn_plan *plan);
 
 /** One line per variant of the dispatch table, in order:
- * its name and "chosen", or the reason of its refusal. */
+ * its name and "chosen", or the reason of its refusal; then one more for what the chosen one has to tell
+ * of how it was built, as the size of its tiles. */
 CLATTN_API const char *clattn_plan_explain(const clattn_plan *plan);
 
 /** Floating-point operations of the products of `args`: 2*B*Hq*S*T*(D + Dv), with given scores

@@ -146,4 +146,4 @@ done:
 }
 
 const clattn__variant clattn__variant_decode = {"decode", accepts, takes, prepare,
-                                                release,  fits,    run};
+                                                release,  fits,    run,   NULL};

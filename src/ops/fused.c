@@ -27,6 +27,13 @@ const char *clattn__why_not_fused(const clattn_device *device, const clattn__pro
     return NULL;
 }
 
+bool clattn__fused_is_general(const clattn__problem *problem)
+{
+    const clattn_attention_desc *desc = &problem->desc;
+    return clattn__problem_hides_keys(problem) || (desc->flags & (CLATTN_ALIBI | CLATTN_SINKS)) ||
+           desc->softcap > 0;
+}
+
 size_t clattn__fused_capacity(const clattn_attention_desc *desc)
 {
     size_t most = LEAST_CAPACITY;

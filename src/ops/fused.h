@@ -8,10 +8,13 @@
 const char *clattn__why_not_fused(const clattn_device *device, const clattn__problem *problem,
                                   bool forced);
 
+/* Whether anything happens to scores on their way. */
+bool clattn__fused_is_general(const clattn__problem *problem);
+
 /* One build serves all sizes up to a power of two. */
 size_t clattn__fused_capacity(const clattn_attention_desc *desc);
 
-/* The arguments that both fused kernels begin with, and then their own. `list` points into the struct,
+/* The arguments that the fused kernels begin with, and then their own. `list` points into the struct,
  * which stays where it is until the launch. */
 typedef struct clattn__fused_args {
     cl_mem query, key, value, output, lse, mask, bias, kv_lengths, alibi_slopes, sinks;

@@ -39,14 +39,6 @@ static void release(void *state)
     free(s);
 }
 
-/* What happens to scores on their way, where anything does. */
-static bool is_general(const clattn__problem *problem)
-{
-    const clattn_attention_desc *desc = &problem->desc;
-    return clattn__problem_hides_keys(problem) || (desc->flags & (CLATTN_ALIBI | CLATTN_SINKS)) ||
-           desc->softcap > 0;
-}
-
 static clattn_status prepare(void **state, clattn_device *device, const clattn__problem *problem)
 {
     clattn_status status = CLATTN_OK;
@@ -60,7 +52,7 @@ static clattn_status prepare(void **state, clattn_device *device, const clattn__
                     " -DMOST=%zu -DKIND=%d -DNV=%d -DMK=%d -DMD=%d -DBK=%d -DGENERAL=%d",
                     clattn__fused_capacity(desc), (int)desc->dtype, tuning->lanes_vectors,
                     tuning->lanes_keys, tuning->lanes_values, tuning->lanes_block,
-                    is_general(problem));
+                    clattn__fused_is_general(problem));
     TRY(clattn__kernel_create(&s->kernel, device, "lanes", options));
     TRY(clattn__pack_create(&s->pack, device, desc->dtype));
 done:
@@ -128,4 +120,5 @@ done:
     return status;
 }
 
-const clattn__variant clattn__variant_lanes = {"lanes", accepts, NULL, prepare, release, fits, run};
+const clattn__variant clattn__variant_lanes = {"lanes", accepts, NULL, prepare,
+                                               release, fits,    run,  NULL};

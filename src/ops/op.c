@@ -17,20 +17,34 @@ size_t clattn__sum_size(clattn_dtype dtype)
     return dtype == CLATTN_F64 ? sizeof(cl_double) : sizeof(cl_float);
 }
 
+static void write_options(char options[CLATTN__OPTIONS_MAX], const clattn_device *device,
+                          clattn_dtype dtype, int width, const char *format, va_list more)
+{
+    int length = snprintf(options, CLATTN__OPTIONS_MAX, "-cl-std=CL1.2 -DACC=%s -DVW=%d%s",
+                          dtype == CLATTN_F64 ? "double" : "float", width,
+                          device->info.fp64 ? " -DDEVICE_FP64=1" : "");
+    if (length > 0 && length < CLATTN__OPTIONS_MAX)
+        length += vsnprintf(options + length, CLATTN__OPTIONS_MAX - (size_t)length, format, more);
+    assert(length > 0 && length < CLATTN__OPTIONS_MAX);
+    (void)length;
+}
+
 void clattn__options(char options[CLATTN__OPTIONS_MAX], const clattn_device *device,
                      clattn_dtype dtype, const char *format, ...)
 {
     va_list more;
-    int length =
-        snprintf(options, CLATTN__OPTIONS_MAX, "-cl-std=CL1.2 -DACC=%s -DVW=%d%s",
-                 dtype == CLATTN_F64 ? "double" : "float", clattn__vector_width(device, dtype),
-                 device->info.fp64 ? " -DDEVICE_FP64=1" : "");
     va_start(more, format);
-    if (length > 0 && length < CLATTN__OPTIONS_MAX)
-        length += vsnprintf(options + length, CLATTN__OPTIONS_MAX - (size_t)length, format, more);
+    write_options(options, device, dtype, clattn__vector_width(device, dtype), format, more);
     va_end(more);
-    assert(length > 0 && length < CLATTN__OPTIONS_MAX);
-    (void)length;
+}
+
+void clattn__options_of_width(char options[CLATTN__OPTIONS_MAX], const clattn_device *device,
+                              clattn_dtype dtype, int width, const char *format, ...)
+{
+    va_list more;
+    va_start(more, format);
+    write_options(options, device, dtype, width, format, more);
+    va_end(more);
 }
 
 clattn__arg clattn__number_arg(clattn__number *number, clattn_dtype dtype, double value)

@@ -17,6 +17,11 @@ void clattn__options(char options[CLATTN__OPTIONS_MAX], const clattn_device *dev
                      clattn_dtype dtype, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 
+/* The same for vectors of `width` elements. */
+void clattn__options_of_width(char options[CLATTN__OPTIONS_MAX], const clattn_device *device,
+                              clattn_dtype dtype, int width, const char *format, ...)
+    __attribute__((format(printf, 5, 6)));
+
 /* Elements of a kernel's vector for a problem of this type: half as many where sums are doubles. */
 int clattn__vector_width(const clattn_device *device, clattn_dtype dtype);
 

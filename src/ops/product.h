@@ -25,17 +25,23 @@ typedef struct clattn__multiplier {
     /* Reads and writes the caller's tensors, too, which may be aligned to their elements only. */
     bool takes_any_memory;
     /* Columns of a panel of B. */
-    int64_t (*panel)(const clattn_device *device, clattn_dtype dtype);
+    int64_t (*panel)(const void *state, const clattn_device *device, clattn_dtype dtype);
     /* Builds what it needs; `*state` is released by release(), which takes NULL. */
     clattn_status (*create)(void **state, clattn_device *device, clattn_dtype dtype);
     void (*release)(void *state);
     clattn_status (*run)(void *state, clattn_device *device, clattn__timeline *timeline,
                          clattn_dtype dtype, const clattn__call *call,
                          const clattn__product *product);
+    /* What is worth telling about how it was built; NULL: nothing. */
+    const char *(*remark)(const void *state);
 } clattn__multiplier;
 
 extern const clattn__multiplier
     clattn__multiplier_lanes; /* product_lanes.cl, for CPU-like devices */
+extern const clattn__multiplier
+    clattn__multiplier_tiles; /* product_tiles.cl, for GPU-like devices */
+/* Whether the device can hold one of its tiles. */
+bool clattn__product_tiles_hold(const clattn_device *device, clattn_dtype dtype);
 #ifdef CLATTN_WITH_CLBLAST
 extern const clattn__multiplier clattn__multiplier_clblast; /* CLBlast, for queues in order */
 #endif

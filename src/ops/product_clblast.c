@@ -15,9 +15,9 @@ typedef struct clblast {
 
 /* Keys as they are, [T][D], and values transposed, [Dv][T]: dense matrices, whose flags of what is
  * not finite are those of single columns. */
-static int64_t panel(const clattn_device *device, clattn_dtype dtype)
+static int64_t panel(const void *state, const clattn_device *device, clattn_dtype dtype)
 {
-    (void)device, (void)dtype;
+    (void)state, (void)device, (void)dtype;
     return 1;
 }
 
@@ -95,5 +95,6 @@ done:
     return status;
 }
 
-const clattn__multiplier clattn__multiplier_clblast = {false, false, panel, create, release, run};
+const clattn__multiplier clattn__multiplier_clblast = {false,   false, panel, create,
+                                                       release, run,   NULL};
 #endif

@@ -5,8 +5,9 @@
 
 #include <stdlib.h>
 
-static int64_t panel(const clattn_device *device, clattn_dtype dtype)
+static int64_t panel(const void *state, const clattn_device *device, clattn_dtype dtype)
 {
+    (void)state;
     return (int64_t)clattn__vector_width(device, dtype) * device->tuning->tile_vectors;
 }
 
@@ -49,7 +50,7 @@ static clattn_status run(void *state, clattn_device *device, clattn__timeline *t
 {
     const clattn_int M = call->Hq / call->Hkv * call->S;
     const clattn_int rows = clattn__ceil_div(M, device->tuning->item_rows),
-                     panels = clattn__ceil_div(p->N, panel(device, dtype)),
+                     panels = clattn__ceil_div(p->N, panel(state, device, dtype)),
                      heads = call->B * call->Hkv;
     const clattn_int item_panels = panels_of_item(device, rows * heads, panels);
     const cl_int has_factors = p->factors != NULL;
@@ -69,4 +70,4 @@ static clattn_status run(void *state, clattn_device *device, clattn__timeline *t
     return clattn__launch(device, timeline, state, global, local, args, sizeof args / sizeof *args);
 }
 
-const clattn__multiplier clattn__multiplier_lanes = {true, true, panel, create, release, run};
+const clattn__multiplier clattn__multiplier_lanes = {true, true, panel, create, release, run, NULL};

@@ -36,4 +36,4 @@ static clattn_status run(void *state, clattn_device *device, const clattn__probl
 }
 
 const clattn__variant clattn__variant_reference = {"reference", accepts, NULL, prepare,
-                                                   release,     NULL,    run};
+                                                   release,     NULL,    run,  NULL};

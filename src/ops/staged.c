@@ -1,6 +1,6 @@
 /* staged.c: the variants `staged` and `staged-clblast`: pack, scores, rows, weighted sum. They
- * differ in who multiplies: our own products take any problem on any device, and are made for
- * CPU-like ones; CLBlast's are what GPU-like devices take.
+ * differ in who multiplies: our own products, of which there is a kernel for CPU-like devices, which
+ * any device can run, and one for GPU-like ones; or CLBlast's.
  *
  *   query --> (packed) --+
  *   key ----> panels ----+--> scores --> softmax_rows --> weights --+--> output --> hidden_values
@@ -91,8 +91,8 @@ static clattn_status prepare_with(const clattn__multiplier *multiplier, void **s
     *state = s;
     s->multiplier = multiplier;
     s->sum_size = clattn__sum_size(dtype);
-    s->panel = multiplier->panel(device, dtype);
     TRY(multiplier->create(&s->product, device, dtype));
+    s->panel = multiplier->panel(s->product, device, dtype);
     TRY(clattn__pack_create(&s->pack, device, dtype));
     TRY(clattn__softmax_rows_create(&s->softmax_rows, device, dtype));
     if (clattn__problem_hides_keys(problem))
@@ -103,7 +103,10 @@ done:
 
 static clattn_status prepare(void **state, clattn_device *device, const clattn__problem *problem)
 {
-    return prepare_with(&clattn__multiplier_lanes, state, device, problem);
+    const bool tiles =
+        !clattn__is_cpu_like(device) && clattn__product_tiles_hold(device, problem->desc.dtype);
+    return prepare_with(tiles ? &clattn__multiplier_tiles : &clattn__multiplier_lanes, state,
+                        device, problem);
 }
 
 static clattn_status prepare_clblast(void **state, clattn_device *device,
@@ -271,7 +274,13 @@ done:
     return status;
 }
 
+static const char *remark(const void *state)
+{
+    const staged *s = state;
+    return s->multiplier->remark ? s->multiplier->remark(s->product) : NULL;
+}
+
 const clattn__variant clattn__variant_staged = {"staged", accepts, NULL, prepare,
-                                                release,  fits,    run};
+                                                release,  fits,    run,  remark};
 const clattn__variant clattn__variant_staged_clblast = {
-    "staged-clblast", accepts_clblast, NULL, prepare_clblast, release, fits, run};
+    "staged-clblast", accepts_clblast, NULL, prepare_clblast, release, fits, run, remark};

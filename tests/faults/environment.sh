@@ -61,6 +61,13 @@ is_cut() {
     mkdir -p "$work/whole" "$work/cut"
     [ "$(launches "$work/cut" CLATTN_FAULT_ALLOCATION=20000)" -gt "$(launches "$work/whole")" ]
 }
+# takes_tile WANTED SETTING...: what is explained of the tiles, with such a driver.
+takes_tile() {
+    rm -rf "$work/run"
+    env CLATTN_CACHE_DIR= CLATTN_FAULT_DEVICE_TYPE=gpu "${@:2}" \
+        bash -c '. "$0/common.sh"; batch verify --explain --variant tiles' "$here" >"$work/explained" &&
+        grep -F "tiles: $1" "$work/explained"
+}
 says_gpu() { CLATTN_FAULT_DEVICE_TYPE=gpu CLATTN_FAULT_UNIFIED_MEMORY=0 "$CLATTN_PROGRAM" devices | grep 'discrete GPU'; }
 
 run_batch "$work/reference" --device reference || { complain "$work/reference" reference $?; exit 1; }
@@ -90,4 +97,9 @@ done
 check "small allocations cut the batch" is_cut
 check "f64 on a device without it" refuses_f64
 check "the layer plays a discrete GPU" says_gpu
+check "a kernel that wants smaller groups takes the next tile" takes_tile \
+    "tiles of 32 x 32; 64 x 64 needs 256 work-items in a group of this kernel, and the device gives 64" \
+    CLATTN_FAULT_KERNEL_GROUP_SIZE=64
+check "where no tile stays in registers, the first one" takes_tile \
+    "tiles of 64 x 64; 64 x 64 needs 8 bytes in place of registers" CLATTN_FAULT_KERNEL_PRIVATE_MEMORY=8
 finish

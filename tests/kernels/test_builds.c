@@ -11,7 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#define PART_SIZE 96 /* of a type's options, or of one kernel's own */
+#define PART_SIZE 128 /* of a type's options, or of one kernel's own */
 #define NAME_SIZE 256
 
 /* What common.clh asks for: first the ends of the ranges, then what lies between. */
@@ -61,6 +61,15 @@ static const kernel_file files[] = {
     {"decode_merge.cl",
      ENDS,
      {"-DMOST=64 -DKIND=0", "-DMOST=128 -DKIND=3", "-DMOST=1024 -DKIND=1"}},
+    {"product_tiles.cl",
+     ENDS,
+     {"-DTM=2 -DTN=1 -DGM=1 -DGN=1 -DDS=1 -DDEPTH=256",
+      "-DTM=3 -DTN=4 -DGM=4 -DGN=1 -DDS=2 -DDEPTH=64",
+      "-DTM=16 -DTN=16 -DGM=4 -DGN=8 -DDS=32 -DDEPTH=256",
+      "-DTM=16 -DTN=16 -DGM=2 -DGN=2 -DDS=16 -DDEPTH=256",
+      "-DTM=8 -DTN=8 -DGM=4 -DGN=4 -DDS=16 -DDEPTH=512"}},
+    {"merge_parts.cl", ENDS, {"-DKIND=0", "-DKIND=1", "-DKIND=2", "-DKIND=1", "-DKIND=3"}},
+    {"tiles.cl", 0, {NULL}}, /* by tiles, below */
     {"lanes.cl",
      ENDS,
      {"-DMOST=64 -DKIND=0 -DNV=1 -DMK=4 -DMD=2 -DBK=16 -DGENERAL=1",
@@ -150,6 +159,47 @@ static void add_tuning(named_tests *tests, const clattn__tuning *tuning)
     }
 }
 
+/* Beside the tile table: the ends of what tile.clh allows, and one as wide as it is tall. */
+static const clattn__tile tiles[] = {
+    {.item_rows = 1,
+     .item_columns = 1,
+     .group_rows = 8,
+     .group_columns = 8,
+     .depth = 8,
+     .vector = 1},
+    {.item_rows = 8,
+     .item_columns = 4,
+     .group_rows = 8,
+     .group_columns = 16,
+     .depth = 16,
+     .vector = 4},
+    {.item_rows = 8,
+     .item_columns = 8,
+     .group_rows = 4,
+     .group_columns = 8,
+     .depth = 32,
+     .vector = 8},
+};
+
+static void add_tile(named_tests *tests, const clattn__tile *tile)
+{
+    char type[PART_SIZE], options[PART_SIZE], all[NAME_SIZE];
+    for (int wide = 0; wide <= 1; wide++) {
+        (void)snprintf(type, sizeof type, "-DACC=%s -DVW=%d -DDEVICE_FP64=1",
+                       wide ? "double" : "float",
+                       wide && tile->vector > 1 ? tile->vector / 2 : tile->vector);
+        (void)snprintf(options, sizeof options, "-DTM=%d -DTN=%d -DGM=%d -DGN=%d -DDS=%d",
+                       tile->item_rows, tile->item_columns, tile->group_rows, tile->group_columns,
+                       tile->depth);
+        (void)snprintf(all, sizeof all, "%s -DDEPTH=256", options);
+        add(tests, "product_tiles.cl", type, all);
+        (void)snprintf(all, sizeof all,
+                       "%s -DKIND=%d -DVALUES=64 -DSPLIT=1024 -DLONG=%d -DGENERAL=%d", options,
+                       wide, wide, !wide);
+        add(tests, "tiles.cl", type, all);
+    }
+}
+
 int main(void)
 {
     named_tests tests = {0};
@@ -161,6 +211,10 @@ int main(void)
         add_file(&tests, &files[f]);
     for (size_t t = 0; t < count; t++)
         add_tuning(&tests, &rows[t]);
+    for (size_t i = 0; i < rows->tile_count; i++)
+        add_tile(&tests, &rows->tiles[i]);
+    for (size_t i = 0; i < sizeof tiles / sizeof *tiles; i++)
+        add_tile(&tests, &tiles[i]);
     const int failures = named_tests_run(&tests, "builds", NULL, NULL);
     kernel_device_close(device);
     return failures;

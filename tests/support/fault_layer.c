@@ -15,6 +15,8 @@
  *                    status 97; 0: not
  * LOCAL_MEMORY=N     bytes of local memory; a kernel with more does not start
  * GROUP_SIZE=N       work-items of a group; a kernel with larger groups does not start
+ * KERNEL_GROUP_SIZE=N  what each kernel says of the largest groups that it can have
+ * KERNEL_PRIVATE_MEMORY=N  and of its bytes of private memory
  * ALLOCATION=N       bytes of the largest buffer; a larger one is refused
  * HIDE=NAME,...      extensions that the device does not name
  * UNIFIED_MEMORY=B   whether the device shares the host's memory, 0 or 1
@@ -82,7 +84,8 @@ static const char *count_file, *hidden;
 static struct {
     bool on;
     cl_ulong value;
-} local_memory, group_size, allocation, unified_memory, device_type;
+} local_memory, group_size, kernel_group_size, kernel_private_memory, allocation, unified_memory,
+    device_type;
 
 /* The code with which this call is to fail, or 0. */
 static cl_int fault(int call)
@@ -340,6 +343,10 @@ static cl_int CL_API_CALL layer_clGetKernelWorkGroupInfo(cl_kernel kernel, cl_de
     if (!code && value && what == CL_KERNEL_WORK_GROUP_SIZE && group_size.on &&
         *(size_t *)value > group_size.value)
         *(size_t *)value = (size_t)group_size.value;
+    if (!code && value && what == CL_KERNEL_WORK_GROUP_SIZE && kernel_group_size.on)
+        *(size_t *)value = (size_t)kernel_group_size.value;
+    if (!code && value && what == CL_KERNEL_PRIVATE_MEM_SIZE && kernel_private_memory.on)
+        *(cl_ulong *)value = kernel_private_memory.value;
     return code;
 }
 
@@ -507,6 +514,8 @@ static void read_environment(void)
     read_number(#variable, getenv("CLATTN_FAULT_" #variable), &(limit).on, &(limit).value)
     READ(LOCAL_MEMORY, local_memory);
     READ(GROUP_SIZE, group_size);
+    READ(KERNEL_GROUP_SIZE, kernel_group_size);
+    READ(KERNEL_PRIVATE_MEMORY, kernel_private_memory);
     READ(ALLOCATION, allocation);
     READ(UNIFIED_MEMORY, unified_memory);
 #undef READ

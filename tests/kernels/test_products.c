@@ -1,9 +1,9 @@
-/* product_lanes.cl: with every row of the tuning table and some others, products of sizes that
- * hurt, against straight sums in long double.
+/* product_lanes.cl and product_tiles.cl: with every row of the tuning table and some others,
+ * products of sizes that hurt, against straight sums in long double.
  *
   * Bound: a sum whose terms go through n roundings errs by at most nu / (1 - nu) * sum |a b|
-  * (Higham, "Accuracy and stability of numerical algorithms", 2002, section 3.1). The kernel sums
-  * DEPTH terms by fused multiplications and additions, adds up those partial sums and multiplies
+  * (Higham, "Accuracy and stability of numerical algorithms", 2002, section 3.1). The kernels sum
+  * DEPTH terms by fused multiplications and additions, add up those partial sums and multiply
   * once: n = min(K, DEPTH) + ceil(K / DEPTH); with factors two more, where sums are made again from
   * elements of A divided by K. Storing a narrower type costs half a last place more. */
 #include "ops/product.h"
@@ -12,6 +12,7 @@
 #include "support/named_tests.h"
 
 #include <math.h>
+#include <stdio.h>
 
 /* Sizes that are no number of their own. */
 enum {
@@ -104,7 +105,23 @@ static const clattn__tuning others[] = {
      .depth = 512},
 };
 
-static const clattn__multiplier *const multiplier = &clattn__multiplier_lanes;
+/* Beside those of the table, which begin with the largest. */
+static const clattn__tile other_tiles[] = {
+    {.item_rows = 8,
+     .item_columns = 4,
+     .group_rows = 8,
+     .group_columns = 16,
+     .depth = 16,
+     .vector = 4},
+    {.item_rows = 2,
+     .item_columns = 4,
+     .group_rows = 4,
+     .group_columns = 1,
+     .depth = 4,
+     .vector = 2},
+};
+
+static const clattn__multiplier *multiplier;
 static clattn_device *device;
 static clattn_device_info real_info;
 
@@ -113,6 +130,28 @@ typedef struct product_tensors {
     int64_t G, M, N, K, lda, panel;
     clattn_tensor a, b, c, factors;
 } product_tensors;
+
+static bool by_tiles(void)
+{
+    return multiplier == &clattn__multiplier_tiles;
+}
+
+static int64_t rows_of_item(void)
+{
+    return by_tiles() ? device->tuning->tiles->item_rows : device->tuning->tile_rows;
+}
+
+/* Rows that a work-item makes, or a group. */
+static int64_t rows_at_a_time(void)
+{
+    const clattn__tile *tile = device->tuning->tiles;
+    return by_tiles() ? tile->item_rows * tile->group_rows : device->tuning->item_rows;
+}
+
+static int64_t depth_of_sums(void)
+{
+    return by_tiles() ? 256 : device->tuning->depth;
+}
 
 static int64_t size_of(int64_t size, int64_t at_a_time)
 {
@@ -124,7 +163,7 @@ static int64_t size_of(int64_t size, int64_t at_a_time)
     case TWICE:
         return 2 * at_a_time;
     case PAST_TILE:
-        return device->tuning->tile_rows + 1;
+        return rows_of_item() + 1;
     default:
         return size ? size : 1;
     }
@@ -187,14 +226,14 @@ static void fill(const product_tensors *t, const product_case *c)
         host_tensor_set(&t->b, b_at(t, 0, t->K - 1, 1), (double)NAN);
 }
 
-static void make(product_tensors *t, const product_case *c)
+static void make(product_tensors *t, const product_case *c, const void *multiplier_state)
 {
     const int64_t B = size_of(c->B, 1), Hq = size_of(c->Hq, 1), Hkv = c->Hkv ? c->Hkv : 1,
-                  S = size_of(c->S, device->tuning->item_rows);
+                  S = size_of(c->S, rows_at_a_time());
     *t = (product_tensors){.G = B * Hkv, .M = Hq / Hkv * S};
-    t->panel = multiplier->panel(device, c->sums);
+    t->panel = multiplier->panel(multiplier_state, device, c->sums);
     t->N = size_of(c->N, t->panel);
-    t->K = size_of(c->K, device->tuning->depth);
+    t->K = size_of(c->K, depth_of_sums());
     t->lda = t->K + c->more_columns;
     const int64_t a = c->offset + t->G * t->M * t->lda,
                   b = t->G * clattn__round_up(t->N, t->panel) * t->K;
@@ -214,7 +253,8 @@ static void run(product_tensors *t, const product_case *c, uint32_t compute_unit
 {
     void *state = NULL;
     lent_memory lent;
-    make(t, c);
+    assert_status(CLATTN_OK, multiplier->create(&state, device, c->sums));
+    make(t, c, state);
     lend(&lent, device, &t->memory);
     const clattn_tensor a = lent_tensor(&lent, &t->a), b = lent_tensor(&lent, &t->b),
                         to = lent_tensor(&lent, &t->c), factors = lent_tensor(&lent, &t->factors);
@@ -231,7 +271,6 @@ static void run(product_tensors *t, const product_case *c, uint32_t compute_unit
                                      .K = t->K,
                                      .alpha = alpha_of(c)};
     device->info.compute_units = compute_units;
-    assert_status(CLATTN_OK, multiplier->create(&state, device, c->sums));
     assert_status(CLATTN_OK, multiplier->run(state, device, NULL, c->sums, &call, &product));
     device->info = real_info;
     take_back(&lent);
@@ -254,7 +293,7 @@ static double storing(clattn_dtype to, double value)
 static void compare(const product_tensors *t, const product_case *c)
 {
     const double u = c->sums == CLATTN_F64 ? 0x1p-53 : 0x1p-24;
-    const int64_t depth = device->tuning->depth;
+    const int64_t depth = depth_of_sums();
     const double roundings = (double)((t->K < depth ? t->K : depth) +
                                       clattn__ceil_div(t->K, depth) + (c->factors ? 2 : 0)) *
                              u;
@@ -297,19 +336,33 @@ static void multiplies(void **state)
     host_call_free(&pieces.memory);
 }
 
-static int run_all(const clattn__tuning *tunings, size_t count)
+/* Doubles only where it says so: a program takes seconds to compile. */
+static int run_with(const clattn__tuning *tuning, const char *name, bool doubles)
+{
+    named_tests tests = {0};
+    device->tuning = tuning;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        if ((cases[i].sums != CLATTN_F64 || doubles) &&
+            (!cases[i].factors || multiplier->takes_factors))
+            named_tests_add(&tests, cases[i].name, multiplies, &cases[i]);
+    return named_tests_run(&tests, name, NULL, NULL);
+}
+
+static int run_lanes(const clattn__tuning *tunings, size_t count)
 {
     int failures = 0;
-    for (size_t t = 0; t < count; t++) {
-        named_tests tests = {0};
-        device->tuning = &tunings[t];
-        /* Doubles with every third tuning: a program takes about a second to compile. */
-        for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
-            if (cases[i].sums != CLATTN_F64 || t % 3 == 0)
-                named_tests_add(&tests, cases[i].name, multiplies, &cases[i]);
-        failures += named_tests_run(&tests, tunings[t].family, NULL, NULL);
-    }
+    for (size_t t = 0; t < count; t++)
+        failures += run_with(&tunings[t], tunings[t].family, t % 3 == 0);
     return failures;
+}
+
+static int run_tile(const clattn__tile *tile, bool doubles)
+{
+    const clattn__tuning tuning = {.vector = tile->vector, .tiles = tile, .tile_count = 1};
+    char name[96];
+    (void)snprintf(name, sizeof name, "tiles of %d x %d", tile->item_rows * tile->group_rows,
+                   tile->item_columns * tile->group_columns);
+    return run_with(&tuning, name, doubles);
 }
 
 int main(void)
@@ -318,7 +371,13 @@ int main(void)
     const clattn__tuning *rows = clattn__tuning_rows(&count);
     device = kernel_device_open();
     real_info = device->info;
-    const int failures = run_all(rows, count) + run_all(others, sizeof others / sizeof *others);
+    multiplier = &clattn__multiplier_lanes;
+    int failures = run_lanes(rows, count) + run_lanes(others, sizeof others / sizeof *others);
+    multiplier = &clattn__multiplier_tiles;
+    for (size_t i = 0; i < rows->tile_count; i++)
+        failures += run_tile(&rows->tiles[i], i == 0);
+    for (size_t i = 0; i < sizeof other_tiles / sizeof *other_tiles; i++)
+        failures += run_tile(&other_tiles[i], i == 1);
     kernel_device_close(device);
     return failures;
 }

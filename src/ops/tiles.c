@@ -1,0 +1,208 @@
+/* tiles.c: the variant `tiles`, one fused pass for GPU-like devices; host side of tiles.cl and
+ * merge_parts.cl. */
+#include "fused.h"
+#include "tile.h"
+#include "try.h"
+#include "variant.h"
+
+#include <stdlib.h>
+
+/* Keys of one group; not a matter of tuning, as a result's bits depend on it. More would leave most
+ * of a large device idle where queries are few, fewer would cost long rows the writing of parts. */
+#define SPLIT 1024
+/* DEPTH of tiles.cl: longer sums are sums of shorter ones. */
+#define DEPTH 256
+/* Elements of values that a group makes; for more there are more groups, which make the scores
+ * again. */
+#define FEW_VALUES 64
+#define MANY_VALUES 128
+
+typedef struct tiles {
+    clattn__kernel kernel, merge;
+    clattn__scratch parts;
+    const clattn__tile *tile;
+    int values;
+    char remark[CLATTN__TILE_REMARK_MAX];
+} tiles;
+
+/* Twice as many registers would be needed for doubles. */
+static int values_of_group(const clattn__tile *tile, const clattn__tiled *of)
+{
+    const bool many = of->problem->desc.value_size > FEW_VALUES && of->dtype != CLATTN_F64;
+    const int most = 64 * tile->group_columns / tile->item_rows; /* a bit for each, in tiles.cl */
+    const int wanted = many ? MANY_VALUES : FEW_VALUES;
+    return wanted < most ? wanted : most;
+}
+
+static size_t local_memory(const clattn__tile *tile, const clattn__tiled *of)
+{
+    const size_t size = clattn__sum_size(of->dtype), rows = (size_t)clattn__tile_rows(tile),
+                 left = (size_t)clattn__tile_pitch(tile, of->dtype, clattn__tile_rows(tile)),
+                 right = (size_t)clattn__tile_pitch(tile, of->dtype, clattn__tile_columns(tile)),
+                 two_slices = 2 * (size_t)tile->depth, columns = (size_t)clattn__tile_columns(tile);
+    const size_t place = clattn__fused_is_general(of->problem) ? 5 * sizeof(cl_long) + 2 * size : 0;
+    return ((columns > two_slices ? columns : two_slices) * left + two_slices * right) * size +
+           rows * (sizeof(cl_long) + place) + sizeof(cl_int) + size;
+}
+
+static void options(char *out, size_t size, const clattn__tile *tile, const clattn__tiled *of)
+{
+    const clattn_attention_desc *desc = &of->problem->desc;
+    (void)snprintf(out, size, " -DKIND=%d -DVALUES=%d -DSPLIT=%d -DLONG=%d -DGENERAL=%d",
+                   (int)desc->dtype, values_of_group(tile, of), SPLIT, desc->head_size > DEPTH,
+                   clattn__fused_is_general(of->problem));
+}
+
+static clattn__tiled tiled_by(const clattn__problem *problem)
+{
+    return (clattn__tiled){"tiles", problem->desc.dtype, local_memory, options, problem};
+}
+
+static bool accepts(const clattn_device *device, const clattn__problem *problem, bool forced,
+                    char *reason, size_t size)
+{
+    const char *why = clattn__why_not_fused(device, problem, true);
+    if (!why && !forced && clattn__is_cpu_like(device))
+        why = "it is made for GPU-like devices; ask for it by name";
+    if (why) {
+        (void)snprintf(reason, size, "%s", why);
+        return false;
+    }
+    const clattn__tiled tiled = tiled_by(problem);
+    char remark[CLATTN__TILE_REMARK_MAX] = "";
+    size_t last = device->tuning->tile_count, i = last ? last - 1 : 0, first = 0;
+    if (clattn__tile_find(device, &tiled, &first, remark))
+        return true;
+    remark[0] = '\0';
+    (void)clattn__tile_find(device, &tiled, &i, remark);
+    (void)snprintf(reason, size, "the device holds none of its tiles: the last one, %s",
+                   remark[0] ? remark : "is missing");
+    return false;
+}
+
+static void release(void *state)
+{
+    tiles *s = state;
+    if (!s)
+        return;
+    clattn__kernel_release(&s->kernel);
+    clattn__kernel_release(&s->merge);
+    clattn__scratch_release(&s->parts);
+    free(s);
+}
+
+static clattn_status prepare(void **state, clattn_device *device, const clattn__problem *problem)
+{
+    clattn_status status = CLATTN_OK;
+    const clattn_attention_desc *desc = &problem->desc;
+    const clattn__tiled tiled = tiled_by(problem);
+    char of_merge[CLATTN__OPTIONS_MAX];
+    tiles *s = calloc(1, sizeof *s);
+    FAIL_IF(!s, CLATTN_E_MEMORY, "tiles: no host memory for %zu bytes", sizeof *s);
+    *state = s;
+    TRY(clattn__tile_kernel_create(&s->kernel, &s->tile, device, &tiled, s->remark));
+    s->values = values_of_group(s->tile, &tiled);
+    clattn__options(of_merge, device, desc->dtype, " -DKIND=%d", (int)desc->dtype);
+    TRY(clattn__kernel_create(&s->merge, device, "merge_parts", of_merge));
+done:
+    return status;
+}
+
+static int64_t at_least_one(int64_t n)
+{
+    return n > 0 ? n : 1;
+}
+
+static int64_t splits_of(const clattn__call *call)
+{
+    return at_least_one(clattn__ceil_div(call->T, SPLIT));
+}
+
+static int64_t slices_of(const tiles *s, const clattn__call *call)
+{
+    return clattn__has(&call->output) ? at_least_one(clattn__ceil_div(call->Dv, s->values)) : 1;
+}
+
+static int64_t blocks_of(const tiles *s, const clattn__call *call)
+{
+    return clattn__ceil_div(call->Hq / call->Hkv * call->S, clattn__tile_rows(s->tile));
+}
+
+static uint64_t parts_bytes(const clattn__call *call)
+{
+    return (uint64_t)(call->B * call->Hq * call->S * splits_of(call) * (call->Dv + 2)) *
+           clattn__sum_size(call->value.dtype);
+}
+
+/* Rows and groups are 32-bit numbers in the kernel. */
+static bool fits(const void *state, const clattn_device *device, const clattn__call *call)
+{
+    const tiles *s = state;
+    const uint64_t parts = splits_of(call) > 1 ? parts_bytes(call) : 0;
+    const bool one_row = call->B * call->Hkv * call->S == 1;
+    return call->Hq * call->S <= INT32_MAX &&
+           call->B * call->Hkv * blocks_of(s, call) * splits_of(call) * slices_of(s, call) <=
+               INT32_MAX &&
+           parts <= device->info.max_allocation && (one_row || parts <= device->tuning->scratch);
+}
+
+static clattn_status merge(tiles *s, clattn_device *device, const clattn__call *call,
+                           clattn__timeline *timeline, clattn__fused_args *of_pass)
+{
+    const clattn_int splits = splits_of(call), Dv = call->Dv,
+                     width = clattn__vector_width(device, call->value.dtype);
+    const clattn__arg args[] = {
+        CLATTN__ARG(s->parts.memory),
+        CLATTN__ARG(splits),
+        CLATTN__ARG(call->S),
+        CLATTN__ARG(call->Hkv),
+        CLATTN__ARG(Dv),
+        CLATTN__ARG(of_pass->normalize),
+        CLATTN__ARG(of_pass->sinks),
+        CLATTN__ARG(of_pass->modifications.sinks),
+        CLATTN__ARG(of_pass->output),
+        CLATTN__ARG(of_pass->output_view),
+        CLATTN__ARG(of_pass->lse),
+        CLATTN__ARG(of_pass->lse_view),
+    };
+    const size_t global[3] = {clattn__has(&call->output) ? (size_t)clattn__ceil_div(Dv, width) : 1,
+                              (size_t)of_pass->M, (size_t)(call->B * call->Hkv)};
+    return clattn__launch(device, timeline, &s->merge, global, NULL, args,
+                          sizeof args / sizeof *args);
+}
+
+static clattn_status run(void *state, clattn_device *device, const clattn__problem *problem,
+                         const clattn__call *call, clattn__timeline *timeline)
+{
+    clattn_status status = CLATTN_OK;
+    tiles *s = state;
+    const cl_uint blocks = (cl_uint)blocks_of(s, call), slices = (cl_uint)slices_of(s, call),
+                  splits = (cl_uint)splits_of(call);
+    const size_t items = (size_t)clattn__tile_items(s->tile),
+                 groups = (size_t)(call->B * call->Hkv) * blocks * slices * splits;
+    const size_t global[3] = {groups * items, 1, 1}, local[3] = {items, 1, 1};
+    cl_mem parts = call->query.buffer;
+    clattn__fused_args args;
+    if (splits > 1) {
+        TRY(clattn__scratch_reserve(&s->parts, device, (size_t)parts_bytes(call)));
+        parts = s->parts.memory;
+    }
+    clattn__fused_args_init(&args, problem, call, &call->key, &call->value);
+    clattn__fused_args_add(&args, sizeof parts, &parts);
+    clattn__fused_args_add(&args, sizeof blocks, &blocks);
+    clattn__fused_args_add(&args, sizeof slices, &slices);
+    clattn__fused_args_add(&args, sizeof splits, &splits);
+    TRY(clattn__launch(device, timeline, &s->kernel, global, local, args.list, args.count));
+    if (splits > 1)
+        TRY(merge(s, device, call, timeline, &args));
+done:
+    return status;
+}
+
+static const char *remark(const void *state)
+{
+    return ((const tiles *)state)->remark;
+}
+
+const clattn__variant clattn__variant_tiles = {"tiles", accepts, NULL, prepare,
+                                               release, fits,    run,  remark};

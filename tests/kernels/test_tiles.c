@@ -1,0 +1,260 @@
+/* tiles.cl and merge_parts.cl: every case of the table against the reference; cases around their
+ * own tiles, splits and walks with care, with every row of the tile table and another; and which
+ * tile a device takes. */
+#include "device.h"
+#include "ops/tile.h"
+#include "support/device_runs.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define ALL_MODIFICATIONS                                                                          \
+    .softcap = 5, .scale = 0.25, .window_left = 40, .window_right = 9,                             \
+    .flags = CLATTN_CAUSAL | CLATTN_WINDOW | CLATTN_SCALE | CLATTN_MASK | CLATTN_BIAS |            \
+             CLATTN_KV_LENGTHS | CLATTN_ALIBI | CLATTN_SINKS
+
+/* clang-format off: one row, one case */
+static const clattn_case own[] = {
+    {"one less than a block of queries", .B = 1, .Hq = 3, .S = 31, .T = 64},
+    {"a block of queries", .B = 1, .Hq = 3, .S = 32, .T = 64},
+    {"one more than a block of queries", .B = 1, .Hq = 3, .S = 33, .T = 64},
+    {"one less than a block of keys", .B = 1, .Hq = 2, .S = 40, .T = 63},
+    {"one more than a block of keys", .B = 1, .Hq = 2, .S = 40, .T = 65},
+    {"one less than a split", .B = 1, .Hq = 2, .S = 9, .T = 1023},
+    {"a split", .B = 1, .Hq = 2, .S = 9, .T = 1024, .outputs = CLATTN_OUTPUT},
+    {"one more than a split", .B = 1, .Hq = 2, .S = 9, .T = 1025},
+    {"one query, several splits", .B = 2, .Hq = 4, .Hkv = 2, .S = 1, .T = 3001, .D = 33},
+    {"several splits, all modifications", .B = 2, .Hq = 4, .Hkv = 2, .S = 3, .T = 2100, .D = 19,
+     .Dv = 23, .alignment = CLATTN_BOTTOM_RIGHT, ALL_MODIFICATIONS},
+    {"splits that nobody sees", .B = 2, .Hq = 2, .S = 5, .T = 3000, .window_left = 300,
+     .window_right = 0, .flags = CLATTN_WINDOW},
+    {"several splits, without normalizer", .B = 1, .Hq = 2, .S = 3, .T = 2500,
+     .normalizer = CLATTN_NORMALIZER_NONE},
+    {"NaN for all to see, several splits", .B = 1, .Hq = 2, .S = 3, .T = 2100,
+     .fill = FILL_NAN_LAST},
+    {"NaN behind causal, several splits", .B = 1, .Hq = 1, .S = 70, .T = 1090,
+     .alignment = CLATTN_BOTTOM_RIGHT, .fill = FILL_NAN_LAST, .flags = CLATTN_CAUSAL},
+    {"sums beyond f32, several splits", .B = 1, .Hq = 2, .S = 3, .T = 2100,
+     .fill = FILL_HUGE_VALUES},
+    {"long sums of one sign, several splits", .B = 1, .S = 5, .T = 4100, .D = 16,
+     .score = CLATTN_SCORE_DOT, .fill = FILL_POSITIVE},
+    {"aligned vectors", .B = 2, .Hq = 4, .Hkv = 2, .S = 70, .T = 140, .D = 64},
+    {"aligned vectors, f16, causal", .dtype = CLATTN_F16, .B = 1, .Hq = 2, .S = 70, .T = 70,
+     .D = 32, .flags = CLATTN_CAUSAL},
+    {"aligned vectors, bf16, bshd", .dtype = CLATTN_BF16, .B = 2, .Hq = 2, .S = 37, .T = 70,
+     .D = 16, .layout = CLATTN_BSHD},
+    {"values of three slices", .B = 1, .Hq = 2, .S = 9, .T = 70, .D = 8, .Dv = 300},
+    {"several blocks of keys and a rest", .B = 2, .Hq = 2, .S = 40, .T = 331, .D = 24},
+    {"values of one element", .B = 1, .Hq = 2, .S = 40, .T = 70, .D = 16, .Dv = 1},
+    {"values of 15", .B = 1, .Hq = 2, .S = 40, .T = 70, .D = 1, .Dv = 15},
+    {"values of 23, f16", .dtype = CLATTN_F16, .B = 1, .Hq = 2, .S = 40, .T = 70, .D = 17,
+     .Dv = 23},
+    {"values of 30, bf16", .dtype = CLATTN_BF16, .B = 1, .Hq = 2, .S = 40, .T = 70, .D = 33,
+     .Dv = 30},
+    {"values of 13, f64", .dtype = CLATTN_F64, .B = 1, .Hq = 2, .S = 40, .T = 70, .D = 9, .Dv = 13},
+    {"512 elements", .B = 1, .Hq = 2, .S = 5, .T = 70, .D = 512, .Dv = 512},
+    {"1025 elements", .B = 1, .S = 5, .T = 70, .D = 1025, .Dv = 40},
+    {"513 and 511 elements", .B = 1, .S = 5, .T = 70, .D = 513, .Dv = 511},
+    {"heads share a block", .B = 2, .Hq = 8, .Hkv = 2, .S = 7, .T = 90, .flags = CLATTN_CAUSAL},
+    {"heads share a block, all modifications", .B = 2, .Hq = 6, .Hkv = 2, .S = 11, .T = 70,
+     ALL_MODIFICATIONS},
+    {"all modifications, bottom-right, f16", .dtype = CLATTN_F16, .B = 3, .Hq = 4, .Hkv = 2,
+     .S = 37, .T = 153, .D = 19, .alignment = CLATTN_BOTTOM_RIGHT, ALL_MODIFICATIONS},
+    {"many blocks of causal", .B = 1, .Hq = 2, .S = 300, .T = 300, .D = 8, .flags = CLATTN_CAUSAL},
+    {"a window over many blocks", .B = 1, .Hq = 2, .S = 300, .T = 300, .D = 8, .window_left = 70,
+     .window_right = -1, .flags = CLATTN_CAUSAL | CLATTN_WINDOW},
+    {"causal, bshd, padded", .B = 2, .Hq = 4, .S = 70, .T = 70, .layout = CLATTN_BSHD,
+     .strides = STRIDES_PADDED, .flags = CLATTN_CAUSAL},
+    {"NaN behind lengths", .B = 3, .Hq = 2, .S = 37, .T = 153, .fill = FILL_NAN_LAST,
+     .flags = CLATTN_KV_LENGTHS},
+    {"NaN behind causal", .B = 1, .Hq = 2, .S = 153, .T = 153, .fill = FILL_NAN_LAST,
+     .flags = CLATTN_CAUSAL},
+    {"NaN for all to see", .B = 1, .Hq = 2, .S = 37, .T = 153, .fill = FILL_NAN_LAST},
+    {"infinity for all to see", .B = 1, .Hq = 2, .S = 37, .T = 15, .fill = FILL_INF_LAST},
+    {"sums of weights and values beyond f32", .B = 1, .Hq = 2, .S = 37, .T = 300,
+     .fill = FILL_HUGE_VALUES},
+    {"the same behind causal", .B = 1, .Hq = 2, .S = 300, .T = 300, .fill = FILL_HUGE_LAST,
+     .flags = CLATTN_CAUSAL},
+    {"long sums of one sign", .B = 1, .S = 12, .T = 300, .D = 1024, .Dv = 16,
+     .score = CLATTN_SCORE_DOT, .fill = FILL_POSITIVE},
+    {"without normalizer", .B = 1, .Hq = 2, .S = 37, .T = 153, .normalizer = CLATTN_NORMALIZER_NONE,
+     .flags = CLATTN_CAUSAL},
+};
+/* clang-format on */
+
+/* Beside the tile table: taller than it is wide, by vectors of two. */
+static const clattn__tile other = {.item_rows = 8,
+                                   .item_columns = 2,
+                                   .group_rows = 2,
+                                   .group_columns = 16,
+                                   .depth = 8,
+                                   .vector = 2};
+
+static clattn_device *device;
+static const clattn__tuning *real_tuning;
+static clattn_device_info real_info;
+
+/* The same problem without what the fused pass never makes. */
+static void by_tiles(void **state)
+{
+    clattn_case c = *(const clattn_case *)*state;
+    c.outputs = c.outputs ? c.outputs & (CLATTN_OUTPUT | CLATTN_LSE) : CLATTN_OUTPUT | CLATTN_LSE;
+    if (c.score != CLATTN_SCORE_GIVEN && c.outputs)
+        run_case(device, &c, "tiles");
+}
+
+static void lse_alone(void **state)
+{
+    clattn_case c = *(const clattn_case *)*state;
+    c.outputs = CLATTN_LSE;
+    run_case(device, &c, "tiles");
+}
+
+static int run_with(const clattn__tile *tile, const char *name)
+{
+    named_tests tests = {0};
+    clattn__tuning tuning = *real_tuning;
+    if (tile) {
+        tuning.tiles = tile, tuning.tile_count = 1;
+        device->tuning = &tuning;
+    } else {
+        add_all_cases(&tests, by_tiles);
+    }
+    for (size_t i = 0; i < sizeof own / sizeof *own; i++) {
+        /* A driver builds anew for each type and size, and for problems without modifications. */
+        if (tile &&
+            (own[i].dtype != CLATTN_F32 || own[i].D > 64 || own[i].Dv > 64 || !own[i].flags))
+            continue;
+        named_tests_add(&tests, own[i].name, by_tiles, &own[i]);
+        if (!tile && i % 4 == 0 && own[i].D <= 64)
+            named_tests_add(&tests, "its lse alone", lse_alone, &own[i]);
+    }
+    const int failures = named_tests_run(&tests, name, NULL, NULL);
+    device->tuning = real_tuning;
+    return failures;
+}
+
+/* A device, and what a plan for it says of the tiles. */
+typedef struct played_device {
+    const char *name;
+    uint64_t local_memory;
+    size_t group;
+    const char *says; /* in the explanation, or in the sentence of the failure */
+    bool refused;
+} played_device;
+
+/* clang-format off: one row, one device */
+static const played_device devices[] = {
+    {"all there is", .local_memory = 65536, .group = 1024, .says = "tiles: tiles of 64 x 64\n"},
+    {"32 KiB and groups of 64", .local_memory = 32768, .group = 64,
+     .says = "tiles: tiles of 32 x 32; 64 x 64 needs 256 work-items in a group, and the device "
+             "gives 64\n"},
+    {"16 KiB", .local_memory = 16384, .group = 1024,
+     .says = "tiles: tiles of 32 x 32; 64 x 64 needs 29704 bytes of local memory, and the device "
+             "gives 16384\n"},
+    {"4 KiB and groups of 32", .local_memory = 4096, .group = 32,
+     .says = "tiles: tiles of 16 x 16; 64 x 64 needs 256 work-items in a group, and the device "
+             "gives 32; "
+             "32 x 32 needs 64 work-items in a group, and the device gives 32\n"},
+    {"groups of 8", .local_memory = 32768, .group = 8, .refused = true,
+     .says = "the last one, 16 x 16 needs 16 work-items in a group, and the device gives 8"},
+    {"1 KiB", .local_memory = 1024, .group = 1024, .refused = true,
+     .says = "the last one, 16 x 16 needs"},
+};
+/* clang-format on */
+
+static void takes_what_it_holds(void **state)
+{
+    const played_device *played = *state;
+    const clattn_case c = {"played",
+                           .B = 2,
+                           .Hq = 2,
+                           .S = 70,
+                           .T = 90,
+                           .D = 16,
+                           .flags = CLATTN_CAUSAL,
+                           .outputs = CLATTN_OUTPUT};
+    clattn_plan *plan = NULL;
+    host_call call;
+    case_make(&call, &c);
+    device->info.local_memory = played->local_memory;
+    device->info.max_work_group = played->group;
+    call.desc.variant = "tiles";
+    const clattn_status status = clattn_plan_create(&plan, device, &call.desc);
+    assert_int_equal(status, played->refused ? CLATTN_E_UNSUPPORTED : CLATTN_OK);
+    const char *said = plan ? clattn_plan_explain(plan) : clattn_last_error();
+    if (!strstr(said, played->says))
+        fail_msg("found: %s", said);
+    clattn_plan_destroy(plan);
+    call.desc.variant = NULL;
+    if (!played->refused)
+        run_and_verify(device, &call, "tiles", c.name);
+    host_call_free(&call);
+    device->info = real_info;
+}
+
+/* A GPU-like device takes them before anything else where only the output is wanted, a CPU-like one
+ * never by itself. */
+static void is_for_gpu_like_devices(void **state)
+{
+    const clattn_case c = {"played", .S = 5, .D = 8, .outputs = CLATTN_OUTPUT};
+    clattn_plan *plan = NULL;
+    host_call call;
+    (void)state;
+    case_make(&call, &c);
+    const clattn_device_kind kinds[] = {CLATTN_DEVICE_CPU, CLATTN_DEVICE_GPU_DISCRETE};
+    for (size_t i = 0; i < 2; i++) {
+        device->info.kind = kinds[i];
+        assert_status(CLATTN_OK, clattn_plan_create(&plan, device, &call.desc));
+        assert_int_equal(strcmp(clattn_plan_variant(plan), "tiles") == 0,
+                         kinds[i] == CLATTN_DEVICE_GPU_DISCRETE);
+        clattn_plan_destroy(plan);
+    }
+    device->info = real_info;
+    host_call_free(&call);
+}
+
+/* On such a device `staged` multiplies by tiles, too. */
+static void staged_by_tiles(void **state)
+{
+    clattn_plan *plan = NULL;
+    host_call call;
+    case_make(&call, *state);
+    call.desc.variant = "staged";
+    device->info.kind = CLATTN_DEVICE_GPU_DISCRETE;
+    if (device_takes(device, &call)) {
+        assert_status(CLATTN_OK, clattn_plan_create(&plan, device, &call.desc));
+        assert_non_null(strstr(clattn_plan_explain(plan), "staged: tiles of 64 x 64"));
+        clattn_plan_destroy(plan);
+        run_and_verify(device, &call, "staged", ((const clattn_case *)*state)->name);
+    }
+    device->info = real_info;
+    host_call_free(&call);
+}
+
+int main(void)
+{
+    int failures = 0;
+    named_tests choice = {0}, staged = {0};
+    /* Saving a binary takes PoCL as long as the first run did, and it has a cache itself. */
+    (void)setenv("CLATTN_CACHE_DIR", "", 1);
+    if (clattn_device_open(&device, NULL, 0) != CLATTN_OK) {
+        (void)fprintf(stderr, "%s\n", clattn_last_error());
+        return 1;
+    }
+    real_tuning = device->tuning;
+    real_info = device->info;
+    failures += run_with(NULL, "tiles");
+    for (size_t i = 1; i < real_tuning->tile_count; i++)
+        failures += run_with(&real_tuning->tiles[i], "tiles, another row of the table");
+    failures += run_with(&other, "tiles, beside the table");
+    for (size_t i = 0; i < sizeof devices / sizeof *devices; i++)
+        named_tests_add(&choice, devices[i].name, takes_what_it_holds, &devices[i]);
+    named_tests_add(&choice, "is for GPU-like devices", is_for_gpu_like_devices, NULL);
+    failures += named_tests_run(&choice, "tiles, which tile", NULL, NULL);
+    add_all_cases(&staged, staged_by_tiles);
+    failures += named_tests_run(&staged, "staged by tiles", NULL, NULL);
+    clattn_device_close(device);
+    return failures;
+}

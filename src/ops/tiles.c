@@ -64,6 +64,8 @@ static bool accepts(const clattn_device *device, const clattn__problem *problem,
     const char *why = clattn__why_not_fused(device, problem, true);
     if (!why && !forced && clattn__is_cpu_like(device))
         why = "it is made for GPU-like devices; ask for it by name";
+    if (!why && clattn__is_packed(problem))
+        why = "sequences are packed, and it takes those of one length";
     if (why) {
         (void)snprintf(reason, size, "%s", why);
         return false;

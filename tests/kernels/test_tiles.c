@@ -223,7 +223,7 @@ static void staged_by_tiles(void **state)
     case_make(&call, *state);
     call.desc.variant = "staged";
     device->info.kind = CLATTN_DEVICE_GPU_DISCRETE;
-    if (device_takes(device, &call)) {
+    if (device_takes(device, call.desc.dtype)) {
         assert_status(CLATTN_OK, clattn_plan_create(&plan, device, &call.desc));
         assert_non_null(strstr(clattn_plan_explain(plan), "staged: tiles of 64 x 64"));
         clattn_plan_destroy(plan);

@@ -23,7 +23,9 @@ static const struct {
 } variants[] = {
     {"lanes", {"lanes", "pack"}, true, false},
     {"decode", {"decode", "decode_merge"}, true, false},
-    {"staged", {"pack", "product_lanes", "softmax_rows", "hidden_values"}, false, false},
+    {"tiles", {"tiles", "merge_parts"}, true, true},
+    {"staged", {"pack", "product_lanes", "product_tiles", "softmax_rows", "hidden_values"}, false,
+     false},
 #ifdef CLATTN_WITH_CLBLAST
     {"staged-clblast", {"pack", "softmax_rows", "hidden_values", "unpack"}, false, true},
 #endif
@@ -66,6 +68,7 @@ static const clattn_case calls[] = {
     {"blocks of queries, and of keys", .Hq = 2, .S = 35, .T = 131, .D = 3, .flags = CLATTN_CAUSAL},
     {"sums over blocks of elements", .S = 2, .T = 5, .D = 257, .Dv = 2},
     {"chunks of keys, over several work-items", .S = 1, .T = 523, .D = 5, .Dv = 3},
+    {"splits of keys", .S = 1, .T = 1030, .D = 2, .Dv = 1},
 };
 /* clang-format on */
 enum { CALLS = sizeof calls / sizeof *calls, ROWS_MAX = 16 };
@@ -105,6 +108,8 @@ static clattn_status run_once(const run *r, const host_call *call, int *answer)
         if (!strstr(device->info.platform, "Oclgrind"))
             (void)fprintf(stderr, "found %s, expected Oclgrind\n", device->info.platform);
         device->tuning = r->tuning;
+        /* The simulator says that it is of every kind; the row says which one it is for. */
+        device->info.kind = r->tuning->cpu_like ? CLATTN_DEVICE_CPU : CLATTN_DEVICE_GPU_DISCRETE;
         status = clattn_plan_create(&plan, device, &call->desc);
     }
     if (status == CLATTN_OK)

@@ -24,7 +24,9 @@ static const struct {
     {"lanes", {"lanes", "pack"}, true, false},
     {"decode", {"decode", "decode_merge"}, true, false},
     {"tiles", {"tiles", "merge_parts"}, true, true},
-    {"staged", {"pack", "product_lanes", "product_tiles", "softmax_rows", "hidden_values"}, false,
+    {"staged",
+     {"pack", "product_lanes", "product_tiles", "softmax_rows", "hidden_values"},
+     false,
      false},
 #ifdef CLATTN_WITH_CLBLAST
     {"staged-clblast", {"pack", "softmax_rows", "hidden_values", "unpack"}, false, true},

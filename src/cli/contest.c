@@ -113,8 +113,16 @@ static int add_choice(cli_contest *contest, cli_stand *stand, const cli_call *ca
     return result;
 }
 
-/* All variants of the dispatch table, which a plan of the
- * library's own choice lists: "name: words". */
+static bool takes_part(const cli_contest *contest, const cli_stand *stand, const char *variant)
+{
+    for (size_t i = 0; i < contest->entry_count; i++)
+        if (contest->entries[i].stand == stand && strcmp(contest->entries[i].variant, variant) == 0)
+            return true;
+    return false;
+}
+
+/* All variants of the dispatch table, which a plan of the library's own choice lists: "name: words"; what
+ * it says of the tile that a variant took comes under the same name. */
 static int add_all_variants(cli_contest *contest, cli_stand *stand, const cli_call *call,
                             size_t rounds)
 {
@@ -129,7 +137,7 @@ static int add_all_variants(cli_contest *contest, cli_stand *stand, const cli_ca
     }
     for (char *line = strtok(lines, "\n"); line; line = strtok(NULL, "\n")) {
         line[strcspn(line, ": ")] = '\0';
-        if (line[0])
+        if (line[0] && !takes_part(contest, stand, line))
             CLI_TRY(add_entry(contest, stand, line, call, rounds));
     }
 done:

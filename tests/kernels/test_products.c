@@ -174,10 +174,13 @@ static int64_t size_of(int64_t size, int64_t at_a_time)
 static int64_t rounds_of(const product_case *c)
 {
     const clattn__tuning *tuning = device->tuning;
+    const int64_t terms = size_of(c->K, depth_of_sums()) * (c->fill == FILL_LARGE ? 2 : 1);
+    if (by_tiles())
+        return 2 * terms * (tuning->tiles->item_rows + 1) * (tuning->tiles->item_columns + 1);
     const int64_t rows = size_of(c->S, tuning->item_rows), most = tuning->item_rows,
                   tiles = clattn__ceil_div(rows < most ? rows : most, tuning->tile_rows),
                   tile = (int64_t)(tuning->tile_rows + 1) * (tuning->tile_vectors + 1);
-    return 2 * tiles * tile * size_of(c->K, tuning->depth) * (c->fill == FILL_LARGE ? 2 : 1);
+    return 2 * terms * tiles * tile;
 }
 
 static double number(int64_t i)

@@ -82,7 +82,7 @@ enum { FILES = sizeof files / sizeof *files };
 
 typedef struct build {
     const char *file;
-    char options[NAME_SIZE], name[NAME_SIZE];
+    char options[2 * NAME_SIZE], name[2 * NAME_SIZE];
 } build;
 
 static clattn_device *device;

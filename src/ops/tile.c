@@ -107,8 +107,9 @@ clattn_status clattn__tile_kernel_create(clattn__kernel *kernel, const clattn__t
     FAIL_IF(!tile, CLATTN_E_UNSUPPORTED, "%s: no tile is one that the device holds: %s",
             tiled->name, passed);
     *out = tile;
-    (void)snprintf(remark, CLATTN__TILE_REMARK_MAX, "tiles of %d x %d%s%s", clattn__tile_rows(tile),
-                   clattn__tile_columns(tile), passed[0] ? "; " : "", passed);
+    (void)snprintf(remark, CLATTN__TILE_REMARK_MAX, "tiles of %d x %d%s%.*s",
+                   clattn__tile_rows(tile), clattn__tile_columns(tile), passed[0] ? "; " : "",
+                   CLATTN__TILE_REMARK_MAX - 64, passed); /* the rest of a long list is cut off */
 done:
     return status;
 }

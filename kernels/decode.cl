@@ -199,14 +199,6 @@ ALWAYS_INLINE void add_values(row_part *part, const ACC *weights, global const v
         }
 }
 
-static inline bool has_left_its_range(const vec *sums, int DV)
-{
-    vec differences = 0; /* x - x is 0, or NaN */
-    for (int d = 0; d < DV; d += VW)
-        differences += sums[d / VW] - sums[d / VW];
-    return sum_lanes(differences) != 0;
-}
-
 /* The elements of a chunk's mean that are not finite, once more and with care: what is not finite reaches
  * only who sees it, and weights are brought down, so that no sum of them overflows. */
 static inline void repair_mean(ACC *mean, const ACC *weights, ACC factor, global const void *value,
@@ -338,7 +330,7 @@ decode(global const void *query, clattn_view query_view, global const void *key,
             const ACC factor = normalize && found[r].sum != 0 ? 1 / found[r].sum : (ACC)1;
             for (int d = 0; d < DV; d += VW)
                 found[r].mean[d / VW] *= (vec)(factor);
-            if (has_left_its_range(found[r].mean, DV))
+            if (any_left_its_range(found[r].mean, (DV + VW - 1) / VW))
                 repair_mean((ACC *)found[r].mean, (const ACC *)(scores + r * (CHUNK / VW)), factor,
                             value, value_view, chunk, DV, m, places[r], mask, bias, b,
                             first_head + r / m.S, r % m.S);

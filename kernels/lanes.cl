@@ -389,16 +389,6 @@ static inline void weigh_scores(vec *scores, row_state *state, const vec most[NV
     }
 }
 
-/* True when any of the sums is NaN or infinite. */
-static inline bool has_left_its_range(const vec *sums, int DV)
-{
-    vec differences = 0; /* x - x is 0, or NaN */
-    for (int i = 0; i < DV * NV; i++) {
-        differences += sums[i] - sums[i];
-    }
-    return sum_lanes(differences) != 0;
-}
-
 __attribute__((reqd_work_group_size(1, 1, 1))) kernel void
 lanes(global const void *query, clattn_view query_view, global const ACC *key, clattn_view key_view,
       global const ACC *value, clattn_view value_view, global void *output, clattn_view output_view,
@@ -521,7 +511,7 @@ lanes(global const void *query, clattn_view query_view, global const ACC *key, c
         if (walk == 1) /* no element depends on what its neighbours are */
             for (int i = 0; i < DV * NV; i++)
                 sums[i] = select(sums[i], again[i], (ivec)(sums[i] - sums[i] != (vec)(0)));
-        if (walk == 2 || !has_left_its_range(sums, DV))
+        if (walk == 2 || !any_left_its_range(sums, DV * NV))
             break;
     }
 

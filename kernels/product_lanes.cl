@@ -55,7 +55,7 @@ static inline void tile(vec sums[MR][NV], global const ACC *const rows[MR], glob
     }
 }
 
-/* True when a sum is NaN or infinite. */
+/* any_left_its_range() of a tile in registers, where it has to stay. */
 static inline bool has_left_its_range(vec sums[MR][NV])
 {
     vec differences = 0; /* x - x is 0, or NaN */

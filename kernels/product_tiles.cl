@@ -90,14 +90,8 @@ product_tiles(global const ACC *a, clattn_int a_offset, clattn_int lda, global c
         if (more)
             load_slices(a_next, b_next, &rows, &of_panel, k + DS, K);
         multiply(sums, left[turn], right[turn]);
-        if (!more || (k + DS) % DEPTH == 0) { /* long sums are sums of short ones */
-#pragma unroll
-            for (int i = 0; i < TM; i++)
-#pragma unroll
-                for (int v = 0; v < NV; v++)
-                    total[i][v] += sums[i][v];
-            clear_sums(sums);
-        }
+        if (!more || (k + DS) % DEPTH == 0) /* long sums are sums of short ones */
+            add_to_total(total, sums);
         if (more) {
             turn ^= 1;
             store_slices(left[turn], right[turn], a_next, b_next);

@@ -66,14 +66,8 @@ static inline void make_products(vec sums[TM][NV], tile_rows queries, rows_of_sp
         }
         multiply(sums, left + *turn * DS * LEFT, right + *turn * DS * RIGHT);
 #if LONG /* long sums are sums of short ones */
-        if (next % DEPTH == 0 || next >= keys.size) {
-#pragma unroll
-            for (int i = 0; i < TM; i++)
-#pragma unroll
-                for (int v = 0; v < NV; v++)
-                    total[i][v] += sums[i][v];
-            clear_sums(sums);
-        }
+        if (next % DEPTH == 0 || next >= keys.size)
+            add_to_total(total, sums);
 #endif
         *turn ^= 1;
         if (next < keys.size) {

@@ -8,11 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define ALL_MODIFICATIONS                                                                          \
-    .softcap = 5, .scale = 0.25, .window_left = 40, .window_right = 9,                             \
-    .flags = CLATTN_CAUSAL | CLATTN_WINDOW | CLATTN_SCALE | CLATTN_MASK | CLATTN_BIAS |            \
-             CLATTN_KV_LENGTHS | CLATTN_ALIBI | CLATTN_SINKS
-
 static const clattn_case all_cases[] = {
     {"f32", .B = 2, .Hq = 4, .Hkv = 2, .S = 65, .T = 129, .D = 33},
     {"f16", .dtype = CLATTN_F16, .B = 2, .Hq = 4, .Hkv = 2, .S = 65, .T = 129, .D = 33},
@@ -26,9 +21,9 @@ static const clattn_case all_cases[] = {
      .T = 31, .strides = STRIDES_PADDED},
     {"many keys", .B = 2, .Hq = 2, .S = 17, .T = 1031, .D = 16, .flags = CLATTN_CAUSAL},
     {"all modifications", .B = 3, .Hq = 4, .Hkv = 2, .S = 37, .T = 53, .D = 19, .Dv = 23,
-     ALL_MODIFICATIONS},
+     ALL_MODIFICATIONS(40, 9)},
     {"all modifications, bottom-right", .B = 3, .Hq = 4, .Hkv = 2, .S = 37, .T = 53, .D = 19,
-     .alignment = CLATTN_BOTTOM_RIGHT, .dtype = CLATTN_F16, ALL_MODIFICATIONS},
+     .alignment = CLATTN_BOTTOM_RIGHT, .dtype = CLATTN_F16, ALL_MODIFICATIONS(40, 9)},
     {"NaN behind lengths", .B = 3, .Hq = 2, .S = 37, .T = 53, .fill = FILL_NAN_LAST,
      .flags = CLATTN_KV_LENGTHS, .stage = CLATTN_SCORES_MODIFIED},
     {"given scores", .B = 2, .Hq = 4, .Hkv = 2, .S = 37, .T = 53, .score = CLATTN_SCORE_GIVEN},
@@ -67,21 +62,6 @@ static void take_cases(const char *name)
     }
 }
 
-static clattn_plan *plan_of(const host_call *call)
-{
-    clattn_plan *plan = NULL;
-    clattn_attention_desc desc = call->desc;
-    desc.variant = variant;
-    assert_status(CLATTN_OK, clattn_plan_create(&plan, device, &desc));
-    return plan;
-}
-
-static void run(clattn_plan *plan, const clattn_attention_args *args)
-{
-    assert_status(CLATTN_OK, clattn_plan_run(plan, args));
-    assert_status(CLATTN_OK, clattn_device_finish(device));
-}
-
 /* The index of the first output element whose bits differ, and the output's name; NULL for none. */
 static const char *difference(const host_call *a, const host_call *b, size_t *index)
 {
@@ -106,46 +86,19 @@ static void assert_same_bits(const host_call *a, const host_call *b, const char 
         fail_msg("%s: other bits in %s[%zu]", about, name, index);
 }
 
-/* A case twice, with the same inputs; `first` has been run, by a plan of its own. */
-typedef struct pair {
-    host_call first, second;
-    clattn_plan *plan;
-} pair;
-
-static void make_pair(pair *p, const clattn_case *from)
+static void free_pair(case_pair *p)
 {
-    case_make(&p->first, from);
-    case_make(&p->second, from);
-    p->plan = plan_of(&p->first);
-    run(p->plan, &p->first.args);
-}
-
-static void free_pair(pair *p)
-{
-    clattn_plan_destroy(p->plan);
-    host_call_free(&p->first);
-    host_call_free(&p->second);
+    case_pair_free(p);
     device->info = real_info;
-}
-
-/* So that a second run cannot pass by what the first one left. */
-static void wipe_outputs(host_call *call)
-{
-    const char *name;
-    for (size_t o = 0; host_call_output(call, o, &name); o++) {
-        const clattn_tensor *output = host_call_output(call, o, &name);
-        for (size_t i = 0; i < clattn_tensor_count(output); i++)
-            host_tensor_set(output, i, 12345);
-    }
 }
 
 static void again(void **state)
 {
-    pair p;
-    make_pair(&p, *state);
+    case_pair p;
+    case_pair_make(&p, device, *state, variant);
     for (int n = 0; n < 4; n++) {
         wipe_outputs(&p.second);
-        run(p.plan, &p.second.args);
+        run_to_end(device, p.plan, &p.second.args);
         assert_same_bits(&p.first, &p.second, "the same plan");
     }
     free_pair(&p);
@@ -153,11 +106,11 @@ static void again(void **state)
 
 static void in_a_new_plan(void **state)
 {
-    pair p;
-    make_pair(&p, *state);
+    case_pair p;
+    case_pair_make(&p, device, *state, variant);
     clattn_plan_destroy(p.plan);
-    p.plan = plan_of(&p.second);
-    run(p.plan, &p.second.args);
+    p.plan = plan_of(device, &p.second, variant);
+    run_to_end(device, p.plan, &p.second.args);
     assert_same_bits(&p.first, &p.second, "a new plan");
     free_pair(&p);
 }
@@ -170,18 +123,18 @@ static void after_other_problems(void **state)
                                 {1, 1, 1},
                                 {from->B, from->S - 1, from->T + 1},
                                 {1, from->S + (from->S > 3 ? 16 : 2), 3}};
-    pair p;
-    make_pair(&p, from);
+    case_pair p;
+    case_pair_make(&p, device, from, variant);
     for (size_t n = 0; n < sizeof sizes / sizeof *sizes; n++) {
         host_call other;
         clattn_case c = *from;
         c.B = sizes[n][0], c.S = sizes[n][1], c.T = sizes[n][2];
         c.fill = FILL_NAN_LAST;
         case_make(&other, &c);
-        run(p.plan, &other.args);
+        run_to_end(device, p.plan, &other.args);
         host_call_free(&other);
         wipe_outputs(&p.second);
-        run(p.plan, &p.second.args);
+        run_to_end(device, p.plan, &p.second.args);
         assert_same_bits(&p.first, &p.second, "after another problem");
     }
     free_pair(&p);
@@ -192,8 +145,8 @@ static void in_pieces(void **state)
 {
     const clattn_case *from = *state;
     clattn_status status = CLATTN_OK;
-    pair p;
-    make_pair(&p, from);
+    case_pair p;
+    case_pair_make(&p, device, from, variant);
     const uint64_t scores = (uint64_t)(from->B * from->Hq * from->S * from->T) * sizeof(float),
                    values = clattn_tensor_count(&p.first.args.value) * sizeof(double),
                    whole = scores > values ? scores : values;
@@ -215,10 +168,10 @@ static void in_pieces(void **state)
 
 static void in_copied_memory(void **state)
 {
-    pair p;
-    make_pair(&p, *state);
+    case_pair p;
+    case_pair_make(&p, device, *state, variant);
     device->info.unified_memory = !real_info.unified_memory;
-    run(p.plan, &p.second.args);
+    run_to_end(device, p.plan, &p.second.args);
     assert_same_bits(&p.first, &p.second, "the other kind of memory");
     free_pair(&p);
 }
@@ -235,8 +188,8 @@ static void take_entry(clattn_tensor *tensor, int64_t batch, int64_t b)
 static void entry_by_entry(void **state)
 {
     const clattn_case *from = *state;
-    pair p;
-    make_pair(&p, from);
+    case_pair p;
+    case_pair_make(&p, device, from, variant);
     for (int64_t b = 0; b < from->B; b++) {
         clattn_attention_args one = p.second.args;
         clattn_tensor *const of_batch[] = {
@@ -244,7 +197,7 @@ static void entry_by_entry(void **state)
             &one.kv_lengths, &one.output, &one.weights, &one.scores, &one.lse};
         for (size_t t = 0; t < sizeof of_batch / sizeof *of_batch; t++)
             take_entry(of_batch[t], from->B, b);
-        run(p.plan, &one);
+        run_to_end(device, p.plan, &one);
     }
     assert_same_bits(&p.first, &p.second, "each entry of the batch alone");
     free_pair(&p);
@@ -287,12 +240,13 @@ static void *work(void *data)
 /* Threads on one device, which has built no program yet; `step` 0 gives all the same case. */
 static void beside_threads(const clattn_case *from, size_t step)
 {
-    pair pairs[WORKERS];
+    case_pair pairs[WORKERS];
     worker workers[WORKERS] = {{0}};
     clattn_device *const usual = device;
     size_t started = 0;
     for (size_t n = 0; n < WORKERS; n++) {
-        make_pair(&pairs[n], &cases[((size_t)(from - cases) + n * step) % cases_taken]);
+        case_pair_make(&pairs[n], device, &cases[((size_t)(from - cases) + n * step) % cases_taken],
+                       variant);
         workers[n].wanted = &pairs[n].first;
         workers[n].call = pairs[n].second;
     }

@@ -11,36 +11,14 @@
 static clattn_device *device;
 static clattn_device_info real_info;
 
-/* A case twice, with the same inputs; `first` has been run. */
-typedef struct pair {
-    host_call first, second;
-    clattn_plan *plan;
-} pair;
-
-static void run(clattn_plan *plan, const clattn_attention_args *args)
+static void free_pair(case_pair *p)
 {
-    assert_status(CLATTN_OK, clattn_plan_run(plan, args));
-    assert_status(CLATTN_OK, clattn_device_finish(device));
-}
-
-static void make_pair(pair *p, const clattn_case *from)
-{
-    case_make(&p->first, from);
-    case_make(&p->second, from);
-    assert_status(CLATTN_OK, clattn_plan_create(&p->plan, device, &p->first.desc));
-    run(p->plan, &p->first.args);
-}
-
-static void free_pair(pair *p)
-{
-    clattn_plan_destroy(p->plan);
-    host_call_free(&p->first);
-    host_call_free(&p->second);
+    case_pair_free(p);
     device->info = real_info;
 }
 
 /* Of all outputs, and of the gaps between their elements. */
-static void assert_same_bits(const pair *p, const char *about)
+static void assert_same_bits(const case_pair *p, const char *about)
 {
     if (!host_call_equal(&p->first, &p->second))
         fail_msg("%s: other bits", about);
@@ -94,9 +72,9 @@ static clattn_attention_args alone(const clattn_attention_args *args, size_t b)
 
 static void as_each_alone(void **state)
 {
-    pair p;
+    case_pair p;
     clattn_plan *of_one = NULL;
-    make_pair(&p, *state);
+    case_pair_make(&p, device, *state, NULL);
     clattn_attention_desc desc = p.first.desc;
     desc.flags &= ~(uint32_t)CLATTN_PACKED;
     desc.layout = CLATTN_BSHD;
@@ -104,22 +82,11 @@ static void as_each_alone(void **state)
     assert_status(CLATTN_OK, clattn_plan_create(&of_one, device, &desc));
     for (size_t b = 0; b + 1 < clattn_tensor_count(&p.second.args.cu_seqlens_q); b++) {
         const clattn_attention_args one = alone(&p.second.args, b);
-        run(of_one, &one);
+        run_to_end(device, of_one, &one);
     }
     clattn_plan_destroy(of_one);
     assert_same_bits(&p, "each sequence alone");
     free_pair(&p);
-}
-
-/* So that a second run cannot pass by what the first one left. */
-static void wipe_outputs(host_call *call)
-{
-    const char *name;
-    for (size_t o = 0; host_call_output(call, o, &name); o++) {
-        const clattn_tensor *output = host_call_output(call, o, &name);
-        for (size_t i = 0; i < clattn_tensor_count(output); i++)
-            host_tensor_set(output, i, 12345);
-    }
 }
 
 /* Ever smaller ones, down to where not even a row fits; cut along heads and rows. */
@@ -127,8 +94,8 @@ static void in_pieces(void **state)
 {
     clattn_status status = CLATTN_OK;
     size_t cuts = 0;
-    pair p;
-    make_pair(&p, *state);
+    case_pair p;
+    case_pair_make(&p, device, *state, NULL);
     const bool empty = clattn_tensor_count(&p.first.args.query) == 0;
     uint64_t limit = 16 * (clattn_tensor_count(&p.first.args.query) +
                            clattn_tensor_count(&p.first.args.value) + 16);
@@ -167,11 +134,11 @@ static void free_lengths(clattn_attention_args *args)
 
 static void with_lengths_on_the_device(void **state)
 {
-    pair p;
-    make_pair(&p, *state);
+    case_pair p;
+    case_pair_make(&p, device, *state, NULL);
     clattn_attention_args args = p.second.args;
     move_lengths(&args, NULL, NULL);
-    run(p.plan, &args);
+    run_to_end(device, p.plan, &args);
     free_lengths(&args);
     assert_same_bits(&p, "lengths in device memory");
     free_pair(&p);
@@ -195,12 +162,12 @@ typedef struct odd_lengths {
 static void beyond_the_totals_is_clamped(void **state)
 {
     static const int32_t q[] = {-7, 5, 35, 36, 999}, k[] = {INT32_MIN, 9, 29, 46, INT32_MAX};
-    pair p;
+    case_pair p;
     (void)state;
-    make_pair(&p, &odd);
+    case_pair_make(&p, device, &odd, NULL);
     clattn_attention_args args = p.second.args;
     move_lengths(&args, q, k);
-    run(p.plan, &args);
+    run_to_end(device, p.plan, &args);
     free_lengths(&args);
     assert_same_bits(&p, "lengths beyond the totals");
     free_pair(&p);
@@ -211,13 +178,13 @@ static void beyond_the_totals_is_clamped(void **state)
 static void any_numbers_stay_within_the_tensors(void **state)
 {
     const odd_lengths *lengths = *state;
-    pair p;
-    make_pair(&p, &odd);
+    case_pair p;
+    case_pair_make(&p, device, &odd, NULL);
     clattn_attention_args args = p.second.args;
     move_lengths(&args, lengths->q, lengths->k);
-    run(p.plan, &args);
+    run_to_end(device, p.plan, &args);
     device->info.max_allocation = sizeof(float[50][16]);
-    run(p.plan, &args);
+    run_to_end(device, p.plan, &args);
     free_lengths(&args);
     assert_true(host_tensor_gaps_untouched(&p.second, &args.output));
     free_pair(&p);
@@ -236,13 +203,13 @@ static const odd_lengths table[] = {
 static void rows_of_sequences_are_right_beside_rows_of_none(void **state)
 {
     static const int32_t q[] = {5, 35, 36, 36, 36}, k[] = {9, 29, 46, 46, 46};
-    pair p;
+    case_pair p;
     (void)state;
-    make_pair(&p, &odd);
+    case_pair_make(&p, device, &odd, NULL);
     clattn_attention_args args = p.second.args;
     wipe_outputs(&p.second);
     move_lengths(&args, q, k);
-    run(p.plan, &args);
+    run_to_end(device, p.plan, &args);
     free_lengths(&args);
     const clattn_tensor *wanted = &p.first.args.output, *got = &p.second.args.output;
     const size_t row = clattn_tensor_count(got) / 56;
@@ -291,9 +258,9 @@ static void gpu_like_devices_take_them_too(void **state)
 
 static void operations_are_those_of_each_sequence(void **state)
 {
-    pair p;
+    case_pair p;
     (void)state;
-    make_pair(&p, &odd);
+    case_pair_make(&p, device, &odd, NULL);
     clattn_attention_args args = p.second.args;
     const double wanted = 2.0 * (16 + 16) * 4 * (5 * 9 + 30 * 20 + 1 * 17 + 20 * 4);
     assert_true(clattn_plan_flops(p.plan, &args) == wanted);

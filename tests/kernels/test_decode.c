@@ -7,11 +7,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#define ALL_MODIFICATIONS                                                                          \
-    .softcap = 5, .scale = 0.25, .window_left = 400, .window_right = 9,                            \
-    .flags = CLATTN_CAUSAL | CLATTN_WINDOW | CLATTN_SCALE | CLATTN_MASK | CLATTN_BIAS |            \
-             CLATTN_KV_LENGTHS | CLATTN_ALIBI | CLATTN_SINKS
-
 /* clang-format off: one row, one case */
 static const clattn_case own[] = {
     {"one key", .B = 1, .Hq = 2, .S = 1, .T = 1},
@@ -25,9 +20,9 @@ static const clattn_case own[] = {
     {"grouped heads of several queries", .B = 2, .Hq = 8, .Hkv = 2, .S = 4, .T = 700, .D = 16,
      .alignment = CLATTN_BOTTOM_RIGHT, .flags = CLATTN_CAUSAL},
     {"all modifications", .B = 2, .Hq = 4, .Hkv = 2, .S = 3, .T = 900, .D = 19, .Dv = 23,
-     .alignment = CLATTN_BOTTOM_RIGHT, ALL_MODIFICATIONS},
+     .alignment = CLATTN_BOTTOM_RIGHT, ALL_MODIFICATIONS(400, 9)},
     {"all modifications, f16", .dtype = CLATTN_F16, .B = 2, .Hq = 4, .Hkv = 2, .S = 3, .T = 900,
-     .D = 16, .alignment = CLATTN_BOTTOM_RIGHT, ALL_MODIFICATIONS},
+     .D = 16, .alignment = CLATTN_BOTTOM_RIGHT, ALL_MODIFICATIONS(400, 9)},
     {"bf16", .dtype = CLATTN_BF16, .B = 2, .Hq = 4, .S = 2, .T = 700, .D = 48},
     {"f64", .dtype = CLATTN_F64, .B = 2, .Hq = 4, .S = 2, .T = 700, .D = 48},
     {"a window that leaves whole chunks out", .B = 1, .Hq = 2, .S = 2, .T = 2000,

@@ -6,53 +6,8 @@
 
 #include <stdio.h>
 
-#define ALL_MODIFICATIONS                                                                          \
-    .softcap = 5, .scale = 0.25, .window_left = 40, .window_right = 9,                             \
-    .flags = CLATTN_CAUSAL | CLATTN_WINDOW | CLATTN_SCALE | CLATTN_MASK | CLATTN_BIAS |            \
-             CLATTN_KV_LENGTHS | CLATTN_ALIBI | CLATTN_SINKS
-
 /* clang-format off: one row, one case */
 static const clattn_case own[] = {
-    {"one less than a block of queries", .B = 1, .Hq = 3, .S = 31, .T = 64},
-    {"a block of queries", .B = 1, .Hq = 3, .S = 32, .T = 64},
-    {"one more than a block of queries", .B = 1, .Hq = 3, .S = 33, .T = 64},
-    {"one less than a block of keys", .B = 1, .Hq = 2, .S = 40, .T = 63},
-    {"one more than a block of keys", .B = 1, .Hq = 2, .S = 40, .T = 65},
-    {"several blocks of keys and a rest", .B = 2, .Hq = 2, .S = 40, .T = 331, .D = 24},
-    {"values of one element", .B = 1, .Hq = 2, .S = 40, .T = 70, .D = 16, .Dv = 1},
-    {"values of 15", .B = 1, .Hq = 2, .S = 40, .T = 70, .D = 1, .Dv = 15},
-    {"values of 23, f16", .dtype = CLATTN_F16, .B = 1, .Hq = 2, .S = 40, .T = 70, .D = 17,
-     .Dv = 23},
-    {"values of 30, bf16", .dtype = CLATTN_BF16, .B = 1, .Hq = 2, .S = 40, .T = 70, .D = 33,
-     .Dv = 30},
-    {"values of 13, f64", .dtype = CLATTN_F64, .B = 1, .Hq = 2, .S = 40, .T = 70, .D = 9, .Dv = 13},
-    {"512 elements", .B = 1, .Hq = 2, .S = 5, .T = 70, .D = 512, .Dv = 512},
-    {"1025 elements", .B = 1, .S = 5, .T = 70, .D = 1025, .Dv = 40},
-    {"513 and 511 elements", .B = 1, .S = 5, .T = 70, .D = 513, .Dv = 511},
-    {"heads share a block", .B = 2, .Hq = 8, .Hkv = 2, .S = 7, .T = 90, .flags = CLATTN_CAUSAL},
-    {"heads share a block, all modifications", .B = 2, .Hq = 6, .Hkv = 2, .S = 11, .T = 70,
-     ALL_MODIFICATIONS},
-    {"all modifications, bottom-right, f16", .dtype = CLATTN_F16, .B = 3, .Hq = 4, .Hkv = 2,
-     .S = 37, .T = 153, .D = 19, .alignment = CLATTN_BOTTOM_RIGHT, ALL_MODIFICATIONS},
-    {"many blocks of causal", .B = 1, .Hq = 2, .S = 300, .T = 300, .D = 8, .flags = CLATTN_CAUSAL},
-    {"a window over many blocks", .B = 1, .Hq = 2, .S = 300, .T = 300, .D = 8, .window_left = 70,
-     .window_right = -1, .flags = CLATTN_CAUSAL | CLATTN_WINDOW},
-    {"causal, bshd, padded", .B = 2, .Hq = 4, .S = 70, .T = 70, .layout = CLATTN_BSHD,
-     .strides = STRIDES_PADDED, .flags = CLATTN_CAUSAL},
-    {"NaN behind lengths", .B = 3, .Hq = 2, .S = 37, .T = 153, .fill = FILL_NAN_LAST,
-     .flags = CLATTN_KV_LENGTHS},
-    {"NaN behind causal", .B = 1, .Hq = 2, .S = 153, .T = 153, .fill = FILL_NAN_LAST,
-     .flags = CLATTN_CAUSAL},
-    {"NaN for all to see", .B = 1, .Hq = 2, .S = 37, .T = 153, .fill = FILL_NAN_LAST},
-    {"infinity for all to see", .B = 1, .Hq = 2, .S = 37, .T = 15, .fill = FILL_INF_LAST},
-    {"sums of weights and values beyond f32", .B = 1, .Hq = 2, .S = 37, .T = 300,
-     .fill = FILL_HUGE_VALUES},
-    {"the same behind causal", .B = 1, .Hq = 2, .S = 300, .T = 300, .fill = FILL_HUGE_LAST,
-     .flags = CLATTN_CAUSAL},
-    {"long sums of one sign", .B = 1, .S = 12, .T = 300, .D = 1024, .Dv = 16,
-     .score = CLATTN_SCORE_DOT, .fill = FILL_POSITIVE},
-    {"without normalizer", .B = 1, .Hq = 2, .S = 37, .T = 153, .normalizer = CLATTN_NORMALIZER_NONE,
-     .flags = CLATTN_CAUSAL},
     {"packed around blocks of queries and keys", .Hq = 2,
      .packed = PACKED({31, 63}, {32, 64}, {33, 65}, {1, 331}, {0, 7}, {7, 0}, {15, 16}, {17, 127})},
     {"packed, heads share a block", .Hq = 6, .Hkv = 2,
@@ -106,8 +61,21 @@ static bool is_for_every_tuning(const clattn_case *c)
     return c->dtype == CLATTN_F32 && c->D <= 64;
 }
 
+static void add_rows(named_tests *tests, const clattn_case *rows, size_t count, bool all)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (!all && !is_for_every_tuning(&rows[i]))
+            continue;
+        named_tests_add(tests, rows[i].name, by_lanes, &rows[i]);
+        if (all && i % 8 == 0)
+            named_tests_add(tests, "its lse alone", lse_alone, &rows[i]);
+    }
+}
+
 static int run_with(const clattn__tuning *tuning, bool all)
 {
+    size_t count;
+    const clattn_case *around = cases_around_blocks(&count);
     named_tests tests = {0};
     char name[96];
     (void)snprintf(name, sizeof name, "lanes, %s", tuning->family);
@@ -116,13 +84,8 @@ static int run_with(const clattn__tuning *tuning, bool all)
         add_all_cases(&tests, by_lanes);
         add_packed_cases(&tests, by_lanes);
     }
-    for (size_t i = 0; i < sizeof own / sizeof *own; i++) {
-        if (!all && !is_for_every_tuning(&own[i]))
-            continue;
-        named_tests_add(&tests, own[i].name, by_lanes, &own[i]);
-        if (all && i % 8 == 0)
-            named_tests_add(&tests, "its lse alone", lse_alone, &own[i]);
-    }
+    add_rows(&tests, around, count, all);
+    add_rows(&tests, own, sizeof own / sizeof *own, all);
     const int failures = named_tests_run(&tests, name, NULL, NULL);
     device->tuning = real_tuning;
     return failures;

@@ -9,24 +9,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define ALL_MODIFICATIONS                                                                          \
-    .softcap = 5, .scale = 0.25, .window_left = 40, .window_right = 9,                             \
-    .flags = CLATTN_CAUSAL | CLATTN_WINDOW | CLATTN_SCALE | CLATTN_MASK | CLATTN_BIAS |            \
-             CLATTN_KV_LENGTHS | CLATTN_ALIBI | CLATTN_SINKS
-
 /* clang-format off: one row, one case */
 static const clattn_case own[] = {
-    {"one less than a block of queries", .B = 1, .Hq = 3, .S = 31, .T = 64},
-    {"a block of queries", .B = 1, .Hq = 3, .S = 32, .T = 64},
-    {"one more than a block of queries", .B = 1, .Hq = 3, .S = 33, .T = 64},
-    {"one less than a block of keys", .B = 1, .Hq = 2, .S = 40, .T = 63},
-    {"one more than a block of keys", .B = 1, .Hq = 2, .S = 40, .T = 65},
     {"one less than a split", .B = 1, .Hq = 2, .S = 9, .T = 1023},
     {"a split", .B = 1, .Hq = 2, .S = 9, .T = 1024, .outputs = CLATTN_OUTPUT},
     {"one more than a split", .B = 1, .Hq = 2, .S = 9, .T = 1025},
     {"one query, several splits", .B = 2, .Hq = 4, .Hkv = 2, .S = 1, .T = 3001, .D = 33},
     {"several splits, all modifications", .B = 2, .Hq = 4, .Hkv = 2, .S = 3, .T = 2100, .D = 19,
-     .Dv = 23, .alignment = CLATTN_BOTTOM_RIGHT, ALL_MODIFICATIONS},
+     .Dv = 23, .alignment = CLATTN_BOTTOM_RIGHT, ALL_MODIFICATIONS(40, 9)},
     {"splits that nobody sees", .B = 2, .Hq = 2, .S = 5, .T = 3000, .window_left = 300,
      .window_right = 0, .flags = CLATTN_WINDOW},
     {"several splits, without normalizer", .B = 1, .Hq = 2, .S = 3, .T = 2500,
@@ -45,41 +35,6 @@ static const clattn_case own[] = {
     {"aligned vectors, bf16, bshd", .dtype = CLATTN_BF16, .B = 2, .Hq = 2, .S = 37, .T = 70,
      .D = 16, .layout = CLATTN_BSHD},
     {"values of three slices", .B = 1, .Hq = 2, .S = 9, .T = 70, .D = 8, .Dv = 300},
-    {"several blocks of keys and a rest", .B = 2, .Hq = 2, .S = 40, .T = 331, .D = 24},
-    {"values of one element", .B = 1, .Hq = 2, .S = 40, .T = 70, .D = 16, .Dv = 1},
-    {"values of 15", .B = 1, .Hq = 2, .S = 40, .T = 70, .D = 1, .Dv = 15},
-    {"values of 23, f16", .dtype = CLATTN_F16, .B = 1, .Hq = 2, .S = 40, .T = 70, .D = 17,
-     .Dv = 23},
-    {"values of 30, bf16", .dtype = CLATTN_BF16, .B = 1, .Hq = 2, .S = 40, .T = 70, .D = 33,
-     .Dv = 30},
-    {"values of 13, f64", .dtype = CLATTN_F64, .B = 1, .Hq = 2, .S = 40, .T = 70, .D = 9, .Dv = 13},
-    {"512 elements", .B = 1, .Hq = 2, .S = 5, .T = 70, .D = 512, .Dv = 512},
-    {"1025 elements", .B = 1, .S = 5, .T = 70, .D = 1025, .Dv = 40},
-    {"513 and 511 elements", .B = 1, .S = 5, .T = 70, .D = 513, .Dv = 511},
-    {"heads share a block", .B = 2, .Hq = 8, .Hkv = 2, .S = 7, .T = 90, .flags = CLATTN_CAUSAL},
-    {"heads share a block, all modifications", .B = 2, .Hq = 6, .Hkv = 2, .S = 11, .T = 70,
-     ALL_MODIFICATIONS},
-    {"all modifications, bottom-right, f16", .dtype = CLATTN_F16, .B = 3, .Hq = 4, .Hkv = 2,
-     .S = 37, .T = 153, .D = 19, .alignment = CLATTN_BOTTOM_RIGHT, ALL_MODIFICATIONS},
-    {"many blocks of causal", .B = 1, .Hq = 2, .S = 300, .T = 300, .D = 8, .flags = CLATTN_CAUSAL},
-    {"a window over many blocks", .B = 1, .Hq = 2, .S = 300, .T = 300, .D = 8, .window_left = 70,
-     .window_right = -1, .flags = CLATTN_CAUSAL | CLATTN_WINDOW},
-    {"causal, bshd, padded", .B = 2, .Hq = 4, .S = 70, .T = 70, .layout = CLATTN_BSHD,
-     .strides = STRIDES_PADDED, .flags = CLATTN_CAUSAL},
-    {"NaN behind lengths", .B = 3, .Hq = 2, .S = 37, .T = 153, .fill = FILL_NAN_LAST,
-     .flags = CLATTN_KV_LENGTHS},
-    {"NaN behind causal", .B = 1, .Hq = 2, .S = 153, .T = 153, .fill = FILL_NAN_LAST,
-     .flags = CLATTN_CAUSAL},
-    {"NaN for all to see", .B = 1, .Hq = 2, .S = 37, .T = 153, .fill = FILL_NAN_LAST},
-    {"infinity for all to see", .B = 1, .Hq = 2, .S = 37, .T = 15, .fill = FILL_INF_LAST},
-    {"sums of weights and values beyond f32", .B = 1, .Hq = 2, .S = 37, .T = 300,
-     .fill = FILL_HUGE_VALUES},
-    {"the same behind causal", .B = 1, .Hq = 2, .S = 300, .T = 300, .fill = FILL_HUGE_LAST,
-     .flags = CLATTN_CAUSAL},
-    {"long sums of one sign", .B = 1, .S = 12, .T = 300, .D = 1024, .Dv = 16,
-     .score = CLATTN_SCORE_DOT, .fill = FILL_POSITIVE},
-    {"without normalizer", .B = 1, .Hq = 2, .S = 37, .T = 153, .normalizer = CLATTN_NORMALIZER_NONE,
-     .flags = CLATTN_CAUSAL},
 };
 /* clang-format on */
 
@@ -111,8 +66,23 @@ static void lse_alone(void **state)
     run_case(device, &c, "tiles");
 }
 
+static void add_rows(named_tests *tests, const clattn_case *rows, size_t count, bool few)
+{
+    for (size_t i = 0; i < count; i++) {
+        /* A driver builds anew for each type and size, and for problems without modifications. */
+        if (few &&
+            (rows[i].dtype != CLATTN_F32 || rows[i].D > 64 || rows[i].Dv > 64 || !rows[i].flags))
+            continue;
+        named_tests_add(tests, rows[i].name, by_tiles, &rows[i]);
+        if (!few && i % 4 == 0 && rows[i].D <= 64)
+            named_tests_add(tests, "its lse alone", lse_alone, &rows[i]);
+    }
+}
+
 static int run_with(const clattn__tile *tile, const char *name)
 {
+    size_t count;
+    const clattn_case *around = cases_around_blocks(&count);
     named_tests tests = {0};
     clattn__tuning tuning = *real_tuning;
     if (tile) {
@@ -121,15 +91,8 @@ static int run_with(const clattn__tile *tile, const char *name)
     } else {
         add_all_cases(&tests, by_tiles);
     }
-    for (size_t i = 0; i < sizeof own / sizeof *own; i++) {
-        /* A driver builds anew for each type and size, and for problems without modifications. */
-        if (tile &&
-            (own[i].dtype != CLATTN_F32 || own[i].D > 64 || own[i].Dv > 64 || !own[i].flags))
-            continue;
-        named_tests_add(&tests, own[i].name, by_tiles, &own[i]);
-        if (!tile && i % 4 == 0 && own[i].D <= 64)
-            named_tests_add(&tests, "its lse alone", lse_alone, &own[i]);
-    }
+    add_rows(&tests, around, count, tile != NULL);
+    add_rows(&tests, own, sizeof own / sizeof *own, tile != NULL);
     const int failures = named_tests_run(&tests, name, NULL, NULL);
     device->tuning = real_tuning;
     return failures;

@@ -34,11 +34,6 @@ static const struct {
 };
 enum { VARIANTS = sizeof variants / sizeof *variants };
 
-#define ALL_MODIFICATIONS                                                                          \
-    .softcap = 5, .scale = 0.25, .window_left = 20, .window_right = 9,                             \
-    .flags = CLATTN_CAUSAL | CLATTN_WINDOW | CLATTN_SCALE | CLATTN_MASK | CLATTN_BIAS |            \
-             CLATTN_KV_LENGTHS | CLATTN_ALIBI | CLATTN_SINKS
-
 /* The simulator is a thousand times slower than a device: the fewest elements that take every way
  * through a kernel. */
 /* clang-format off: one row, one case */
@@ -48,11 +43,12 @@ static const clattn_case calls[] = {
     {"grouped heads, causal, f16", .dtype = CLATTN_F16, .Hq = 4, .Hkv = 2, .S = 3, .T = 9, .D = 5,
      .alignment = CLATTN_BOTTOM_RIGHT, .flags = CLATTN_CAUSAL},
     {"all modifications", .B = 2, .Hq = 4, .Hkv = 2, .S = 3, .T = 21, .D = 5, .Dv = 9,
-     .alignment = CLATTN_BOTTOM_RIGHT, .stage = CLATTN_SCORES_MODIFIED, ALL_MODIFICATIONS},
+     .alignment = CLATTN_BOTTOM_RIGHT, .stage = CLATTN_SCORES_MODIFIED, ALL_MODIFICATIONS(20, 9)},
     {"all modifications, bf16", .dtype = CLATTN_BF16, .B = 2, .Hq = 2, .S = 3, .T = 21, .D = 4,
-     .mask = MASK_FLOAT_FULL, .stage = CLATTN_SCORES_MODIFIED, ALL_MODIFICATIONS},
+     .mask = MASK_FLOAT_FULL, .stage = CLATTN_SCORES_MODIFIED, ALL_MODIFICATIONS(20, 9)},
     {"all modifications, f64", .dtype = CLATTN_F64, .B = 2, .Hq = 2, .S = 3, .T = 21, .D = 4,
-     .bias = BIAS_HEADS, .mask = MASK_KEYS, .stage = CLATTN_SCORES_MODIFIED, ALL_MODIFICATIONS},
+     .bias = BIAS_HEADS, .mask = MASK_KEYS, .stage = CLATTN_SCORES_MODIFIED,
+     ALL_MODIFICATIONS(20, 9)},
     {"bshd, padded", .B = 2, .Hq = 2, .S = 3, .T = 10, .D = 8, .layout = CLATTN_BSHD,
      .strides = STRIDES_PADDED, .flags = CLATTN_MASK},
     {"transposed", .Hq = 2, .S = 3, .T = 10, .strides = STRIDES_TRANSPOSED, .flags = CLATTN_BIAS},

@@ -56,6 +56,12 @@ typedef struct case_sequence {
     }
 #define PACKED(...) ((const case_sequence[]){__VA_ARGS__, NO_SEQUENCE})
 
+/* In a row of a table: every modification, in a window. */
+#define ALL_MODIFICATIONS(left, right)                                                             \
+    .softcap = 5, .scale = 0.25, .window_left = (left), .window_right = (right),                   \
+    .flags = CLATTN_CAUSAL | CLATTN_WINDOW | CLATTN_SCALE | CLATTN_MASK | CLATTN_BIAS |            \
+             CLATTN_KV_LENGTHS | CLATTN_ALIBI | CLATTN_SINKS
+
 typedef struct clattn_case {
     const char *name;
     clattn_dtype dtype;
@@ -84,6 +90,9 @@ const clattn_case *cases_that_hurt(size_t *count);
 
 /* Packed sequences, which only fused variants and the reference take. */
 const clattn_case *cases_packed(size_t *count);
+
+/* Around the blocks of queries and keys, the walks with care and the grouped heads of what is fused. */
+const clattn_case *cases_around_blocks(size_t *count);
 
 /* Every pair of modifications that can meet, one small case for each. */
 const clattn_case *cases_of_pairs(size_t *count);

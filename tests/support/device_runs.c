@@ -5,20 +5,56 @@
 
 #include <string.h>
 
-void run_and_verify(clattn_device *device, host_call *call, const char *variant, const char *about)
+clattn_plan *plan_of(clattn_device *device, const host_call *call, const char *variant)
 {
     clattn_plan *plan = NULL;
-    clattn_report report;
     clattn_attention_desc desc = call->desc;
     desc.variant = variant;
     assert_status(CLATTN_OK, clattn_plan_create(&plan, device, &desc));
+    return plan;
+}
+
+void run_to_end(clattn_device *device, clattn_plan *plan, const clattn_attention_args *args)
+{
+    assert_status(CLATTN_OK, clattn_plan_run(plan, args));
+    assert_status(CLATTN_OK, clattn_device_finish(device));
+}
+
+void case_pair_make(case_pair *pair, clattn_device *device, const clattn_case *from,
+                    const char *variant)
+{
+    case_make(&pair->first, from);
+    case_make(&pair->second, from);
+    pair->plan = plan_of(device, &pair->first, variant);
+    run_to_end(device, pair->plan, &pair->first.args);
+}
+
+void case_pair_free(case_pair *pair)
+{
+    clattn_plan_destroy(pair->plan);
+    host_call_free(&pair->first);
+    host_call_free(&pair->second);
+}
+
+void wipe_outputs(host_call *call)
+{
+    const char *name;
+    for (size_t o = 0; host_call_output(call, o, &name); o++) {
+        const clattn_tensor *output = host_call_output(call, o, &name);
+        for (size_t i = 0; i < clattn_tensor_count(output); i++)
+            host_tensor_set(output, i, 12345);
+    }
+}
+
+void run_and_verify(clattn_device *device, host_call *call, const char *variant, const char *about)
+{
+    clattn_report report;
+    clattn_plan *plan = plan_of(device, call, variant);
     if (variant)
         assert_string_equal(clattn_plan_variant(plan), variant);
     /* Twice: what the first run leaves in scratch memory must not matter. */
-    for (int n = 0; n < 2; n++) {
-        assert_status(CLATTN_OK, clattn_plan_run(plan, &call->args));
-        assert_status(CLATTN_OK, clattn_device_finish(device));
-    }
+    for (int n = 0; n < 2; n++)
+        run_to_end(device, plan, &call->args);
     clattn_plan_destroy(plan);
     assert_status(CLATTN_OK, clattn_verify(&report, &call->desc, &call->args, 0));
     assert_verified(&report, about);

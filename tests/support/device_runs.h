@@ -12,7 +12,26 @@
  * asserts that clattn_verify() finds it right. */
 void run_and_verify(clattn_device *device, host_call *call, const char *variant, const char *about);
 
-/* The same with a case of the table; one that the device cannot take is skipped. */
+/* A plan for `call` by `variant`; the caller's to destroy. */
+clattn_plan *plan_of(clattn_device *device, const host_call *call, const char *variant);
+
+/* Runs a plan and waits for it. */
+void run_to_end(clattn_device *device, clattn_plan *plan, const clattn_attention_args *args);
+
+/* A case twice, with the same inputs; `first` has been run, by a plan of its own. */
+typedef struct case_pair {
+    host_call first, second;
+    clattn_plan *plan;
+} case_pair;
+
+void case_pair_make(case_pair *pair, clattn_device *device, const clattn_case *from,
+                    const char *variant);
+void case_pair_free(case_pair *pair);
+
+/* So that a second run cannot pass by what the first one left. */
+void wipe_outputs(host_call *call);
+
+/* run_and_verify() with a case of the table; one that the device cannot take is skipped. */
 void run_case(clattn_device *device, const clattn_case *c, const char *variant);
 
 /* Adds `test` for every case that hurts and every pair of modifications; its state is the case. */

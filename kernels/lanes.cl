@@ -28,6 +28,7 @@
  * BK        keys of a block, a multiple of MK and VW             16 to 256        tuning table
  * GENERAL   1: with all modifications; 0: every key is seen      0, 1             desc
  */
+#include "ahead.clh"
 #include "common.clh"
 #include "modify.clh"
 #include "packed.clh"
@@ -389,6 +390,15 @@ static inline void weigh_scores(vec *scores, row_state *state, const vec most[NV
     }
 }
 
+/* The block of a head that is made at this place; late ones see more under `pairs`, so that a long and a
+ * short one come in turn. */
+static inline clattn_int block_at(clattn_int place, clattn_int blocks, int pairs)
+{
+    if (!pairs)
+        return place;
+    return place % 2 ? place / 2 : blocks - 1 - place / 2;
+}
+
 __attribute__((reqd_work_group_size(1, 1, 1))) kernel void
 lanes(global const void *query, clattn_view query_view, global const ACC *key, clattn_view key_view,
       global const ACC *value, clattn_view value_view, global void *output, clattn_view output_view,
@@ -400,29 +410,29 @@ lanes(global const void *query, clattn_view query_view, global const ACC *key, c
       clattn_int step)
 {
     const clattn_int id = get_global_id(0);
-    clattn_int g = id / blocks, block = id % blocks;
-    if (pair_blocks) { /* late blocks see more: any run of items has long and short ones in turn */
-        const clattn_int groups = get_global_size(0) / blocks, place = id / groups;
-        g = id % groups;
-        block = place % 2 ? place / 2 : blocks - 1 - place / 2;
-    }
+    clattn_int g = id / blocks, place = id % blocks, keys_ahead = key_view.head,
+               values_ahead = value_view.head;
     if (m.cu_seqlens_q.kind != KIND_ABSENT) { /* the one batch; each sequence is one for itself */
         const clattn_int items = heads * run, runs = get_global_size(0) / items;
         g = id % items / run;
-        block = id / items * step % runs * run + id % run;
-        const packed_sequence s = find_sequence(m, cu_seqlens_q, cu_seqlens_k, block, M / m.S, BQ);
-        block = s.block;
+        place = id / items * step % runs * run + id % run;
+        const packed_sequence s = find_sequence(m, cu_seqlens_q, cu_seqlens_k, place, M / m.S, BQ);
+        place = s.block;
         M = M / m.S * s.queries;
-        if (block < 0 || block * BQ >= M)
+        blocks = (M + BQ - 1) / BQ;
+        if (place < 0 || place >= blocks)
             return;
         m = modifications_of(m, s);
+        keys_ahead = m.T * key_view.row;
+        values_ahead = m.T * value_view.row;
         query_view = from_row(query_view, s.query);
         key_view = from_row(key_view, s.key);
         value_view = from_row(value_view, s.key);
         output_view = from_row(output_view, s.query);
         lse_view = from_row(lse_view, s.query);
     }
-    const clattn_int b = g / heads, kv_head = g % heads, first = block * BQ;
+    const clattn_int b = g / heads, kv_head = g % heads,
+                     first = block_at(place, blocks, pair_blocks) * BQ;
     const int rows = (int)min(M - first, (clattn_int)BQ);
 
     vec queries[MOST * NV], sums[MOST * NV], scores[BK * NV];
@@ -465,6 +475,30 @@ lanes(global const void *query, clattn_view query_view, global const ACC *key, c
      * that it does not see add nothing. */
     begin = begin / MK * MK;
 
+    /* What this work-item writes, and what the next one reads: its queries, and of the keys and values
+     * that come next the part that falls to this one. Rows that lie apart fill few sets of the caches:
+     * those are asked for a block ahead. */
+    const int parts = (int)((end - begin + MK - 1) / MK), share = (int)(m.T / blocks),
+              behind = max((int)(end - begin) - BK, 0);
+    const bool is_last = place + 1 == blocks;
+    const clattn_int next =
+        block_at(is_last ? 0 : place + 1, blocks, pair_blocks) * BQ + (is_last ? M : 0);
+    rows_ahead to_write =
+                   rows_to_ask(output, KIND, output_rows[0], output_view.row, DV, rows, parts),
+               next_queries =
+                   rows_to_ask(query, KIND, query_rows[0] + (next - first) * query_view.row,
+                               query_view.row, D, BQ, parts),
+               next_keys =
+                   rows_to_ask(keys.memory, KIND_OF_SUMS, keys_ahead + place * share * keys.row,
+                               keys.row, D, share, parts),
+               next_values = rows_to_ask(values.memory, KIND_OF_SUMS,
+                                         values_ahead + place * share * values.row, values.row, DV,
+                                         share, parts),
+               own_keys = rows_to_ask(keys.memory, KIND_OF_SUMS, (begin + BK) * keys.row, keys.row,
+                                      D, keys.row == D ? 0 : behind, parts),
+               own_values = rows_to_ask(values.memory, KIND_OF_SUMS, (begin + BK) * values.row,
+                                        values.row, DV, values.row == DV ? 0 : behind, parts);
+
     row_state state;
     /* A second walk keeps hidden values out that are not finite. What is not finite even then may be a
      * sum of weights, which may add up to T, with large values: a third walk brings weights down, by a
@@ -490,8 +524,15 @@ lanes(global const void *query, clattn_view query_view, global const ACC *key, c
 #pragma unroll
             for (int v = 0; v < NV; v++)
                 most[v] = state.most[v];
-            for (int i = 0; i < count; i += MK)
+            for (int i = 0; i < count; i += MK) {
+                ask(&own_keys);
+                ask(&own_values);
+                ask(&next_queries);
+                ask(&next_keys);
+                ask(&next_values);
+                ask(&to_write);
                 score_tile(scores + i * NV, most, queries, keys, k + i, end - 1, D, scale);
+            }
 #if GENERAL
             const bool bounded = k < seen_begin || k + count > seen_end;
             if (touched || bounded) {

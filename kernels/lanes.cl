@@ -403,34 +403,33 @@ __attribute__((reqd_work_group_size(1, 1, 1))) kernel void
 lanes(global const void *query, clattn_view query_view, global const ACC *key, clattn_view key_view,
       global const ACC *value, clattn_view value_view, global void *output, clattn_view output_view,
       global void *lse, clattn_view lse_view, int D, int DV, ACC scale, ACC softcap,
-      clattn_modifications m, clattn_int heads, clattn_int M, int normalize,
+      clattn_modifications of_call, clattn_int heads, clattn_int M, int normalize,
       global const void *mask, global const void *bias, global const void *kv_lengths,
       global const void *alibi_slopes, global const void *sinks, clattn_int blocks, int pair_blocks,
       global const void *cu_seqlens_q, global const void *cu_seqlens_k, clattn_int run,
       clattn_int step)
 {
-    const clattn_int id = get_global_id(0);
-    clattn_int g = id / blocks, place = id % blocks, keys_ahead = key_view.head,
-               values_ahead = value_view.head;
-    if (m.cu_seqlens_q.kind != KIND_ABSENT) { /* the one batch; each sequence is one for itself */
-        const clattn_int items = heads * run, runs = get_global_size(0) / items;
+    const clattn_int id = get_global_id(0), group = M / of_call.S;
+    clattn_int g = id / blocks, keys_ahead = key_view.head, values_ahead = value_view.head;
+    packed_sequence s = only_sequence(of_call, id % blocks);
+    if (of_call.cu_seqlens_q.kind != KIND_ABSENT) { /* the one batch; each is one for itself */
+        const clattn_int items = heads * run, runs = get_global_size(0) / items,
+                         place = id / items * step % runs * run + id % run;
         g = id % items / run;
-        place = id / items * step % runs * run + id % run;
-        const packed_sequence s = find_sequence(m, cu_seqlens_q, cu_seqlens_k, place, M / m.S, BQ);
-        place = s.block;
-        M = M / m.S * s.queries;
+        s = find_sequence(of_call, cu_seqlens_q, cu_seqlens_k, place, group, BQ);
+        M = group * s.queries;
         blocks = (M + BQ - 1) / BQ;
-        if (place < 0 || place >= blocks)
+        if (s.block < 0 || s.block >= blocks)
             return;
-        m = modifications_of(m, s);
-        keys_ahead = m.T * key_view.row;
-        values_ahead = m.T * value_view.row;
-        query_view = from_row(query_view, s.query);
-        key_view = from_row(key_view, s.key);
-        value_view = from_row(value_view, s.key);
-        output_view = from_row(output_view, s.query);
-        lse_view = from_row(lse_view, s.query);
+        keys_ahead = s.keys * key_view.row;
+        values_ahead = s.keys * value_view.row;
     }
+    const clattn_modifications m = modifications_of(of_call, s);
+    const clattn_view of_query = from_row(query_view, s.query), of_key = from_row(key_view, s.key),
+                      of_value = from_row(value_view, s.key),
+                      of_output = from_row(output_view, s.query),
+                      of_lse = from_row(lse_view, s.query);
+    const clattn_int place = s.block;
     const clattn_int b = g / heads, kv_head = g % heads,
                      first = block_at(place, blocks, pair_blocks) * BQ;
     const int rows = (int)min(M - first, (clattn_int)BQ);
@@ -439,12 +438,11 @@ lanes(global const void *query, clattn_view query_view, global const ACC *key, c
     vec again[MOST * NV]; /* sums with care */
     lane_places places;
     clattn_int begin = m.T, end = 0, seen_begin = 0, seen_end = m.T;
-    clattn_int query_rows[BQ], output_rows[BQ], h = kv_head * (M / m.S) + first / m.S,
-                                                i = first % m.S;
+    clattn_int query_rows[BQ], output_rows[BQ], h = kv_head * group + first / m.S, i = first % m.S;
     for (int l = 0; l < BQ; l++) { /* lanes past the last row make it once more */
         places.query[l] = h * m.S + i;
-        query_rows[l] = row_of(query_view, b, h, i);
-        output_rows[l] = row_of(output_view, b, h, i);
+        query_rows[l] = row_of(of_query, b, h, i);
+        output_rows[l] = row_of(of_output, b, h, i);
 #if GENERAL
         const query_place q = place_query(m, kv_lengths, alibi_slopes, b, h, i);
         places.position[l] = q.position;
@@ -462,15 +460,15 @@ lanes(global const void *query, clattn_view query_view, global const ACC *key, c
             i = 0, h++;
     }
     for (int v = 0; v < NV; v++)
-        load_queries(queries + v, query, query_rows + v * VW, query_view.column, D);
+        load_queries(queries + v, query, query_rows + v * VW, of_query.column, D);
 #if GENERAL
     const bool touched = softcap > 0 || m.mask.kind != KIND_ABSENT || m.bias.kind != KIND_ABSENT ||
                          m.alibi_slopes.kind != KIND_ABSENT;
 #else
     begin = 0, end = m.T;
 #endif
-    const rows_of_head keys = {key + row_of(key_view, b, kv_head, 0), key_view.row},
-                       values = {value + row_of(value_view, b, kv_head, 0), value_view.row};
+    const rows_of_head keys = {key + row_of(of_key, b, kv_head, 0), of_key.row},
+                       values = {value + row_of(of_value, b, kv_head, 0), of_value.row};
     /* Blocks end at multiples of BK, so that those of a row do not depend on the rows beside it: keys
      * that it does not see add nothing. */
     begin = begin / MK * MK;
@@ -483,11 +481,10 @@ lanes(global const void *query, clattn_view query_view, global const ACC *key, c
     const bool is_last = place + 1 == blocks;
     const clattn_int next =
         block_at(is_last ? 0 : place + 1, blocks, pair_blocks) * BQ + (is_last ? M : 0);
-    rows_ahead to_write =
-                   rows_to_ask(output, KIND, output_rows[0], output_view.row, DV, rows, parts),
+    rows_ahead to_write = rows_to_ask(output, KIND, output_rows[0], of_output.row, DV, rows, parts),
                next_queries =
-                   rows_to_ask(query, KIND, query_rows[0] + (next - first) * query_view.row,
-                               query_view.row, D, BQ, parts),
+                   rows_to_ask(query, KIND, query_rows[0] + (next - first) * of_query.row,
+                               of_query.row, D, BQ, parts),
                next_keys =
                    rows_to_ask(keys.memory, KIND_OF_SUMS, keys_ahead + place * share * keys.row,
                                keys.row, D, share, parts),
@@ -574,17 +571,16 @@ lanes(global const void *query, clattn_view query_view, global const ACC *key, c
 #endif
         const vec shift = select(most, (vec)(0), (ivec)(most == (vec)(-INFINITY)));
         factor[v] = normalize ? kept / select(sum, (vec)(1), (ivec)(sum == (vec)(0))) : (vec)(1);
-        if (lse_view.kind != KIND_ABSENT) {
+        if (of_lse.kind != KIND_ABSENT) {
             ACC logs[VW];
             STORE_VEC(shift + log(sum), logs);
             for (int l = 0; l < min(rows - v * VW, (int)VW); l++) {
                 const clattn_int row = places.query[v * VW + l];
-                store_element(lse, lse_view.kind, row_of(lse_view, b, row / m.S, row % m.S),
-                              logs[l]);
+                store_element(lse, of_lse.kind, row_of(of_lse, b, row / m.S, row % m.S), logs[l]);
             }
         }
     }
-    if (output_view.kind == KIND_ABSENT)
+    if (of_output.kind == KIND_ABSENT)
         return;
     for (int d = 0; d < DV; d++)
         for (int v = 0; v < NV; v++) {
@@ -596,5 +592,5 @@ lanes(global const void *query, clattn_view query_view, global const ACC *key, c
             sums[d * NV + v] = y;
         }
     for (int v = 0; v < NV; v++)
-        store_rows(output, sums + v, output_rows + v * VW, output_view.column, DV, rows - v * VW);
+        store_rows(output, sums + v, output_rows + v * VW, of_output.column, DV, rows - v * VW);
 }

@@ -10,9 +10,10 @@
  *           parts: [G][splits][M][DV + 2], maximum and sum of the weights of a row's keys of a
  *           split, and the mean of its values, or their sum without normalizing; see merge_parts.cl
  * Units     strides in elements; scores in natural-log units
+ *           Packed sequences, as in lanes.cl, are one batch of T keys in one split
  * Launch    global {WG * blocks * slices * splits * G}, local {WG}; a group makes BM rows of a key
- *           head, VALUES elements of their output, of the SPLIT keys of a split. With one split it
- *           writes the output, with several ones parts
+ *           head, VALUES elements of their output, of the SPLIT keys of a split, or of all keys
+ *           where there is one. With one split it writes the output, with several ones parts
  * Memory    max(BN, 2 DS) * LEFT + 2 DS * RIGHT vectors in local memory, with modifications the
  *           places of BM rows more; queries are read once for each block of BN keys
  * Edges     as lanes.cl: a group whose sums end up not finite walks its keys again, with care
@@ -28,6 +29,7 @@
  */
 #include "common.clh"
 #include "modify.clh"
+#include "packed.clh"
 #include "slices.clh"
 #if !defined(KIND) || !defined(VALUES) || !defined(SPLIT) || !defined(LONG) || !defined(GENERAL)
 #error "tiles.cl: KIND, VALUES, SPLIT, LONG and GENERAL must be given"
@@ -270,10 +272,10 @@ __attribute__((reqd_work_group_size(WG, 1, 1))) kernel void
 tiles(global const void *query, clattn_view query_view, global const void *key,
       clattn_view key_view, global const void *value, clattn_view value_view, global void *output,
       clattn_view output_view, global void *lse, clattn_view lse_view, int D, int DV, ACC scale,
-      ACC softcap, clattn_modifications m, clattn_int heads, clattn_int M, int normalize,
+      ACC softcap, clattn_modifications of_call, clattn_int heads, clattn_int M, int normalize,
       global const void *mask, global const void *bias, global const void *kv_lengths,
-      global const void *alibi_slopes, global const void *sinks, global ACC *parts, uint blocks,
-      uint slices, uint splits)
+      global const void *alibi_slopes, global const void *sinks, global const void *cu_seqlens_q,
+      global const void *cu_seqlens_k, global ACC *parts, uint blocks, uint slices, uint splits)
 {
     local vec left[(BN > 2 * DS ? BN : 2 * DS) * LEFT]; /* slices of queries, and then weights */
     local vec right[2 * DS * RIGHT];                    /* slices of keys, and then of values */
@@ -282,22 +284,36 @@ tiles(global const void *query, clattn_view query_view, global const void *key,
     local int again;
     const int l = own_item();
     /* The last blocks come first: where keys are bounded by causal, they have most to do. */
-    const uint id = (uint)get_group_id(0), S = (uint)m.S, g = id / blocks / slices / splits,
-               kv_head = g % heads;
-    const int block = (int)(blocks - 1 - id % blocks), slice = (int)(id / blocks % slices);
+    const uint id = (uint)get_group_id(0), g = id / blocks / slices / splits, kv_head = g % heads;
+    const int slice = (int)(id / blocks % slices);
     const clattn_int b = g / heads, split = id / blocks / slices % splits, start = split * SPLIT,
-                     first_part = (g * (clattn_int)splits + split) * M + block * BM;
-    const int rows = min((int)M - block * BM, BM);
-    const uint first_query = kv_head * (uint)M + block * BM,
+                     group = M / of_call.S;
+    packed_sequence s = only_sequence(of_call, blocks - 1 - id % blocks);
+    if (of_call.cu_seqlens_q.kind != KIND_ABSENT) { /* the one batch; each is one for itself */
+        s = find_sequence(of_call, cu_seqlens_q, cu_seqlens_k, s.block, group, (clattn_int)BM);
+        M = group * s.queries;
+    }
+    const int rows = s.block < 0 ? 0 : (int)clamp(M - s.block * BM, (clattn_int)0, (clattn_int)BM);
+    if (rows == 0) /* nothing to do, but barriers want it to go on: a row without keys */
+        s.queries = 1, s.keys = 0, s.block = 0, M = group;
+    const clattn_modifications m = modifications_of(of_call, s);
+    const clattn_view of_query = from_row(query_view, s.query), of_key = from_row(key_view, s.key),
+                      of_value = from_row(value_view, s.key),
+                      of_output = from_row(output_view, s.query),
+                      of_lse = from_row(lse_view, s.query);
+    const int block = (int)s.block;
+    const uint S = (uint)m.S, first_query = kv_head * (uint)M + block * BM,
                last_query = kv_head * (uint)M + (uint)M - 1;
+    const clattn_int first_part = (g * (clattn_int)splits + split) * M + block * BM,
+                     most_keys = splits == 1 ? m.T : SPLIT;
     const int d_begin = slice * VALUES,
-              columns = output_view.kind == KIND_ABSENT ? 0 : min(DV - d_begin, VALUES);
+              columns = of_output.kind == KIND_ABSENT ? 0 : min(DV - d_begin, VALUES);
     const modifiers with = {m, softcap, mask, bias, b, start, first_query, last_query};
 
-    int begin = 0, end = (int)clamp(m.T - start, (clattn_int)0, (clattn_int)SPLIT);
+    int begin = 0, end = (int)clamp(m.T - start, (clattn_int)0, most_keys);
     for (int row = l; row < BM; row += WG) { /* rows past the last one make it once more */
         const uint at = min(first_query + row, last_query), h = at / S, i = at % S;
-        query_at[row] = row_of(query_view, b, h, i);
+        query_at[row] = row_of(of_query, b, h, i);
 #if GENERAL
         const query_place q = place_query(m, kv_lengths, alibi_slopes, b, h, i);
         places[row].position = q.position, places[row].begin = q.begin, places[row].end = q.end;
@@ -320,10 +336,10 @@ tiles(global const void *query, clattn_view query_view, global const void *key,
         all_begin = max(all_begin, places[row].begin);
         all_end = min(all_end, places[row].end);
     }
-    begin = (int)clamp(first_seen - start, (clattn_int)0, (clattn_int)SPLIT);
+    begin = (int)clamp(first_seen - start, (clattn_int)0, most_keys);
     end = (int)clamp(last_seen - start, (clattn_int)0, (clattn_int)end);
-    seen_begin = (int)clamp(all_begin - start, (clattn_int)0, (clattn_int)SPLIT);
-    seen_end = (int)clamp(all_end - start, (clattn_int)0, (clattn_int)SPLIT);
+    seen_begin = (int)clamp(all_begin - start, (clattn_int)0, most_keys);
+    seen_end = (int)clamp(all_end - start, (clattn_int)0, most_keys);
     if (softcap > 0 || m.mask.kind != KIND_ABSENT || m.bias.kind != KIND_ABSENT ||
         m.alibi_slopes.kind != KIND_ABSENT)
         seen_end = 0; /* no block stays as it is */
@@ -333,12 +349,11 @@ tiles(global const void *query, clattn_view query_view, global const void *key,
     begin = begin / BN * BN;
 
     const tile_rows queries = {
-        query, query_at, query_view.column, D,
-        query_view.row % VW == 0 && query_view.head % VW == 0 &&
-            is_aligned(query, KIND, row_of(query_view, b, 0, 0), query_view.column, D)};
-    const rows_of_split keys =
-                            take_rows(key, key_view, row_of(key_view, b, kv_head, start), end, D),
-                        values = take_rows(value, value_view, row_of(value_view, b, kv_head, start),
+        query, query_at, of_query.column, D,
+        of_query.row % VW == 0 && of_query.head % VW == 0 &&
+            is_aligned(query, KIND, row_of(of_query, b, 0, 0), of_query.column, D)};
+    const rows_of_split keys = take_rows(key, of_key, row_of(of_key, b, kv_head, start), end, D),
+                        values = take_rows(value, of_value, row_of(of_value, b, kv_head, start),
                                            end, DV);
 
     /* Walks with care, as in lanes.cl; `redo` has a bit for each element of output that is not
@@ -346,7 +361,8 @@ tiles(global const void *query, clattn_view query_view, global const void *key,
     ulong redo = 0;
     int turn = 0, walk = 0;
     do {
-        const ACC whole = walk == 2 ? (ACC)SPLIT : (ACC)1; /* by which weights are brought down */
+        /* By which weights are brought down: no row has more keys, and a power of two rounds nothing. */
+        const ACC whole = walk == 2 ? (ACC)(1u << 31) : (ACC)1;
         row_state state;
         vec sums[NC][TM][NV];
 #pragma unroll
@@ -456,8 +472,8 @@ tiles(global const void *query, clattn_view query_view, global const void *key,
             if (splits > 1) {
                 global ACC *part = parts + (first_part + row) * (DV + 2);
                 part[0] = most, part[1] = sum;
-            } else if (lse_view.kind != KIND_ABSENT) {
-                store_element(lse, lse_view.kind, row_of(lse_view, b, at / S, at % S),
+            } else if (of_lse.kind != KIND_ABSENT) {
+                store_element(lse, of_lse.kind, row_of(of_lse, b, at / S, at % S),
                               (most == -INFINITY ? (ACC)0 : most) + log(sum));
             }
         }
@@ -491,7 +507,7 @@ tiles(global const void *query, clattn_view query_view, global const void *key,
                     parts[(first_part + row) * (DV + 2) + 2 + d] = element;
                 else
                     store_element(output, KIND,
-                                  row_of(output_view, b, at / S, at % S) + d * output_view.column,
+                                  row_of(of_output, b, at / S, at % S) + d * of_output.column,
                                   element);
                 if (!isfinite(element))
                     odd |= bit;

@@ -21,7 +21,7 @@ const char *clattn__why_not_fused(const clattn_device *device, const clattn__pro
         return "weights and scores are asked for, and it writes none";
     if (desc->score == CLATTN_SCORE_GIVEN)
         return "scores are given, and it makes its own";
-    /* Nothing else takes packed sequences: being slow there is no reason. */
+    /* Packed sequences nothing else may take: being slow there is no reason. */
     if (!forced && !clattn__is_cpu_like(device) && !clattn__is_packed(problem))
         return "it is made for CPU-like devices; ask for it by name";
     return NULL;
@@ -99,15 +99,12 @@ void clattn__fused_args_init(clattn__fused_args *a, const clattn__problem *probl
         clattn__fused_args_add(a, shared[i].size, shared[i].value);
 }
 
-void clattn__fused_args_add_packed(clattn__fused_args *a, const clattn__call *call,
-                                   const clattn__packed_order *order)
+void clattn__fused_args_add_packed(clattn__fused_args *a, const clattn__call *call)
 {
     a->cu_seqlens_q = clattn__memory_of(&call->cu_seqlens_q, call->query.buffer);
     a->cu_seqlens_k = clattn__memory_of(&call->cu_seqlens_k, call->query.buffer);
     clattn__fused_args_add(a, sizeof a->cu_seqlens_q, &a->cu_seqlens_q);
     clattn__fused_args_add(a, sizeof a->cu_seqlens_k, &a->cu_seqlens_k);
-    clattn__fused_args_add(a, sizeof order->run, &order->run);
-    clattn__fused_args_add(a, sizeof order->step, &order->step);
 }
 
 static clattn_int greatest_divisor(clattn_int a, clattn_int b)
@@ -119,13 +116,17 @@ static clattn_int greatest_divisor(clattn_int a, clattn_int b)
     return a;
 }
 
+clattn_int clattn__packed_blocks(const clattn__call *call, clattn_int rows)
+{
+    return call->Hq / call->Hkv * call->S / rows + clattn__sequences(call);
+}
+
 clattn__packed_order clattn__packed_order_of(const clattn__call *call, clattn_int rows)
 {
-    const clattn_int sequences = clattn__sequences(call);
     clattn__packed_order order = {.run = 1};
-    if (!clattn__has(&call->cu_seqlens_q) || sequences == 0)
+    if (!clattn__has(&call->cu_seqlens_q) || clattn__sequences(call) == 0)
         return order;
-    const clattn_int blocks = call->Hq / call->Hkv * call->S / rows + sequences;
+    const clattn_int blocks = clattn__packed_blocks(call, rows);
     order.run = blocks / LEAST_RUNS;
     if (order.run < 1)
         order.run = 1;

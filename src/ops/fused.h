@@ -33,6 +33,9 @@ void clattn__fused_args_init(clattn__fused_args *args, const clattn__problem *pr
                              const clattn__call *call, const clattn_tensor *key,
                              const clattn_tensor *value);
 
+/* Blocks of so many rows of a key head, by the numbers that kernels/packed.clh gives them. */
+clattn_int clattn__packed_blocks(const clattn__call *call, clattn_int rows);
+
 /* How work-items take the blocks of packed sequences (kernels/packed.clh): in runs, since blocks side
  * by side mostly read the same keys, and from run to run by a step of about the golden ratio of all,
  * so that any that follow each other come from everywhere: then parts of a launch take equally long,
@@ -43,9 +46,8 @@ typedef struct clattn__packed_order {
 } clattn__packed_order;
 clattn__packed_order clattn__packed_order_of(const clattn__call *call, clattn_int rows);
 
-/* The arguments of packed sequences: where each begins, and their order. */
-void clattn__fused_args_add_packed(clattn__fused_args *args, const clattn__call *call,
-                                   const clattn__packed_order *order);
+/* Where each of packed sequences begins. */
+void clattn__fused_args_add_packed(clattn__fused_args *args, const clattn__call *call);
 
 void clattn__fused_args_add(clattn__fused_args *args, size_t size, const void *value);
 

@@ -64,8 +64,6 @@ static bool accepts(const clattn_device *device, const clattn__problem *problem,
     const char *why = clattn__why_not_fused(device, problem, true);
     if (!why && !forced && clattn__is_cpu_like(device))
         why = "it is made for GPU-like devices; ask for it by name";
-    if (!why && clattn__is_packed(problem))
-        why = "sequences are packed, and it takes those of one length";
     if (why) {
         (void)snprintf(reason, size, "%s", why);
         return false;
@@ -115,9 +113,10 @@ static int64_t at_least_one(int64_t n)
     return n > 0 ? n : 1;
 }
 
+/* A group does not know how many splits the packed sequences before its own have. */
 static int64_t splits_of(const clattn__call *call)
 {
-    return at_least_one(clattn__ceil_div(call->T, SPLIT));
+    return clattn__has(&call->cu_seqlens_k) ? 1 : at_least_one(clattn__ceil_div(call->T, SPLIT));
 }
 
 static int64_t slices_of(const tiles *s, const clattn__call *call)
@@ -127,7 +126,10 @@ static int64_t slices_of(const tiles *s, const clattn__call *call)
 
 static int64_t blocks_of(const tiles *s, const clattn__call *call)
 {
-    return clattn__ceil_div(call->Hq / call->Hkv * call->S, clattn__tile_rows(s->tile));
+    const clattn_int rows = clattn__tile_rows(s->tile);
+    return clattn__has(&call->cu_seqlens_q)
+               ? clattn__packed_blocks(call, rows)
+               : clattn__ceil_div(call->Hq / call->Hkv * call->S, rows);
 }
 
 static uint64_t parts_bytes(const clattn__call *call)
@@ -136,13 +138,13 @@ static uint64_t parts_bytes(const clattn__call *call)
            clattn__sum_size(call->value.dtype);
 }
 
-/* Rows and groups are 32-bit numbers in the kernel. */
+/* Rows, groups and keys of a split are 32-bit numbers in the kernel. */
 static bool fits(const void *state, const clattn_device *device, const clattn__call *call)
 {
     const tiles *s = state;
     const uint64_t parts = splits_of(call) > 1 ? parts_bytes(call) : 0;
     const bool one_row = call->B * call->Hkv * call->S == 1;
-    return call->Hq * call->S <= INT32_MAX &&
+    return call->Hq * call->S <= INT32_MAX && (splits_of(call) > 1 || call->T <= INT32_MAX) &&
            call->B * call->Hkv * blocks_of(s, call) * splits_of(call) * slices_of(s, call) <=
                INT32_MAX &&
            parts <= device->info.max_allocation && (one_row || parts <= device->tuning->scratch);
@@ -190,6 +192,7 @@ static clattn_status run(void *state, clattn_device *device, const clattn__probl
         parts = s->parts.memory;
     }
     clattn__fused_args_init(&args, problem, call, &call->key, &call->value);
+    clattn__fused_args_add_packed(&args, call);
     clattn__fused_args_add(&args, sizeof parts, &parts);
     clattn__fused_args_add(&args, sizeof blocks, &blocks);
     clattn__fused_args_add(&args, sizeof slices, &slices);

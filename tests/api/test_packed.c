@@ -10,6 +10,7 @@
 
 static clattn_device *device;
 static clattn_device_info real_info;
+static const char *variant; /* asked for by name, or NULL */
 
 static void free_pair(case_pair *p)
 {
@@ -74,7 +75,7 @@ static void as_each_alone(void **state)
 {
     case_pair p;
     clattn_plan *of_one = NULL;
-    case_pair_make(&p, device, *state, NULL);
+    case_pair_make(&p, device, *state, variant);
     clattn_attention_desc desc = p.first.desc;
     desc.flags &= ~(uint32_t)CLATTN_PACKED;
     desc.layout = CLATTN_BSHD;
@@ -95,7 +96,7 @@ static void in_pieces(void **state)
     clattn_status status = CLATTN_OK;
     size_t cuts = 0;
     case_pair p;
-    case_pair_make(&p, device, *state, NULL);
+    case_pair_make(&p, device, *state, variant);
     const bool empty = clattn_tensor_count(&p.first.args.query) == 0;
     uint64_t limit = 16 * (clattn_tensor_count(&p.first.args.query) +
                            clattn_tensor_count(&p.first.args.value) + 16);
@@ -135,7 +136,7 @@ static void free_lengths(clattn_attention_args *args)
 static void with_lengths_on_the_device(void **state)
 {
     case_pair p;
-    case_pair_make(&p, device, *state, NULL);
+    case_pair_make(&p, device, *state, variant);
     clattn_attention_args args = p.second.args;
     move_lengths(&args, NULL, NULL);
     run_to_end(device, p.plan, &args);
@@ -164,7 +165,7 @@ static void beyond_the_totals_is_clamped(void **state)
     static const int32_t q[] = {-7, 5, 35, 36, 999}, k[] = {INT32_MIN, 9, 29, 46, INT32_MAX};
     case_pair p;
     (void)state;
-    case_pair_make(&p, device, &odd, NULL);
+    case_pair_make(&p, device, &odd, variant);
     clattn_attention_args args = p.second.args;
     move_lengths(&args, q, k);
     run_to_end(device, p.plan, &args);
@@ -179,7 +180,7 @@ static void any_numbers_stay_within_the_tensors(void **state)
 {
     const odd_lengths *lengths = *state;
     case_pair p;
-    case_pair_make(&p, device, &odd, NULL);
+    case_pair_make(&p, device, &odd, variant);
     clattn_attention_args args = p.second.args;
     move_lengths(&args, lengths->q, lengths->k);
     run_to_end(device, p.plan, &args);
@@ -205,7 +206,7 @@ static void rows_of_sequences_are_right_beside_rows_of_none(void **state)
     static const int32_t q[] = {5, 35, 36, 36, 36}, k[] = {9, 29, 46, 46, 46};
     case_pair p;
     (void)state;
-    case_pair_make(&p, device, &odd, NULL);
+    case_pair_make(&p, device, &odd, variant);
     clattn_attention_args args = p.second.args;
     wipe_outputs(&p.second);
     move_lengths(&args, q, k);
@@ -241,17 +242,22 @@ static void other_variants_say_why_not(void **state)
     host_call_free(&call);
 }
 
-/* What is slow there is better than nothing. */
+/* By tiles, or else by what is slow there and better than nothing. */
 static void gpu_like_devices_take_them_too(void **state)
 {
     const clattn__tuning *real_tuning = device->tuning;
     size_t count;
     const clattn__tuning *rows = clattn__tuning_rows(&count);
+    host_call call;
     (void)state;
+    case_make(&call, &odd);
     device->tuning = &rows[count - 1];
     device->info.kind = CLATTN_DEVICE_GPU_DISCRETE;
     assert_false(device->tuning->cpu_like);
-    run_case(device, &odd, NULL);
+    run_and_verify(device, &call, "tiles", odd.name);
+    device->info.max_work_group = 8; /* that is too few for any tile */
+    run_and_verify(device, &call, "lanes", odd.name);
+    host_call_free(&call);
     device->tuning = real_tuning;
     device->info = real_info;
 }
@@ -260,7 +266,7 @@ static void operations_are_those_of_each_sequence(void **state)
 {
     case_pair p;
     (void)state;
-    case_pair_make(&p, device, &odd, NULL);
+    case_pair_make(&p, device, &odd, variant);
     clattn_attention_args args = p.second.args;
     const double wanted = 2.0 * (16 + 16) * 4 * (5 * 9 + 30 * 20 + 1 * 17 + 20 * 4);
     assert_true(clattn_plan_flops(p.plan, &args) == wanted);
@@ -280,7 +286,7 @@ static void add_cases(named_tests *tests, CMUnitTestFunction test)
             named_tests_add(tests, cases[i].name, test, &cases[i]);
 }
 
-int main(void)
+static int run_with(const char *name)
 {
     int failures = 0;
     const struct {
@@ -291,12 +297,8 @@ int main(void)
         {"packed, in pieces", in_pieces},
         {"packed, lengths in device memory", with_lengths_on_the_device},
     };
-    if (clattn_device_open(&device, NULL, 0) != CLATTN_OK) {
-        (void)fprintf(stderr, "%s\n", clattn_last_error());
-        return 1;
-    }
-    real_info = device->info;
     named_tests tests = {0};
+    variant = name;
     for (size_t g = 0; g < sizeof groups / sizeof *groups; g++) {
         add_cases(&tests, groups[g].test);
         failures += named_tests_run(&tests, groups[g].name, NULL, NULL);
@@ -305,6 +307,21 @@ int main(void)
         named_tests_add(&tests, table[i].name, any_numbers_stay_within_the_tensors, &table[i]);
     named_tests_add(&tests, "beyond the totals", beyond_the_totals_is_clamped, NULL);
     named_tests_add(&tests, "rows of none", rows_of_sequences_are_right_beside_rows_of_none, NULL);
+    return failures + named_tests_run(&tests, "packed, odd lengths", NULL, NULL);
+}
+
+int main(void)
+{
+    int failures = 0;
+    named_tests tests = {0};
+    if (clattn_device_open(&device, NULL, 0) != CLATTN_OK) {
+        (void)fprintf(stderr, "%s\n", clattn_last_error());
+        return 1;
+    }
+    real_info = device->info;
+    failures += run_with("lanes");
+    failures += run_with("tiles");
+    variant = NULL;
     named_tests_add(&tests, "other variants", other_variants_say_why_not, NULL);
     named_tests_add(&tests, "GPU-like devices", gpu_like_devices_take_them_too, NULL);
     named_tests_add(&tests, "operations", operations_are_those_of_each_sequence, NULL);

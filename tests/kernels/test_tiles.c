@@ -34,6 +34,15 @@ static const clattn_case own[] = {
      .D = 32, .flags = CLATTN_CAUSAL},
     {"aligned vectors, bf16, bshd", .dtype = CLATTN_BF16, .B = 2, .Hq = 2, .S = 37, .T = 70,
      .D = 16, .layout = CLATTN_BSHD},
+    {"packed around tiles of queries and keys", .Hq = 2,
+     .packed = PACKED({63, 63}, {64, 64}, {65, 65}, {1, 331}, {0, 7}, {7, 0}, {15, 16}, {17, 127})},
+    {"packed, heads share a tile, causal", .Hq = 6, .Hkv = 2, .D = 32,
+     .packed = PACKED({5, 70}, {11, 3}, {1, 1}, {2, 129}, {3, 8}), .flags = CLATTN_CAUSAL},
+    {"packed, more keys than a split", .Hq = 2, .packed = PACKED({9, 2100}, {70, 5}, {3, 1025}),
+     .alignment = CLATTN_BOTTOM_RIGHT, .flags = CLATTN_CAUSAL},
+    {"packed, NaN in the neighbours", .Hq = 2, .D = 9, .fill = FILL_NAN_SEQUENCES,
+     .packed = PACKED({20, 63}, {20, 64}, {33, 65}, {1, 331}, {15, 127}, {17, 2}),
+     .flags = CLATTN_CAUSAL},
     {"values of three slices", .B = 1, .Hq = 2, .S = 9, .T = 70, .D = 8, .Dv = 300},
 };
 /* clang-format on */
@@ -90,6 +99,7 @@ static int run_with(const clattn__tile *tile, const char *name)
         device->tuning = &tuning;
     } else {
         add_all_cases(&tests, by_tiles);
+        add_packed_cases(&tests, by_tiles);
     }
     add_rows(&tests, around, count, tile != NULL);
     add_rows(&tests, own, sizeof own / sizeof *own, tile != NULL);

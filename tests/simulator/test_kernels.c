@@ -20,16 +20,18 @@ static const struct {
     const char *kernels[KERNELS];
     bool is_fused;       /* makes output and lse alone, of scores of its own */
     bool takes_last_row; /* of the tuning table alone: its products are what the others differ in */
+    bool takes_packed;
 } variants[] = {
-    {"lanes", {"lanes", "pack"}, true, false},
-    {"decode", {"decode", "decode_merge"}, true, false},
-    {"tiles", {"tiles", "merge_parts"}, true, true},
+    {"lanes", {"lanes", "pack"}, true, false, true},
+    {"decode", {"decode", "decode_merge"}, true, false, false},
+    {"tiles", {"tiles", "merge_parts"}, true, true, true},
     {"staged",
      {"pack", "product_lanes", "product_tiles", "softmax_rows", "hidden_values"},
      false,
+     false,
      false},
 #ifdef CLATTN_WITH_CLBLAST
-    {"staged-clblast", {"pack", "softmax_rows", "hidden_values", "unpack"}, false, true},
+    {"staged-clblast", {"pack", "softmax_rows", "hidden_values", "unpack"}, false, true, false},
 #endif
 };
 enum { VARIANTS = sizeof variants / sizeof *variants };
@@ -67,6 +69,10 @@ static const clattn_case calls[] = {
     {"sums over blocks of elements", .S = 2, .T = 5, .D = 257, .Dv = 2},
     {"chunks of keys, over several work-items", .S = 1, .T = 523, .D = 5, .Dv = 3},
     {"splits of keys", .S = 1, .T = 1030, .D = 2, .Dv = 1},
+    {"packed", .Hq = 4, .Hkv = 2, .D = 5,
+     .packed = PACKED({3, 5}, {0, 2}, {19, 70}, {2, 0}, {1, 1}), .flags = CLATTN_CAUSAL},
+    {"packed, NaN in the neighbours", .D = 4, .fill = FILL_NAN_SEQUENCES,
+     .packed = PACKED({2, 3}, {3, 9}, {1, 2})},
 };
 /* clang-format on */
 enum { CALLS = sizeof calls / sizeof *calls, ROWS_MAX = 16 };
@@ -190,6 +196,8 @@ static void every_kernel_file_is_listed(void **state)
 /* Fused variants make their own scores, and decode those of few queries. */
 static bool takes(size_t v, const clattn_case *c)
 {
+    if (c->packed && !variants[v].takes_packed)
+        return false;
     return !variants[v].is_fused || (c->score != CLATTN_SCORE_GIVEN &&
                                      (c->S <= 16 || strcmp(variants[v].name, "decode") != 0));
 }

@@ -243,9 +243,10 @@ static const char usage[] =
 int main(int argc, char **argv)
 {
     static const char *const standard[] = {
-        "1,8,1024,64",       "1,8,1024,64,causal", "1,8,1024,128",       "1,4,4096,64",
-        "8,8,128,64",        "8,12,34,32",         "1,32,8,512,512,128", "16,8,8,1,2048,128",
-        "4,32,8,1,2048,128", "ragged,8,64",        "ragged,8,64,causal"};
+        "1,8,1024,64",        "1,8,1024,64,causal", "1,8,1024,128",      "1,8,1024,128,causal",
+        "1,4,4096,64",        "1,4,4096,64,causal", "8,8,128,64",        "8,12,34,32",
+        "1,32,8,512,512,128", "16,8,8,1,2048,128",  "4,32,8,1,2048,128", "ragged,8,64",
+        "ragged,8,64,causal"};
     const char *chosen[MAX_CASES];
     size_t count = 0;
     int rounds = 10, wrong = 0;

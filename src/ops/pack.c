@@ -3,6 +3,9 @@
 
 #include "try.h"
 
+/* Lanes of a work-item of a CPU: it takes a while to hand out work-items. */
+#define LANES_OF_ITEM 16
+
 clattn_status clattn__pack_create(clattn__kernel *kernel, clattn_device *device, clattn_dtype dtype)
 {
     char options[CLATTN__OPTIONS_MAX];
@@ -33,7 +36,11 @@ clattn_status clattn__pack_run(clattn__kernel *kernel, clattn_device *device,
                      depths = tensor->shape[depth_axis], depth_padded = packing->depth_padded,
                      lane_stride = tensor->strides[lane_axis],
                      depth_stride = tensor->strides[depth_axis];
-    const cl_int width = (cl_int)packing->width, clean = flags != NULL;
+    const clattn_int panels = packing->lanes_padded / packing->width;
+    const cl_int width = (cl_int)packing->width, clean = flags != NULL,
+                 share = clattn__is_cpu_like(device) && width < LANES_OF_ITEM
+                             ? LANES_OF_ITEM / width
+                             : 1;
     /* An empty tensor has no memory, and none of it is read. */
     const cl_mem memory = tensor->buffer ? tensor->buffer : packed, marks = flags ? flags : packed;
     const clattn__arg args[] = {
@@ -41,8 +48,9 @@ clattn_status clattn__pack_run(clattn__kernel *kernel, clattn_device *device,
         CLATTN__ARG(marks),        CLATTN__ARG(heads),        CLATTN__ARG(lanes),
         CLATTN__ARG(depths),       CLATTN__ARG(depth_padded), CLATTN__ARG(lane_stride),
         CLATTN__ARG(depth_stride), CLATTN__ARG(width),        CLATTN__ARG(clean),
+        CLATTN__ARG(panels),       CLATTN__ARG(share),
     };
-    const size_t global[3] = {(size_t)(packing->lanes_padded / packing->width),
+    const size_t global[3] = {(size_t)clattn__ceil_div(panels, share),
                               (size_t)clattn__ceil_div(depth_padded, CLATTN__PACK_DEPTHS),
                               (size_t)(tensor->shape[0] * heads)};
     const size_t local[3] = {1, 1, 1};

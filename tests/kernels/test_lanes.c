@@ -8,6 +8,10 @@
 
 /* clang-format off: one row, one case */
 static const clattn_case own[] = {
+    {"NaN goes out by vectors, f16", .dtype = CLATTN_F16, .Hq = 2, .S = 20, .D = 32,
+     .fill = FILL_NAN_LAST, .flags = CLATTN_CAUSAL},
+    {"NaN goes out by vectors, bf16", .dtype = CLATTN_BF16, .Hq = 2, .S = 20, .D = 32,
+     .fill = FILL_NAN_LAST, .flags = CLATTN_CAUSAL},
     {"packed around blocks of queries and keys", .Hq = 2,
      .packed = PACKED({31, 63}, {32, 64}, {33, 65}, {1, 331}, {0, 7}, {7, 0}, {15, 16}, {17, 127})},
     {"packed, heads share a block", .Hq = 6, .Hkv = 2,

@@ -97,6 +97,25 @@ static inline void load_added(vec added[VW], const lane_places *lanes, int v,
                           (ivec)(added[i] == hidden) | (ivec)(biases[i] == hidden));
 }
 
+/* Adds a tensor to the scores of VW keys from j on, and returns the largest ones: what load_tile() does at
+ * its best, and all of it in registers. */
+static inline vec add_tile(vec *scores, vec most, global const ACC *memory, const clattn_int *rows,
+                           clattn_int j)
+{
+    vec tile[VW];
+#pragma unroll
+    for (int l = 0; l < VW; l++)
+        tile[l] = LOAD_GLOBAL(memory + rows[l] + j);
+    transpose(tile);
+#pragma unroll
+    for (int i = 0; i < VW; i++) {
+        const vec x = hide_score(scores[i * NV] + tile[i], (ivec)(tile[i] == (vec)(-INFINITY)));
+        most = larger(most, x);
+        scores[i * NV] = x;
+    }
+    return most;
+}
+
 /* From raw to modified scores, for `count` keys from key k on, and the largest of each query's so far.
  * `bounded`: some lanes do not see all of these keys. */
 static inline void modify_block(vec *scores, vec most[NV], const lane_places *lanes,
@@ -105,7 +124,11 @@ static inline void modify_block(vec *scores, vec most[NV], const lane_places *la
                                 global const void *bias)
 {
     const bool adds = m->mask.kind != KIND_ABSENT || m->bias.kind != KIND_ABSENT,
-               only_adds = !bounded && softcap <= 0 && m->alibi_slopes.kind == KIND_ABSENT;
+               has_slopes = m->alibi_slopes.kind != KIND_ABSENT, simple = !bounded && softcap <= 0,
+               only_adds = simple && !has_slopes, only_slopes = simple && !adds,
+               by_tiles = only_adds && m->bias.kind == KIND_ABSENT &&
+                          m->mask.kind == KIND_OF_SUMS && m->mask.column == 1 &&
+                          (m->mask.row != 0 || m->mask.head != 0);
     for (int v = 0; v < NV; v++) {
         ACC distances[VW];
         INT begins[VW], ends[VW];
@@ -116,9 +139,23 @@ static inline void modify_block(vec *scores, vec most[NV], const lane_places *la
         }
         const vec distance = LOAD_VEC(distances), slope = LOAD_VEC(lanes->slope + v * VW);
         const ivec begin = LOAD_IVEC(begins), end = LOAD_IVEC(ends);
+        if (only_slopes) {
+            for (int key = 0; key < count; key++) {
+                vec *const at = scores + key * NV + v;
+                const vec x = shift_score(*at, slope, distance - (vec)((ACC)key), (vec)(0));
+                most[v] = larger(most[v], x);
+                *at = x;
+            }
+            continue;
+        }
         for (int first = 0; first < count; first += VW) {
             vec added[VW];
             const int keys = min(count - first, VW);
+            if (by_tiles && keys == VW) {
+                most[v] = add_tile(scores + first * NV + v, most[v], mask, lanes->mask_row + v * VW,
+                                   k + first);
+                continue;
+            }
             if (adds)
                 load_added(added, lanes, v, m, k + first, keys, mask, bias);
             else

@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define SHORT_RUN 0.05 /* seconds */
+
 /* Item `index` of a list with commas, in new memory; NULL behind the last. */
 static char *list_item(const char *list, size_t index)
 {
@@ -216,15 +218,18 @@ static void summarise(cli_entry *entry, size_t rounds)
 int cli_contest_run(cli_contest *contest, cli_call *call, size_t rounds)
 {
     int result = CLI_DONE;
-    /* There and back again: what an entry finds in the caches is its neighbour's, on either side. */
+    /* There and back again: what an entry finds in the caches is its neighbour's, on either side. That
+     * tells most in short runs, so those are made once more before, for nothing. */
     for (size_t round = 0; round < rounds; round++) {
         for (size_t n = 0; n < contest->entry_count; n++) {
             const size_t i = round % 2 ? contest->entry_count - 1 - n : n;
             cli_entry *entry = &contest->entries[i];
             if (entry->refusal)
                 continue;
-            CLI_TRY(
-                cli_planned_run(&entry->planned, &entry->stand->resident, &entry->seconds[round]));
+            double *const seconds = &entry->seconds[round];
+            CLI_TRY(cli_planned_run(&entry->planned, &entry->stand->resident, seconds));
+            if (*seconds < SHORT_RUN)
+                CLI_TRY(cli_planned_run(&entry->planned, &entry->stand->resident, seconds));
         }
     }
     for (size_t i = 0; i < contest->entry_count; i++) {

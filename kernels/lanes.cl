@@ -116,11 +116,11 @@ static inline vec add_tile(vec *scores, vec most, global const ACC *memory, cons
     return most;
 }
 
-/* From raw to modified scores, for `count` keys from key k on, and the largest of each query's so far.
- * `bounded`: some lanes do not see all of these keys. */
+/* From raw to modified scores, for keys [from, count) of those from key k on, and the largest of each
+ * query's so far. `bounded`: some lanes do not see all of them. */
 static inline void modify_block(vec *scores, vec most[NV], const lane_places *lanes,
                                 const clattn_modifications *m, ACC softcap, bool bounded,
-                                clattn_int k, int count, global const void *mask,
+                                clattn_int k, int from, int count, global const void *mask,
                                 global const void *bias)
 {
     const bool adds = m->mask.kind != KIND_ABSENT || m->bias.kind != KIND_ABSENT,
@@ -140,7 +140,7 @@ static inline void modify_block(vec *scores, vec most[NV], const lane_places *la
         const vec distance = LOAD_VEC(distances), slope = LOAD_VEC(lanes->slope + v * VW);
         const ivec begin = LOAD_IVEC(begins), end = LOAD_IVEC(ends);
         if (only_slopes) {
-            for (int key = 0; key < count; key++) {
+            for (int key = from; key < count; key++) {
                 vec *const at = scores + key * NV + v;
                 const vec x = shift_score(*at, slope, distance - (vec)((ACC)key), (vec)(0));
                 most[v] = larger(most[v], x);
@@ -148,7 +148,7 @@ static inline void modify_block(vec *scores, vec most[NV], const lane_places *la
             }
             continue;
         }
-        for (int first = 0; first < count; first += VW) {
+        for (int first = from; first < count; first += VW) {
             vec added[VW];
             const int keys = min(count - first, VW);
             if (by_tiles && keys == VW) {
@@ -380,25 +380,47 @@ lanes(global const void *query, clattn_view query_view, global const ACC *key, c
         for (clattn_int k = begin; k < end; k = k / BK * BK + BK) {
             const int count = (int)(min(k / BK * BK + BK, end) - k);
             vec most[NV], kept[NV];
+            /* Scores of keys [plain, plain_end) stay as they are made. */
+            int plain = 0, plain_end = count;
+#if GENERAL
+            const bool bounded = k < seen_begin || k + count > seen_end;
+            if (touched)
+                plain_end = 0;
+            else if (bounded) {
+                plain =
+                    (int)clamp(seen_begin - k + MK - 1, (clattn_int)0, (clattn_int)BK) / MK * MK;
+                plain_end = (int)clamp(seen_end - k, (clattn_int)0, (clattn_int)BK) / MK * MK;
+            }
+#endif
 #pragma unroll
             for (int v = 0; v < NV; v++)
                 most[v] = state.most[v];
             for (int i = 0; i < count; i += MK) {
+                vec most_with[NV];
                 ask(&own_keys);
                 ask(&own_values);
                 ask(&next_queries);
                 ask(&next_keys);
                 ask(&next_values);
                 ask(&to_write);
-                score_tile(scores + i * NV, most, queries, keys, k + i, end - 1, D, scale);
-            }
-#if GENERAL
-            const bool bounded = k < seen_begin || k + count > seen_end;
-            if (touched || bounded) {
 #pragma unroll
                 for (int v = 0; v < NV; v++)
-                    most[v] = state.most[v];
-                modify_block(scores, most, &places, &m, softcap, bounded, k, count, mask, bias);
+                    most_with[v] = most[v];
+                score_tile(scores + i * NV, most_with, queries, keys, k + i, end - 1, D, scale);
+                if (i >= plain && i < plain_end)
+#pragma unroll
+                    for (int v = 0; v < NV; v++)
+                        most[v] = most_with[v];
+            }
+#if GENERAL
+            /* What is before, or all where nothing is plain, and what is behind. */
+#pragma unroll 1
+            for (int side = 0; side < 2; side++) {
+                const int from = side ? max(plain, plain_end) : 0,
+                          to = side ? count : min(plain, count);
+                if (from < to)
+                    modify_block(scores, most, &places, &m, softcap, bounded, k, from, to, mask,
+                                 bias);
             }
 #endif
             weigh_scores(scores, &state, most, kept, count, normalize);

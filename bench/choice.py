@@ -4,8 +4,8 @@
 
 For each case of the list below, `clattn bench` times the free choice and every variant that a device like this one
 may be given, interleaved round by round. The best time of the choice over the best of the forced ones must not pass
-1.05: the script ends with status 1 where one does, in three tries with more and more rounds. Then it shows the memory of
-whole processes for longer and longer sequences, above what a tiny problem takes.
+1.05 in one of three tries with more and more rounds: the script ends with status 1 where it does. Then it shows the
+memory of whole processes for longer and longer sequences, above what a tiny problem takes.
 """
 
 import argparse

@@ -233,6 +233,13 @@ done:
     return status;
 }
 
+/* On rusticl (Mesa 22.3) clFinish() does not wait for reads, which then come too late: each is waited for
+ * when it is made. */
+static cl_bool reads_wait(const clattn_device *device)
+{
+    return strcmp(device->info.platform, "rusticl") == 0;
+}
+
 static clattn_status fetch_one(const clattn__bound *bound, clattn_device *device)
 {
     clattn_status status = CLATTN_OK;
@@ -260,8 +267,8 @@ static clattn_status fetch_one(const clattn__bound *bound, clattn_device *device
         TRY_CL("tensor: clEnqueueUnmapMemObject", error);
     } else {
         TRY_CL("tensor: clEnqueueReadBuffer",
-               clEnqueueReadBuffer(device->queue, bound->memory, CL_FALSE, 0, bound->bytes,
-                                   bound->first, 0, NULL, NULL));
+               clEnqueueReadBuffer(device->queue, bound->memory, reads_wait(device), 0,
+                                   bound->bytes, bound->first, 0, NULL, NULL));
     }
 done:
     free(staged);

@@ -30,8 +30,6 @@ static void output_alone(void **state)
 /* As a device does that has memory of its own: every host tensor is copied. */
 static void in_copied_memory(void **state)
 {
-    if (!device_copies(device))
-        skip();
     device->info.unified_memory = 0;
     run_case(device, *state, NULL);
     device->info = real_info;
@@ -51,10 +49,8 @@ static void in_pieces(void **state)
     size_t head = keys * 16 / (heads ? heads : 1) + 4096;
     device->info.max_allocation = head * 8;
     run_and_verify(device, &call, NULL, c->name);
-    if (device_copies(device)) {
-        device->info.unified_memory = 0;
-        run_and_verify(device, &call, NULL, c->name);
-    }
+    device->info.unified_memory = 0;
+    run_and_verify(device, &call, NULL, c->name);
     device->info = real_info;
     host_call_free(&call);
 }

@@ -47,12 +47,3 @@ bool device_loops(const clattn_device *device, int64_t rounds)
     print_message("left out: too many rounds of loops for %s\n", info->name);
     return false;
 }
-
-bool device_copies(const clattn_device *device)
-{
-    const clattn_device_info *info = clattn_device_get_info(device);
-    if (strcmp(info->platform, "rusticl") != 0)
-        return true;
-    print_message("left out: copied host memory on %s\n", info->platform);
-    return false;
-}

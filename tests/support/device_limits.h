@@ -20,8 +20,4 @@ bool default_device_is_pocl(void);
  * on with what it has. */
 bool device_loops(const clattn_device *device, int64_t rounds);
 
-/* A call whose host tensors are copied to memory of the device, although the two share theirs, leaves its
- * outputs unwritten on rusticl 22.3; why is not known. All others do it. */
-bool device_copies(const clattn_device *device);
-
 #endif

@@ -95,8 +95,10 @@ void add_packed_cases(named_tests *tests, CMUnitTestFunction test)
  * three more ways. */
 static int64_t rounds_of(const clattn_case *c)
 {
-    const int64_t S = c->S ? c->S : 5, T = c->T ? c->T : S, D = c->D ? c->D : 8,
-                  Dv = c->Dv ? c->Dv : D;
+    const int64_t S = c->S ? c->S : 5, D = c->D ? c->D : 8, Dv = c->Dv ? c->Dv : D;
+    int64_t T = c->T ? c->T : S;
+    for (const case_sequence *s = c->packed; s && s->S >= 0; s++)
+        T = s->T > T ? s->T : T;
     return 7 * T * (D + Dv) * (c->fill == FILL_HUGE_VALUES || c->fill == FILL_HUGE_LAST ? 4 : 1);
 }
 

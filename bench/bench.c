@@ -1,5 +1,6 @@
 /* bench.c: clattn's variants and other libraries side by side, interleaved
  * round by round, best and median, beside what the machine can do at all. */
+#include "measure.h"
 #include "peers.h"
 
 #include <clattn/clattn.h>
@@ -27,13 +28,6 @@ typedef struct entry {
 typedef struct limits {
     double gflops, triad, read; /* of yardsticks/limits.c, GFLOP/s and GB/s */
 } limits;
-
-static double now(void)
-{
-    struct timespec t;
-    (void)clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 /* Lets threads of the last runner go to sleep: OpenMP's and OpenBLAS's
  * spin for a while after their work, on the next one's cores. */
@@ -66,12 +60,6 @@ static bool measure_limits(limits *out)
         *wanted[i].value = strtod(at + strlen(wanted[i].key), NULL);
     }
     return true;
-}
-
-static int ascending(const void *a, const void *b)
-{
-    const double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
 }
 
 static int print_table(const bench_case *c, entry *entries, size_t count, int rounds,

@@ -1,5 +1,6 @@
 /* ceiling.c: how much of the machine's multiply-adds a kernel with the products of lanes.cl can reach: those
  * products alone, with exponentials between them (ceiling.cl), and lanes itself, interleaved round by round. */
+#include "measure.h"
 #include "tuning/tuning.h"
 
 #include <clattn/clattn.h>
@@ -10,7 +11,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #define ROUNDS 25
 #define WARM_UP 5 /* runs of a round that do not count */
@@ -40,19 +40,6 @@ typedef struct problem {
     cl_kernel kernels[2];
     double seconds[RUNNERS][ROUNDS];
 } problem;
-
-static double now(void)
-{
-    struct timespec t;
-    (void)clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
-static int ascending(const void *a, const void *b)
-{
-    const double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
 
 /* Scores are to be below 0: queries are, keys are not. */
 static bool make_data(problem *p, clattn_device *device)

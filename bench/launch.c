@@ -1,27 +1,15 @@
 /* launch.c: what the smallest problem costs beside an empty kernel, launched and waited for: microseconds of
  * one head, one query, 64 keys of 64, best and median of interleaved rounds. */
+#include "measure.h"
+
 #include <clattn/clattn.h>
 #include <clattn/clattn_cl.h>
 
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
 #define ROUNDS 4000
-
-static double now(void)
-{
-    struct timespec t;
-    (void)clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
-static int ascending(const void *a, const void *b)
-{
-    const double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
 
 static cl_kernel make_empty(cl_program *program, cl_context context)
 {

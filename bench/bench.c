@@ -1,6 +1,7 @@
 /* bench.c: clattn's variants and other libraries side by side, interleaved
  * round by round, best and median, beside what the machine can do at all. */
 #include "measure.h"
+#include "on_device.h"
 #include "peers.h"
 
 #include <clattn/clattn.h>
@@ -104,28 +105,6 @@ static double largest_difference(const float *a, const float *b, size_t count)
     return most;
 }
 
-/* Device tensors of a case. */
-static clattn_status upload(clattn_attention_args *args, clattn_device *device, const bench_case *c)
-{
-    const int64_t queries[4] = {c->B, c->H, c->S, c->D}, keys[4] = {c->B, c->Hkv, c->T, c->D},
-                  packed[3] = {c->S, c->H, c->D}, starts[1] = {c->B + 1};
-    const float *const data[] = {c->query, c->key, c->value, NULL};
-    clattn_tensor *const tensors[] = {&args->query, &args->key, &args->value, &args->output};
-    clattn_status status = CLATTN_OK;
-    memset(args, 0, sizeof *args);
-    args->struct_size = sizeof *args;
-    for (int i = 0; i < 4 && status == CLATTN_OK; i++) {
-        const int64_t *shape = c->starts ? packed : (i == 1 || i == 2 ? keys : queries);
-        status = clattn_tensor_alloc(tensors[i], device, CLATTN_F32, c->starts ? 3 : 4, shape);
-        if (status == CLATTN_OK && data[i])
-            status = clattn_tensor_write(tensors[i], device, data[i]);
-    }
-    if (c->starts)
-        args->cu_seqlens_q = args->cu_seqlens_k =
-            clattn_tensor_host(CLATTN_I32, c->starts, 1, starts);
-    return status;
-}
-
 static clattn_status plan_variant(entry *e, clattn_device *device, const bench_case *c,
                                   const char *variant, const clattn_attention_args *args)
 {
@@ -178,7 +157,7 @@ static int run_case(const bench_case *c, clattn_device *device, bench_peer *peer
     float *ours = malloc(bench_case_queries(c) * sizeof(float)),
           *theirs = malloc(bench_case_queries(c) * sizeof(float));
     memset(entries, 0, sizeof entries);
-    if (!ours || !theirs || upload(&args, device, c) != CLATTN_OK ||
+    if (!ours || !theirs || bench_upload(&args, device, c) != CLATTN_OK ||
         plan_variant(&entries[count++], device, c, NULL, &args) != CLATTN_OK)
         goto done;
     if (all_variants && !c->starts && strcmp(entries[0].name, "clattn staged-clblast") != 0 &&
@@ -212,10 +191,7 @@ done:
         (void)fprintf(stderr, "bench: %s\n", clattn_last_error());
     for (size_t i = 0; i < count; i++)
         clattn_plan_destroy(entries[i].plan);
-    clattn_tensor_free(&args.query, device);
-    clattn_tensor_free(&args.key, device);
-    clattn_tensor_free(&args.value, device);
-    clattn_tensor_free(&args.output, device);
+    bench_unload(&args, device);
     free(ours);
     free(theirs);
     return result;
@@ -281,7 +257,7 @@ int main(int argc, char **argv)
                           "and ,causal or nothing\n",
                           chosen[i]);
             wrong = -2;
-        } else if (!bench_case_make(&c)) {
+        } else if (!bench_case_make(&c) || !bench_case_save(&c)) {
             (void)fprintf(stderr, "bench: no memory or no disk for case %s\n", chosen[i]);
             wrong = -1;
         } else {

@@ -1,4 +1,4 @@
-/* case.h: one problem of the benchmark, and its data on file for the peers. */
+/* case.h: one problem of the benchmark, and its data, on file for the peers. */
 #ifndef BENCH_CASE_H
 #define BENCH_CASE_H
 
@@ -20,8 +20,10 @@ typedef struct bench_case {
  * ",causal" behind it or not; false when it is none of them. */
 bool bench_case_parse(bench_case *c, const char *text);
 
-/* Fills the tensors and writes the file; false when memory or disk fail. */
+/* Fills the tensors; false when there is no memory. */
 bool bench_case_make(bench_case *c);
+/* Writes the file; false when the disk fails. */
+bool bench_case_save(bench_case *c);
 void bench_case_free(bench_case *c);
 
 /* Elements of query and output, and of key or value. */

@@ -1,9 +1,9 @@
 /* ceiling.c: how much of the machine's multiply-adds a kernel with the products of lanes.cl can reach: those
  * products alone, with exponentials between them (ceiling.cl), and lanes itself, interleaved round by round. */
 #include "measure.h"
+#include "on_device.h"
 #include "tuning/tuning.h"
 
-#include <clattn/clattn.h>
 #include <clattn/clattn_cl.h>
 
 #include <math.h>
@@ -14,27 +14,19 @@
 
 #define ROUNDS 25
 #define WARM_UP 5 /* runs of a round that do not count */
-#define KIND_F32 0
 
-/* G key heads of M rows of all their query heads, T keys, D elements. */
-static const struct {
-    const char *name;
-    int B, Hq, Hkv, S, T, D;
-} cases[] = {
-    {"1,8,1024,64", 1, 8, 8, 1024, 1024, 64},        {"1,8,1024,128", 1, 8, 8, 1024, 1024, 128},
-    {"1,4,4096,64", 1, 4, 4, 4096, 4096, 64},        {"8,8,128,64", 8, 8, 8, 128, 128, 64},
-    {"1,32,8,512,512,128", 1, 32, 8, 512, 512, 128},
-};
+static const char *const cases[] = {"1,8,1024,64", "1,8,1024,128", "1,4,4096,64", "8,8,128,64",
+                                    "1,32,8,512,512,128"};
 
 enum { PRODUCTS, EXPONENTIALS, LANES, RUNNERS };
 static const char *const names[RUNNERS] = {"products", "and exponentials", "lanes"};
 
 typedef struct problem {
-    int groups, M, T, D;
+    bench_case data;
+    int groups, M; /* key heads, and rows of one */
     size_t items;
-    float *data[3], *output; /* query, key, value of one head; what a kernel made of them */
-    clattn_tensor tensors[3];
-    clattn_attention_args args; /* of the whole problem, for lanes */
+    float *output; /* what a kernel made */
+    clattn_attention_args args;
     clattn_plan *plan;
     cl_program programs[2];
     cl_kernel kernels[2];
@@ -42,51 +34,20 @@ typedef struct problem {
 } problem;
 
 /* Scores are to be below 0: queries are, keys are not. */
-static bool make_data(problem *p, clattn_device *device)
+static void make_scores_negative(bench_case *c)
 {
-    const int rows[3] = {p->M, p->T, p->T};
-    unsigned state = 1;
-    for (int t = 0; t < 3; t++) {
-        const size_t count = (size_t)rows[t] * (size_t)p->D;
-        const int64_t shape[2] = {rows[t], p->D};
-        p->data[t] = malloc(count * sizeof(float));
-        if (!p->data[t] ||
-            clattn_tensor_alloc(&p->tensors[t], device, CLATTN_F32, 2, shape) != CLATTN_OK)
-            return false;
-        for (size_t i = 0; i < count; i++) {
-            state = state * 1664525u + 1013904223u;
-            p->data[t][i] = (float)(state >> 8) * 0x1p-24f * (t == 0 ? -0.25f : 0.25f);
-        }
-        if (clattn_tensor_write(&p->tensors[t], device, p->data[t]) != CLATTN_OK)
-            return false;
-    }
-    return true;
+    for (size_t i = 0; i < bench_case_queries(c); i++)
+        c->query[i] = -0.25f * fabsf(c->query[i]);
+    for (size_t i = 0; i < bench_case_keys(c); i++)
+        c->key[i] = 0.25f * fabsf(c->key[i]);
 }
 
-/* The problem as a user would give it, of numbers that do not matter. */
-static bool make_lanes(problem *p, clattn_device *device, size_t c)
+static bool make_plan(problem *p, clattn_device *device)
 {
     clattn_attention_desc desc = {.struct_size = sizeof desc, .variant = "lanes"};
-    clattn_tensor *const tensors[] = {&p->args.query, &p->args.key, &p->args.value,
-                                      &p->args.output};
-    desc.query_heads = (size_t)cases[c].Hq, desc.kv_heads = (size_t)cases[c].Hkv;
-    desc.head_size = (size_t)p->D;
-    p->args.struct_size = sizeof p->args;
-    bool ok = clattn_plan_create(&p->plan, device, &desc) == CLATTN_OK;
-    for (int t = 0; ok && t < 4; t++) {
-        const bool of_keys = t == 1 || t == 2;
-        const int64_t shape[4] = {cases[c].B, of_keys ? cases[c].Hkv : cases[c].Hq,
-                                  of_keys ? cases[c].T : cases[c].S, p->D};
-        const size_t count = (size_t)(shape[0] * shape[1] * shape[2] * shape[3]);
-        float *numbers = malloc(count * sizeof *numbers);
-        for (size_t i = 0; numbers && i < count; i++)
-            numbers[i] = (float)(i * 2654435761u % 65536) / 65536.0f - 0.5f;
-        ok = numbers &&
-             clattn_tensor_alloc(tensors[t], device, CLATTN_F32, 4, shape) == CLATTN_OK &&
-             clattn_tensor_write(tensors[t], device, numbers) == CLATTN_OK;
-        free(numbers);
-    }
-    return ok;
+    desc.query_heads = (size_t)p->data.H, desc.kv_heads = (size_t)p->data.Hkv;
+    desc.head_size = (size_t)p->data.D;
+    return clattn_plan_create(&p->plan, device, &desc) == CLATTN_OK;
 }
 
 static bool make_kernel(problem *p, clattn_device *device, int exponentials)
@@ -96,13 +57,13 @@ static bool make_kernel(problem *p, clattn_device *device, int exponentials)
     char options[1024];
     cl_int error = CL_SUCCESS;
     const int rows = tuning->vector * tuning->lanes_vectors;
-    if (p->M % rows || p->T % tuning->lanes_block || p->D % tuning->vector)
+    if (p->M % rows || p->data.T % tuning->lanes_block || p->data.D % tuning->vector)
         return false;
     p->items = (size_t)(p->groups * (p->M / rows));
     (void)snprintf(options, sizeof options,
                    "-I " KERNELS " -I " CEILING " -DACC=float -DVW=%d -DKIND=%d -DMOST=%d -DNV=%d "
                    "-DMK=%d -DMD=%d -DBK=%d -DEXPONENTIALS=%d",
-                   tuning->vector, KIND_F32, p->D, tuning->lanes_vectors, tuning->lanes_keys,
+                   tuning->vector, CLATTN_F32, p->data.D, tuning->lanes_vectors, tuning->lanes_keys,
                    tuning->lanes_values, tuning->lanes_block, exponentials);
     cl_program *program = &p->programs[exponentials];
     *program =
@@ -112,9 +73,10 @@ static bool make_kernel(problem *p, clattn_device *device, int exponentials)
     p->kernels[exponentials] = clCreateKernel(*program, "ceiling", &error);
     if (error != CL_SUCCESS)
         return false;
-    const cl_mem buffers[4] = {p->tensors[0].buffer, p->tensors[1].buffer, p->tensors[2].buffer,
+    /* Of inputs the first head: it lies where they begin. */
+    const cl_mem buffers[4] = {p->args.query.buffer, p->args.key.buffer, p->args.value.buffer,
                                p->args.output.buffer};
-    const cl_int sizes[3] = {p->M, p->T, p->D};
+    const cl_int sizes[3] = {p->M, p->data.T, p->data.D};
     for (cl_uint i = 0; i < 7 && error == CL_SUCCESS; i++)
         error = i < 4 ? clSetKernelArg(p->kernels[exponentials], i, sizeof *buffers, &buffers[i])
                       : clSetKernelArg(p->kernels[exponentials], i, sizeof *sizes, &sizes[i - 4]);
@@ -136,19 +98,20 @@ static bool go(problem *p, clattn_device *device, int runner)
 /* The last row of the last group, in doubles: a kernel that does something else is no ceiling. */
 static bool is_right(problem *p, clattn_device *device, int exponentials)
 {
-    const size_t D = (size_t)p->D;
-    const float *row = p->data[0] + (size_t)(p->M - 1) * D,
+    const size_t D = (size_t)p->data.D;
+    const float *row = p->data.query + (size_t)(p->M - 1) * D,
                 *got = p->output + ((size_t)p->groups * (size_t)p->M - 1) * D;
     if (!go(p, device, exponentials) ||
         clattn_tensor_read(&p->args.output, device, p->output) != CLATTN_OK)
         return false;
     for (size_t d = 0; d < D; d++) {
         double wanted = 0, size = 0;
-        for (size_t k = 0; k < (size_t)p->T; k++) {
+        for (size_t k = 0; k < (size_t)p->data.T; k++) {
             double score = 0;
             for (size_t i = 0; i < D; i++)
-                score += (double)row[i] * (double)p->data[1][k * D + i];
-            const double term = (exponentials ? exp(score) : score) * (double)p->data[2][k * D + d];
+                score += (double)row[i] * (double)p->data.key[k * D + i];
+            const double term =
+                (exponentials ? exp(score) : score) * (double)p->data.value[k * D + d];
             wanted += term, size += fabs(term);
         }
         if (!(fabs((double)got[d] - wanted) <= 1e-5 * size))
@@ -174,7 +137,7 @@ static bool measure(problem *p, clattn_device *device)
 
 static void print(problem *p, const char *name)
 {
-    const double flops = 4.0 * p->groups * (double)p->M * p->T * p->D;
+    const double flops = bench_case_flops(&p->data);
     printf("%-20s", name);
     for (int runner = 0; runner < RUNNERS; runner++) {
         qsort(p->seconds[runner], ROUNDS, sizeof(double), ascending);
@@ -184,12 +147,15 @@ static void print(problem *p, const char *name)
     printf("\n");
 }
 
-static bool run_case(problem *p, clattn_device *device, size_t c)
+static bool run_case(problem *p, clattn_device *device, const char *name)
 {
-    p->groups = cases[c].B * cases[c].Hkv;
-    p->M = cases[c].Hq / cases[c].Hkv * cases[c].S, p->T = cases[c].T, p->D = cases[c].D;
-    p->output = malloc((size_t)p->groups * (size_t)p->M * (size_t)p->D * sizeof(float));
-    return p->output && make_data(p, device) && make_lanes(p, device, c) &&
+    bench_case *c = &p->data;
+    if (!bench_case_parse(c, name) || !bench_case_make(c))
+        return false;
+    make_scores_negative(c);
+    p->groups = c->B * c->Hkv, p->M = c->H / c->Hkv * c->S;
+    p->output = malloc(bench_case_queries(c) * sizeof(float));
+    return p->output && bench_upload(&p->args, device, c) == CLATTN_OK && make_plan(p, device) &&
            make_kernel(p, device, 0) && make_kernel(p, device, 1) && is_right(p, device, 0) &&
            is_right(p, device, 1) && measure(p, device);
 }
@@ -203,13 +169,8 @@ static void release(problem *p, clattn_device *device)
             (void)clReleaseProgram(p->programs[i]);
     }
     clattn_plan_destroy(p->plan);
-    clattn_tensor *const tensors[] = {&p->args.query,  &p->args.key,   &p->args.value,
-                                      &p->args.output, &p->tensors[0], &p->tensors[1],
-                                      &p->tensors[2]};
-    for (size_t t = 0; t < sizeof tensors / sizeof *tensors; t++)
-        clattn_tensor_free(tensors[t], device);
-    for (int t = 0; t < 3; t++)
-        free(p->data[t]);
+    bench_unload(&p->args, device);
+    bench_case_free(&p->data);
     free(p->output);
 }
 
@@ -227,11 +188,11 @@ int main(void)
     for (size_t c = 0; ok && c < sizeof cases / sizeof *cases; c++) {
         static problem p;
         memset(&p, 0, sizeof p);
-        ok = run_case(&p, device, c);
+        ok = run_case(&p, device, cases[c]);
         if (ok)
-            print(&p, cases[c].name);
+            print(&p, cases[c]);
         else
-            (void)fprintf(stderr, "ceiling: %s failed; last error: %s\n", cases[c].name,
+            (void)fprintf(stderr, "ceiling: %s failed; last error: %s\n", cases[c],
                           clattn_last_error());
         release(&p, device);
     }

@@ -1,8 +1,8 @@
 /* launch.c: what the smallest problem costs beside an empty kernel, launched and waited for: microseconds of
  * one head, one query, 64 keys of 64, best and median of interleaved rounds. */
 #include "measure.h"
+#include "on_device.h"
 
-#include <clattn/clattn.h>
 #include <clattn/clattn_cl.h>
 
 #include <stdbool.h>
@@ -35,31 +35,20 @@ static bool go_attention(clattn_device *device, clattn_plan *plan,
     return clattn_plan_run(plan, args) == CLATTN_OK && clattn_device_finish(device) == CLATTN_OK;
 }
 
-/* Device tensors of zeros: query, key, value, output. */
-static bool make_tensors(clattn_attention_args *args, clattn_device *device)
-{
-    clattn_tensor *const tensors[] = {&args->query, &args->key, &args->value, &args->output};
-    static const float zeros[64 * 64];
-    for (int i = 0; i < 4; i++) {
-        const int64_t shape[4] = {1, 1, i == 1 || i == 2 ? 64 : 1, 64};
-        if (clattn_tensor_alloc(tensors[i], device, CLATTN_F32, 4, shape) != CLATTN_OK ||
-            clattn_tensor_write(tensors[i], device, zeros) != CLATTN_OK)
-            return false;
-    }
-    return true;
-}
-
 int main(void)
 {
     static double seconds[2][ROUNDS];
     clattn_attention_desc desc = {.struct_size = sizeof desc, .query_heads = 1, .head_size = 64};
     clattn_attention_args args = {.struct_size = sizeof args};
+    bench_case smallest;
     clattn_device *device = NULL;
     clattn_plan *plan = NULL;
     cl_program program = NULL;
     cl_kernel empty = NULL;
-    bool ok = clattn_device_open(&device, NULL, 0) == CLATTN_OK &&
-              clattn_plan_create(&plan, device, &desc) == CLATTN_OK && make_tensors(&args, device);
+    bool ok = bench_case_parse(&smallest, "1,1,1,1,64,64") && bench_case_make(&smallest) &&
+              clattn_device_open(&device, NULL, 0) == CLATTN_OK &&
+              clattn_plan_create(&plan, device, &desc) == CLATTN_OK &&
+              bench_upload(&args, device, &smallest) == CLATTN_OK;
     cl_command_queue queue = ok ? clattn_device_cl_queue(device) : NULL;
     if (ok)
         empty = make_empty(&program, clattn_device_cl_context(device));
@@ -91,10 +80,8 @@ int main(void)
     if (program)
         (void)clReleaseProgram(program);
     clattn_plan_destroy(plan);
-    clattn_tensor_free(&args.query, device);
-    clattn_tensor_free(&args.key, device);
-    clattn_tensor_free(&args.value, device);
-    clattn_tensor_free(&args.output, device);
+    bench_unload(&args, device);
+    bench_case_free(&smallest);
     clattn_device_close(device);
     return ok ? 0 : 3;
 }

@@ -19,9 +19,6 @@ static const clattn_case own[] = {
     {"packed, more runs of blocks than one", .Hq = 2, .D = 4,
      .packed = PACKED({300, 20}, {1, 9}, {200, 30}, {2, 2}, {150, 11}, {40, 300}),
      .alignment = CLATTN_BOTTOM_RIGHT, .flags = CLATTN_CAUSAL},
-    {"packed, NaN in the neighbours", .Hq = 2, .D = 9, .fill = FILL_NAN_SEQUENCES,
-     .packed = PACKED({20, 63}, {20, 64}, {33, 65}, {1, 331}, {15, 127}, {17, 2}),
-     .flags = CLATTN_CAUSAL},
 };
 /* clang-format on */
 

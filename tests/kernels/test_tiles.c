@@ -40,9 +40,6 @@ static const clattn_case own[] = {
      .packed = PACKED({5, 70}, {11, 3}, {1, 1}, {2, 129}, {3, 8}), .flags = CLATTN_CAUSAL},
     {"packed, more keys than a split", .Hq = 2, .packed = PACKED({9, 2100}, {70, 5}, {3, 1025}),
      .alignment = CLATTN_BOTTOM_RIGHT, .flags = CLATTN_CAUSAL},
-    {"packed, NaN in the neighbours", .Hq = 2, .D = 9, .fill = FILL_NAN_SEQUENCES,
-     .packed = PACKED({20, 63}, {20, 64}, {33, 65}, {1, 331}, {15, 127}, {17, 2}),
-     .flags = CLATTN_CAUSAL},
     {"values of three slices", .B = 1, .Hq = 2, .S = 9, .T = 70, .D = 8, .Dv = 300},
 };
 /* clang-format on */

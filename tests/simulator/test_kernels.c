@@ -22,16 +22,17 @@ static const struct {
     bool takes_last_row; /* of the tuning table alone: its products are what the others differ in */
     bool takes_packed;
 } variants[] = {
-    {"lanes", {"lanes", "pack"}, true, false, true},
-    {"decode", {"decode", "decode_merge"}, true, false, false},
-    {"tiles", {"tiles", "merge_parts"}, true, true, true},
-    {"staged",
-     {"pack", "product_lanes", "product_tiles", "softmax_rows", "hidden_values"},
-     false,
-     false,
-     false},
+    {"lanes", {"lanes", "pack"}, .is_fused = true, .takes_packed = true},
+    {"decode", {"decode", "decode_merge"}, .is_fused = true},
+    {"tiles",
+     {"tiles", "merge_parts"},
+     .is_fused = true,
+     .takes_last_row = true,
+     .takes_packed = true},
+    {.name = "staged",
+     .kernels = {"pack", "product_lanes", "product_tiles", "softmax_rows", "hidden_values"}},
 #ifdef CLATTN_WITH_CLBLAST
-    {"staged-clblast", {"pack", "softmax_rows", "hidden_values", "unpack"}, false, true, false},
+    {"staged-clblast", {"pack", "softmax_rows", "hidden_values", "unpack"}, .takes_last_row = true},
 #endif
 };
 enum { VARIANTS = sizeof variants / sizeof *variants };

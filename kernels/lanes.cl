@@ -44,6 +44,16 @@ typedef struct lane_places {
 } lane_places;
 
 #if GENERAL
+/* Elements of VW rows from column j on, transposed: tile[key][lane]. */
+static inline void load_square(vec tile[VW], global const ACC *memory, const clattn_int *rows,
+                               clattn_int j)
+{
+#pragma unroll
+    for (int l = 0; l < VW; l++)
+        tile[l] = LOAD_GLOBAL(memory + rows[l] + j);
+    transpose(tile);
+}
+
 /* What an additive or boolean tensor has at VW keys from j on, for one vector of lanes: at[key][lane].
  * rows[l] is where a lane's row begins, in elements. */
 static inline void load_tile(vec at[VW], global const void *memory, const clattn_view *view,
@@ -57,14 +67,7 @@ static inline void load_tile(vec at[VW], global const void *memory, const clattn
         return;
     }
     if (kind == KIND_OF_SUMS && column == 1 && count == VW) {
-        vec tile[VW];
-#pragma unroll
-        for (int l = 0; l < VW; l++)
-            tile[l] = LOAD_GLOBAL((global const ACC *)memory + rows[l] + j);
-        transpose(tile);
-#pragma unroll
-        for (int i = 0; i < VW; i++)
-            at[i] = tile[i];
+        load_square(at, (global const ACC *)memory, rows, j);
         return;
     }
 #pragma unroll 1 /* small code: a driver builds it anew for each program */
@@ -103,10 +106,7 @@ static inline vec add_tile(vec *scores, vec most, global const ACC *memory, cons
                            clattn_int j)
 {
     vec tile[VW];
-#pragma unroll
-    for (int l = 0; l < VW; l++)
-        tile[l] = LOAD_GLOBAL(memory + rows[l] + j);
-    transpose(tile);
+    load_square(tile, memory, rows, j);
 #pragma unroll
     for (int i = 0; i < VW; i++) {
         const vec x = hide_score(scores[i * NV] + tile[i], (ivec)(tile[i] == (vec)(-INFINITY)));

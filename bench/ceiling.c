@@ -61,7 +61,8 @@ static bool make_kernel(problem *p, clattn_device *device, int exponentials)
         return false;
     p->items = (size_t)(p->groups * (p->M / rows));
     (void)snprintf(options, sizeof options,
-                   "-I " KERNELS " -I " CEILING " -DACC=float -DVW=%d -DKIND=%d -DMOST=%d -DNV=%d "
+                   "-I " KERNELS " -I " CEILING
+                   " -DACC=float -DVW=%d -DKIND=%d -DQUERY_KIND=0 -DMOST=%d -DNV=%d "
                    "-DMK=%d -DMD=%d -DBK=%d -DEXPONENTIALS=%d",
                    tuning->vector, CLATTN_F32, p->data.D, tuning->lanes_vectors, tuning->lanes_keys,
                    tuning->lanes_values, tuning->lanes_block, exponentials);

@@ -38,7 +38,7 @@ kernel void ceiling(global const float *query, global const float *key, global c
         for (int i = 0; i < BK; i++)
 #pragma unroll
             for (int v = 0; v < NV; v++)
-                scores[i * NV + v] = exp_negative(scores[i * NV + v]);
+                scores[i * NV + v] = exponential(scores[i * NV + v]);
 #endif
         weigh(sums, scores, kept, values, k, BK, D, false, 1.0f);
     }

@@ -48,26 +48,6 @@ static inline vec load_part(global const void *memory, clattn_int at, clattn_int
                : load_lanes(memory, KIND, at + first * column, column, min(size - first, VW));
 }
 
-/* Lane i becomes the sum of the lanes of tile[i]: in each round two vectors become one, whose lanes are
- * in turn the sums of a lane of their first halves and one of their second halves. */
-static inline vec sums_of_lanes(vec tile[VW])
-{
-#if VW > 1
-#pragma unroll
-    for (int count = VW / 2; count > 0; count /= 2)
-#pragma unroll
-        for (int i = 0; i < VW / 2; i++)
-            if (i < count) {
-                const vec a = tile[i], b = tile[i + count];
-                vec first, second;
-                first.even = a.lo, first.odd = b.lo;
-                second.even = a.hi, second.odd = b.hi;
-                tile[i] = first + second;
-            }
-#endif
-    return tile[0];
-}
-
 /* Asks for `vectors` vectors from element `at` on: rows after the first two find theirs in the nearest
  * cache, and the processor has time to fetch the next ones meanwhile. */
 ALWAYS_INLINE void ask_for(global const void *memory, clattn_int at, int vectors)
@@ -249,7 +229,7 @@ static inline void weigh_scores(vec *scores, row_part *part, int count, int norm
     /* Where all is hidden, -infinity less itself would be NaN; any finite shift does. */
     const vec shift = (vec)(part->most == -INFINITY ? (ACC)0 : part->most);
     for (int v = 0; v * VW < count; v++) {
-        const vec x = scores[v], e = exp_negative(x - shift);
+        const vec x = scores[v], e = exponential(x - shift);
         total += e;
         scores[v] = normalize ? e : select(x, (vec)(0), (ivec)(x == (vec)(-INFINITY)));
     }

@@ -226,7 +226,7 @@ static inline void weigh_scores(vec *scores, row_state *state, const vec most[NV
     for (int v = 0; v < NV; v++) {
         /* Where all is hidden so far, -infinity less itself would be NaN; any finite shift does. */
         shift[v] = select(most[v], (vec)(0), (ivec)(most[v] == (vec)(-INFINITY)));
-        kept[v] = exp_negative(state->most[v] - shift[v]);
+        kept[v] = exponential(state->most[v] - shift[v]);
         state->most[v] = most[v];
         part[v] = 0;
     }
@@ -234,14 +234,14 @@ static inline void weigh_scores(vec *scores, row_state *state, const vec most[NV
         for (int key = 0; key < count; key++)
 #pragma unroll
             for (int v = 0; v < NV; v++) {
-                const vec e = exp_negative(scores[key * NV + v] - shift[v]);
+                const vec e = exponential(scores[key * NV + v] - shift[v]);
                 part[v] += e;
                 scores[key * NV + v] = e;
             }
     } else {
         for (int i = 0; i < count * NV; i++) {
             const vec x = scores[i];
-            part[i % NV] += exp_negative(x - shift[i % NV]);
+            part[i % NV] += exponential(x - shift[i % NV]);
             scores[i] = select(x, (vec)(0), (ivec)(x == (vec)(-INFINITY)));
         }
     }
@@ -345,7 +345,7 @@ lanes(global const void *query, clattn_view query_view, global const ACC *key, c
         block_at(is_last ? 0 : place + 1, blocks, pair_blocks) * BQ + (is_last ? M : 0);
     rows_ahead to_write = rows_to_ask(output, KIND, output_rows[0], of_output.row, DV, rows, parts),
                next_queries =
-                   rows_to_ask(query, KIND, query_rows[0] + (next - first) * of_query.row,
+                   rows_to_ask(query, QUERY_KIND, query_rows[0] + (next - first) * of_query.row,
                                of_query.row, D, BQ, parts),
                next_keys =
                    rows_to_ask(keys.memory, KIND_OF_SUMS, keys_ahead + place * share * keys.row,
@@ -449,8 +449,8 @@ lanes(global const void *query, clattn_view query_view, global const ACC *key, c
                                          row_of(m.sinks, 0, places.query[v * VW + l] / m.S, 0));
             const vec sink = LOAD_VEC(logits);
             most = larger(sink, most);
-            kept = exp_negative(state.most[v] - most);
-            sum = fma(sum, kept, exp_negative(sink - most));
+            kept = exponential(state.most[v] - most);
+            sum = fma(sum, kept, exponential(sink - most));
         }
 #endif
         const vec shift = select(most, (vec)(0), (ivec)(most == (vec)(-INFINITY)));

@@ -5,8 +5,8 @@
  * Source    Goto and van de Geijn, "Anatomy of high-performance matrix multiplication", ACM TOMS
  *           34(3), 2008: panels of B, register tiles of C; each element of A is broadcast and
  *           multiplied by vectors of B
- * Shapes    a: [G][M][lda] from a_offset on; b: panels of pack.cl, [G][ceil(N / NB)][K][NB],
- *           NB = NV * VW; c: view of (B, Hq, S, N), row r * S + i of key head g being row i of its
+ * Shapes    a: [G][M][lda] from a_offset on; b: panels of pack.cl, [b_heads][ceil(N / NB)][K][NB],
+ *           NB = NV * VW, head g reading those of g % b_heads; c: view of (B, Hq, S, N), row r * S + i of key head g being row i of its
  *           query head r
  * Units     strides in elements
  * Launch    global {ceil(M / ROWS), ceil(panels / item_panels), G}, local {1, 1, 1}; a work-item
@@ -169,13 +169,13 @@ kernel __attribute__((reqd_work_group_size(1, 1, 1))) void
 product_lanes(global const ACC *a, clattn_int a_offset, clattn_int lda, global const ACC *b,
               global void *c, clattn_view view, clattn_int M, clattn_int N, clattn_int K,
               clattn_int S, clattn_int heads, ACC alpha, global const ACC *factors, int has_factors,
-              clattn_int item_panels)
+              clattn_int item_panels, clattn_int b_heads)
 {
     const clattn_int first = (clattn_int)get_global_id(0) * ROWS, g = get_global_id(2);
     const clattn_int panels = (N + NB - 1) / NB, begin = (clattn_int)get_global_id(1) * item_panels;
     const clattn_int count = min((clattn_int)ROWS, M - first);
     a += a_offset + (g * M + first) * lda;
-    b += g * panels * K * NB;
+    b += g % b_heads * panels * K * NB;
     factors = has_factors ? factors + g * M + first : 0;
     for (clattn_int panel = begin; panel < min(begin + item_panels, panels); panel++)
         panel_of_rows(a, lda, b + panel * K * NB, K, c, view, g / heads,

@@ -2,8 +2,9 @@
  *
  * Formula   c[g][m][n] = alpha * sum_k a[g][m][k] * b[g][k][n]
  * Source    as tile.clh
- * Shapes    a: [G][M][lda] from a_offset on; b: panels of pack.cl, [G][ceil(N / BN)][K][BN]; c:
- *           view of (B, Hq, S, N), row r * S + i of key head g being row i of its query head r
+ * Shapes    a: [G][M][lda] from a_offset on; b: panels of pack.cl, [b_heads][ceil(N / BN)][K][BN],
+ *           head g reading those of g % b_heads; c: view of (B, Hq, S, N), row r * S + i of key head g
+ *           being row i of its query head r
  * Units     strides in elements
  * Launch    global {WG * ceil(M / BM) * ceil(N / BN) * G}, local {WG}; a group makes BM rows by a
  *           panel
@@ -61,7 +62,7 @@ static inline void store_slices(local vec *left, local vec *right, const vec a_n
 __attribute__((reqd_work_group_size(WG, 1, 1))) kernel void
 product_tiles(global const ACC *a, clattn_int a_offset, clattn_int lda, global const ACC *b,
               global void *c, clattn_view view, clattn_int M, clattn_int N, clattn_int K,
-              clattn_int S, clattn_int heads, ACC alpha)
+              clattn_int S, clattn_int heads, ACC alpha, clattn_int b_heads)
 {
     local vec left[2][DS * LEFT], right[2][DS * RIGHT];
     const int l = own_item();
@@ -75,7 +76,7 @@ product_tiles(global const ACC *a, clattn_int a_offset, clattn_int lda, global c
         rows.at[n] = a_offset + (g * M + min(first + row_of_load(n), M - 1)) * lda;
         rows.aligned = rows.aligned && is_aligned(a, KIND_OF_SUMS, rows.at[n], 1, VW);
     }
-    of_panel.memory = b, of_panel.at[0] = (g * panels + panel) * K * BN;
+    of_panel.memory = b, of_panel.at[0] = (g % b_heads * panels + panel) * K * BN;
     of_panel.aligned = is_aligned(b, KIND_OF_SUMS, of_panel.at[0], 1, BN);
 
     vec sums[TM][NV], total[TM][NV], a_next[LEFT_LOADS], b_next[RIGHT_LOADS];

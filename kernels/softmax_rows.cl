@@ -1,12 +1,16 @@
-/* softmax_rows.cl: scores to weights, one row after the other by each work-group
+/* softmax_rows.cl: scores to weights, one row after the other by each work-group; softmax, or another
+ * normalizer
  *
  * Formula   x[j] = modify(s[j]);  m = max_j x[j];  sum = sum_j exp(x[j] - m) + exp(sink - m)
  *           w[j] = exp(x[j] - m) / sum;  lse = m + log(sum)
- *           without normalizing, w[j] = x[j], 0 where hidden
+ *           none: w[j] = x[j]; sigmoid: w[j] = 1 / (1 + exp(-x[j])); sparsemax: w[j] = max(x[j] - t, 0);
+ *           entmax15: w[j] = max(x[j] / 2 - t, 0)^2, with t where they add up to 1; 0 where hidden
  *           with `factors`, s becomes exp(x[j] - m), and factors[r] = 1 / sum is left to the
  *           product that follows: one pass over s less
  * Source    Milakov and Gimelshein, arXiv:1805.02867, "safe softmax"; sinks: Xiao et al.,
- *           arXiv:2309.17453
+ *           arXiv:2309.17453; sparsemax: Martins and Astudillo, arXiv:1602.02068; entmax15: Peters et
+ *           al., arXiv:1905.05702; their t by Newton's method, as Michelot, "A finite algorithm for
+ *           finding the projection of a point onto the canonical simplex", 1986
  * Shapes    s: [G][M][stride], M = group * S rows of key head g = b*Hkv + h; row r * S + i is row i
  *           of its query head r; stride: T rounded up to a multiple of VW. Weights replace the
  *           scores there; scores, weights and lse are views; factors: [G][M]
@@ -36,6 +40,10 @@
 #define SUM_BLOCK 32
 
 enum { STAGE_RAW, STAGE_CAPPED, STAGE_MODIFIED };
+enum { SOFTMAX, NONE, SIGMOID, SPARSEMAX, ENTMAX15 }; /* as clattn_normalizer */
+
+/* Far more than Newton's method needs: it doubles its digits with each step once the keys above settle. */
+#define MOST_STEPS 64
 
 /* The sum or the maximum over the work-group, the same bits for every work-item. */
 static inline ACC group_reduce(ACC value, local ACC *scratch, int sum)
@@ -56,9 +64,70 @@ static inline ACC group_reduce(ACC value, local ACC *scratch, int sum)
     return value;
 }
 
+/* Scores x above a threshold, which counts from the row's shift in units of entmax15's halves; NaN stays
+ * NaN. */
+static inline vec above(vec x, ACC shift, ACC threshold, int normalizer)
+{
+    const vec at =
+        (x - (vec)(shift)) * (vec)(normalizer == ENTMAX15 ? (ACC)0.5 : (ACC)1) - (vec)(threshold);
+    return select(at, (vec)(0), (ivec)(at <= (vec)(0)));
+}
+
+/* Where weights above a threshold add up to 1. Their sum falls with it and is convex, so that Newton's
+ * method rises to it from -1, below which even the largest score's weight would pass 1, and stands still
+ * when it is there. */
+static inline ACC find_threshold(global const ACC *x_row, clattn_int start, clattn_int T, ACC shift,
+                                 int normalizer, local ACC *scratch)
+{
+    ACC threshold = -1;
+    for (int step = 0; step < MOST_STEPS; step++) {
+        vec counts = 0, firsts = 0, squares = 0;
+        for (clattn_int j = start; j < T; j += WG * VW) {
+            const vec at = above(LOAD_VEC(x_row + j), shift, threshold, normalizer);
+            counts += select((vec)(1), (vec)(0), (ivec)(at == (vec)(0)));
+            firsts += at;
+            squares = fma(at, at, squares);
+        }
+        const ACC count = group_reduce(sum_lanes(counts), scratch, 1),
+                  first = group_reduce(sum_lanes(firsts), scratch, 1);
+        if (count == 0) /* all is hidden */
+            break;
+        /* NaN ends it, too. */
+        const ACC next =
+            threshold + (normalizer == SPARSEMAX
+                             ? (first - 1) / count
+                             : (group_reduce(sum_lanes(squares), scratch, 1) - 1) / (2 * first));
+        if (next <= threshold)
+            break;
+        threshold = next;
+        if (next != next)
+            break;
+    }
+    return threshold;
+}
+
+/* A weight, or what a factor makes one of in the end. */
+static inline vec weigh(vec x, ACC shift, ACC threshold, int normalizer)
+{
+    vec size, part;
+    switch (normalizer) {
+    case SOFTMAX:
+        return exponential(x - (vec)(shift));
+    case SIGMOID:
+        size = exponential(-fabs(x)), part = (vec)(1) / ((vec)(1) + size);
+        return select(size * part, part, (ivec)(x >= (vec)(0)));
+    case SPARSEMAX:
+        return above(x, shift, threshold, normalizer);
+    case ENTMAX15:
+        size = above(x, shift, threshold, normalizer);
+        return size * size;
+    }
+    return x;
+}
+
 kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void
 softmax_rows(global ACC *s, clattn_int stride, clattn_modifications m, ACC softcap,
-             clattn_int heads, clattn_int M, clattn_int group_rows, int normalize, int stage,
+             clattn_int heads, clattn_int M, clattn_int group_rows, int normalizer, int stage,
              global const void *mask, global const void *bias, global const void *kv_lengths,
              global const void *alibi_slopes, global const void *sinks, global void *scores,
              clattn_view scores_view, global void *weights, clattn_view weights_view,
@@ -108,21 +177,25 @@ softmax_rows(global ACC *s, clattn_int stride, clattn_modifications m, ACC softc
         const ACC most = fmax(group_reduce(max_lanes(top), scratch, 0), sink);
         const ACC shift = most == -INFINITY ? (ACC)0 : most;
         const vec nothing = deferred ? (vec)(0) : HIDDEN;
+        const bool summed = normalizer == SOFTMAX || lse_view.kind != KIND_ABSENT;
+        const ACC threshold = normalizer == SPARSEMAX || normalizer == ENTMAX15
+                                  ? find_threshold(x_row, start, m.T, shift, normalizer, scratch)
+                                  : (ACC)0;
         vec total = (vec)(0);
         for (clattn_int j = start; j < m.T;) {
             vec part = (vec)(0);
             for (int n = 0; n < SUM_BLOCK && j < m.T; n++, j += WG * VW) {
-                const vec x = LOAD_VEC(x_row + j), p = exp_negative(x - (vec)(shift));
-                part += p;
-                STORE_VEC(select(normalize ? p : x, nothing, (ivec)(x == (vec)(-INFINITY))),
-                          x_row + j);
+                const vec x = LOAD_VEC(x_row + j), w = weigh(x, shift, threshold, normalizer);
+                if (summed)
+                    part += normalizer == SOFTMAX ? w : exponential(x - (vec)(shift));
+                STORE_VEC(select(w, nothing, (ivec)(x == (vec)(-INFINITY))), x_row + j);
             }
             total += part;
         }
         ACC sum = group_reduce(sum_lanes(total), scratch, 1);
         if (has_sink)
             sum += exp(sink - shift);
-        const ACC factor = normalize && sum != 0 ? 1 / sum : (ACC)1;
+        const ACC factor = normalizer == SOFTMAX && sum != 0 ? 1 / sum : (ACC)1;
         if (get_local_id(0) == 0) {
             if (lse_view.kind != KIND_ABSENT)
                 store_element(lse, lse_view.kind, row_of(lse_view, b, h, i), shift + log(sum));

@@ -184,7 +184,7 @@ static inline void make_weights(vec scores[TM][NV], row_state *state, const vec 
     for (int n = 0; n < NR; n++) {
         /* Where all is hidden so far, -infinity less itself would be NaN; any finite shift does. */
         const vec to = select(most[n], (vec)(0), (ivec)(most[n] == (vec)(-INFINITY))),
-                  worth = exp_negative(state->most[n] - to);
+                  worth = exponential(state->most[n] - to);
         ACC shift[VW], parts[VW];
         vec part[VW];
         STORE_VEC(to, shift);
@@ -194,7 +194,7 @@ static inline void make_weights(vec scores[TM][NV], row_state *state, const vec 
             vec weights[VW];
 #pragma unroll
             for (int i = 0; i < VW; i++) {
-                const vec x = scores[n * VW + i][v], e = exp_negative(x - (vec)(shift[i]));
+                const vec x = scores[n * VW + i][v], e = exponential(x - (vec)(shift[i]));
                 part[i] = v == 0 ? e : part[i] + e;
                 weights[i] = normalize ? e : select(x, (vec)(0), (ivec)(x == (vec)(-INFINITY)));
             }
@@ -215,8 +215,8 @@ static inline void make_weights(vec scores[TM][NV], row_state *state, const vec 
 static inline void add_sink(vec *most, vec *sum, vec *kept, vec sink)
 {
     const vec top = larger(sink, *most);
-    *kept = exp_negative(*most - top);
-    *sum = fma(*sum, *kept, exp_negative(sink - top));
+    *kept = exponential(*most - top);
+    *sum = fma(*sum, *kept, exponential(sink - top));
     *most = top;
 }
 

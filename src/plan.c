@@ -2,6 +2,7 @@
 #include "bind.h"
 #include "device.h"
 #include "dispatch.h"
+#include "ops/operands.h"
 #include "try.h"
 
 #include <stdio.h>
@@ -10,7 +11,9 @@
 
 struct clattn_plan {
     clattn_device *device;
-    clattn__problem problem;
+    clattn__problem problem;   /* the caller's */
+    clattn__problem left;      /* what variants meet: the same, or what operands leave of it */
+    clattn__operands operands; /* what the parameters of the score make of queries and keys */
     struct chosen {
         const clattn__variant *variant; /* or NULL */
         void *state;                    /* the variant's own: kernels and scratch memory */
@@ -27,7 +30,7 @@ static clattn_status get_ready(clattn_plan *plan, struct chosen *chosen)
     plan->current = chosen;
     if (chosen->ready)
         return CLATTN_OK;
-    TRY(chosen->variant->prepare(&chosen->state, plan->device, &plan->problem));
+    TRY(chosen->variant->prepare(&chosen->state, plan->device, &plan->left));
     chosen->ready = true;
 done:
     if (status != CLATTN_OK) {
@@ -83,9 +86,13 @@ clattn_status clattn_plan_create(clattn_plan **out, clattn_device *device,
     FAIL_IF(!plan, CLATTN_E_MEMORY, "plan: no host memory for %zu bytes", sizeof *plan);
     plan->device = device;
     TRY(clattn__problem_init(&plan->problem, desc));
-    TRY(clattn__dispatch(&choice, &plan->explain, device, &plan->problem,
-                         plan->problem.desc.variant));
-    plan->problem.desc.variant = NULL; /* the caller's string may go now */
+    /* The reference takes scores as they are. */
+    plan->left =
+        clattn__is_reference(device) ? plan->problem : clattn__problem_of_operands(&plan->problem);
+    clattn__operands_init(&plan->operands, &plan->problem);
+    TRY(clattn__dispatch(&choice, &plan->explain, device, &plan->left, plan->left.desc.variant));
+    /* The caller's string may go now. */
+    plan->problem.desc.variant = plan->left.desc.variant = NULL;
     plan->some.variant = choice.some;
     plan->any.variant = choice.any;
     TRY(get_ready(plan, plan->any.variant ? &plan->any : &plan->some));
@@ -156,11 +163,10 @@ static bool variant_fits(const clattn_plan *plan, clattn__call *piece)
 static clattn_status run_variant(clattn_plan *plan, clattn__call *piece)
 {
     const struct chosen *chosen = plan->current;
-    return chosen->variant->run(chosen->state, plan->device, &plan->problem, piece,
-                                &plan->timeline);
+    return chosen->variant->run(chosen->state, plan->device, &plan->left, piece, &plan->timeline);
 }
 
-/* True when no host tensor takes more than one allocation may be. */
+/* True when no host tensor and no operand takes more than one allocation may be. */
 static bool tensors_fit(const clattn_plan *plan, clattn__call *piece)
 {
     clattn_tensor *tensors[CLATTN__CALL_TENSORS];
@@ -169,7 +175,7 @@ static bool tensors_fit(const clattn_plan *plan, clattn__call *piece)
         if (tensors[i]->host && clattn__bound_bytes(tensors[i], i >= inputs, plan->device) >
                                     plan->device->info.max_allocation)
             return false;
-    return true;
+    return clattn__operands_fit(plan->device, &plan->problem, piece);
 }
 
 /* Host tensors come and go once for all the pieces that the variant needs. */
@@ -179,7 +185,11 @@ static clattn_status run_bound(clattn_plan *plan, clattn__call *piece)
     clattn_status status = CLATTN_OK;
     clattn__binding binding = {.count = 0};
     TRY(clattn__bind(&binding, plan->device, piece));
-    TRY(cut(plan, piece, &by_variant));
+    clattn__call call = *piece;
+    if (clattn__has_operands(&plan->problem))
+        TRY(clattn__operands_run(&plan->operands, plan->device, &plan->timeline, &plan->problem,
+                                 &call));
+    TRY(cut(plan, &call, &by_variant));
     TRY(clattn__fetch(&binding, plan->device));
 done:
     clattn__unbind(&binding);
@@ -302,6 +312,7 @@ void clattn_plan_destroy(clattn_plan *plan)
     for (size_t i = 0; i < sizeof both / sizeof *both; i++)
         if (both[i]->ready)
             both[i]->variant->release(both[i]->state);
+    clattn__operands_release(&plan->operands);
     clattn__timeline_clear(&plan->timeline);
     free(plan->explain);
     free(plan);

@@ -32,9 +32,9 @@ static clattn_status check_enums(const clattn_attention_desc *desc)
             "desc.dtype: %s, expected f32, f64, f16 or bf16", clattn_dtype_name(desc->dtype));
     FAIL_IF((unsigned)desc->layout > CLATTN_BSHD, CLATTN_E_ARGUMENT,
             "desc.layout: %d, expected CLATTN_BHSD or CLATTN_BSHD", (int)desc->layout);
-    FAIL_IF((unsigned)desc->score > CLATTN_SCORE_GIVEN, CLATTN_E_ARGUMENT,
+    FAIL_IF((unsigned)desc->score > CLATTN_SCORE_RBF, CLATTN_E_ARGUMENT,
             "desc.score: %d, expected a clattn_score", (int)desc->score);
-    FAIL_IF((unsigned)desc->normalizer > CLATTN_NORMALIZER_NONE, CLATTN_E_ARGUMENT,
+    FAIL_IF((unsigned)desc->normalizer > CLATTN_NORMALIZER_ENTMAX15, CLATTN_E_ARGUMENT,
             "desc.normalizer: %d, expected a clattn_normalizer", (int)desc->normalizer);
     FAIL_IF((unsigned)desc->alignment > CLATTN_BOTTOM_RIGHT, CLATTN_E_ARGUMENT,
             "desc.alignment: %d, expected CLATTN_TOP_LEFT or CLATTN_BOTTOM_RIGHT",
@@ -70,6 +70,12 @@ static double as_sum(const clattn_attention_desc *desc, double number)
     return desc->dtype == CLATTN_F64 ? number : (double)(float)number;
 }
 
+static bool needs_equal_sizes(clattn_score score)
+{
+    return score != CLATTN_SCORE_GENERAL && score != CLATTN_SCORE_LOCATION &&
+           !clattn__is_additive(score);
+}
+
 static clattn_status check_numbers(const clattn_attention_desc *desc)
 {
     clattn_status status = CLATTN_OK;
@@ -77,6 +83,8 @@ static clattn_status check_numbers(const clattn_attention_desc *desc)
     TRY(check_size(desc->kv_heads, "kv_heads"));
     TRY(check_size(desc->head_size, "head_size"));
     TRY(check_size(desc->value_size, "value_size"));
+    TRY(check_size(desc->key_size, "key_size"));
+    TRY(check_size(desc->hidden_size, "hidden_size"));
     FAIL_IF(desc->query_heads % desc->kv_heads, CLATTN_E_ARGUMENT,
             "desc.query_heads: %zu, expected a multiple of desc.kv_heads, which is %zu",
             desc->query_heads, desc->kv_heads);
@@ -85,6 +93,15 @@ static clattn_status check_numbers(const clattn_attention_desc *desc)
     FAIL_IF(desc->value_size == 0, CLATTN_E_ARGUMENT,
             "desc.value_size: 0, expected the size of a value, from 1 (it has no default with "
             "given scores)");
+    FAIL_IF(
+        desc->key_size != desc->head_size && needs_equal_sizes(desc->score), CLATTN_E_ARGUMENT,
+        "desc.key_size: %zu, expected %zu as desc.head_size: the score multiplies the two element "
+        "by element",
+        desc->key_size, desc->head_size);
+    FAIL_IF(desc->hidden_size == 0 && clattn__is_additive(desc->score), CLATTN_E_ARGUMENT,
+            "desc.hidden_size: 0, expected the size of v, from 1");
+    FAIL_IF(desc->hidden_size && !clattn__is_additive(desc->score), CLATTN_E_ARGUMENT,
+            "desc.hidden_size: %zu, expected 0: the score has no hidden units", desc->hidden_size);
     const char *sums = desc->dtype == CLATTN_F64 ? "f64" : "f32";
     FAIL_IF((desc->flags & CLATTN_SCALE) && !isfinite(as_sum(desc, desc->scale)), CLATTN_E_ARGUMENT,
             "desc.scale: %g, expected a finite number of %s", desc->scale, sums);
@@ -115,6 +132,9 @@ static clattn_status check_packed(const clattn_attention_desc *desc)
         const char *name;
     } others[] = {
         {desc->score == CLATTN_SCORE_GIVEN, "given_scores"},
+        {desc->score == CLATTN_SCORE_LOCATION, "score location"},
+        {desc->score == CLATTN_SCORE_LOCATION_SENSITIVE, "previous_weights"},
+        {desc->score == CLATTN_SCORE_COVERAGE, "coverage"},
         {desc->flags & CLATTN_MASK, "mask"},
         {desc->flags & CLATTN_BIAS, "bias"},
         {desc->flags & CLATTN_KV_LENGTHS, "kv_lengths"},
@@ -137,6 +157,7 @@ clattn_status clattn__problem_init(clattn__problem *problem, const clattn_attent
     TRY(clattn__struct_copy(desc, sizeof *desc, given, given->struct_size,
                             "clattn_attention_desc"));
     desc->struct_size = sizeof *desc;
+    problem->query_dtype = problem->key_dtype = desc->dtype;
     TRY(check_enums(desc));
     if (desc->outputs == 0)
         desc->outputs = CLATTN_OUTPUT;
@@ -146,10 +167,12 @@ clattn_status clattn__problem_init(clattn__problem *problem, const clattn_attent
         desc->kv_heads = desc->query_heads;
     if (desc->score == CLATTN_SCORE_GIVEN) {
         /* No query and no key: D has no meaning, and 1 keeps it out of everybody's way. */
-        desc->head_size = 1;
+        desc->head_size = desc->key_size = 1;
     } else if (desc->value_size == 0) {
         desc->value_size = desc->head_size;
     }
+    if (desc->key_size == 0)
+        desc->key_size = desc->head_size;
     if (!(desc->flags & CLATTN_WINDOW))
         desc->window_left = desc->window_right = -1;
     TRY(check_numbers(desc));

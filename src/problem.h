@@ -12,26 +12,52 @@
 typedef struct clattn__problem {
     clattn_attention_desc desc;
     double scale; /* of the scores: 1 for given ones */
+    clattn_dtype query_dtype,
+        key_dtype; /* as a variant meets them: those of sums where they were made
+                                            from the caller's (ops/operands.h) */
 } clattn__problem;
 
+/* The parameters of scores as tensors of a call, of rank 4: matrices and vectors (1, Hq, rows, columns),
+ * what goes with keys (B, Hq, 1, T), beta (B, Hq, S, 1), gamma and g (1, Hq, 1, 1). The filters of two
+ * channels are two tensors. */
+typedef enum clattn__param {
+    CLATTN__WEIGHT,
+    CLATTN__W_QUERY,
+    CLATTN__W_KEY,
+    CLATTN__V,
+    CLATTN__BIAS,
+    CLATTN__G,
+    CLATTN__CONV,
+    CLATTN__CONV_CUMULATIVE,
+    CLATTN__W_LOCATION,
+    CLATTN__W_COVERAGE,
+    CLATTN__BETA,
+    CLATTN__GAMMA,
+    CLATTN__PREVIOUS_WEIGHTS,
+    CLATTN__CUMULATIVE_WEIGHTS,
+    CLATTN__COVERAGE,
+    CLATTN__PARAMS
+} clattn__param;
+
 /* One call. Tensors are views of rank 4 with strides that broadcast where the caller's did:
- *   query (B, Hq, S, D)   key (B, Hkv, T, D)   value (B, Hkv, T, Dv)   output (B, Hq, S, Dv)
+ *   query (B, Hq, S, D)   key (B, Hkv, T, Dk)   value (B, Hkv, T, Dv)   output (B, Hq, S, Dv)
  *   given_scores, mask, bias, weights, scores (B, Hq, S, T)   lse (B, Hq, S, 1)
  *   kv_lengths (B, 1, 1, 1)   alibi_slopes, sinks (1, Hq, 1, 1)
  * An absent tensor has rank 0. A call may be a slice of the caller's: then S is its own.
  * Packed sequences are one batch: B is 1, S and T are the totals, and cu_seqlens_q and cu_seqlens_k,
  * (sequences + 1, 1, 1, 1), say where each begins among the caller's rows and keys. */
 typedef struct clattn__call {
-    int64_t B, Hq, Hkv, S, T, D, Dv;
+    int64_t B, Hq, Hkv, S, T, D, Dk, Dv;
     int64_t first_row, all_rows; /* its place among the caller's rows: 0 and S when it is whole */
     clattn_tensor query, key, value, given_scores, mask, bias, kv_lengths, alibi_slopes, sinks;
     clattn_tensor output, weights, scores, lse;
     clattn_tensor cu_seqlens_q, cu_seqlens_k;
+    clattn_tensor params[CLATTN__PARAMS];
 } clattn__call;
 
 /* The tensors of a call in the order inputs, outputs;
  * `names` may be NULL. Returns how many are inputs. */
-#define CLATTN__CALL_TENSORS 15
+#define CLATTN__CALL_TENSORS (15 + CLATTN__PARAMS)
 size_t clattn__call_tensors(clattn__call *call, clattn_tensor *tensors[CLATTN__CALL_TENSORS],
                             const char *names[CLATTN__CALL_TENSORS]);
 
@@ -46,6 +72,13 @@ clattn_status clattn__problem_init(clattn__problem *problem, const clattn_attent
  * and sinks in host memory are checked by value. */
 clattn_status clattn__call_init(clattn__call *call, const clattn__problem *problem,
                                 const clattn_attention_args *args);
+
+/* "params.w_query" */
+const char *clattn__param_name(clattn__param param);
+
+/* The same for the parameters of the score, once the sizes of the call are known. */
+clattn_status clattn__call_params(clattn__call *call, const clattn_attention_desc *desc,
+                                  const clattn_score_params *params);
 
 /* Batches [b, b + batches), key heads [h, h + heads) with
  * their query heads, rows [i, i + rows) of a call. */
@@ -68,6 +101,13 @@ bool clattn__problem_hides_keys(const clattn__problem *problem);
 static inline bool clattn__has(const clattn_tensor *tensor)
 {
     return tensor->rank != 0;
+}
+
+/* True for additive scores and what builds on them: v^T tanh(...). */
+static inline bool clattn__is_additive(clattn_score score)
+{
+    return score == CLATTN_SCORE_ADDITIVE || score == CLATTN_SCORE_LOCATION_SENSITIVE ||
+           score == CLATTN_SCORE_COVERAGE;
 }
 
 static inline bool clattn__is_packed(const clattn__problem *problem)

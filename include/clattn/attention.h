@@ -10,18 +10,20 @@
  * when it is NaN; a NaN in a visible one shows.
  *
  * Shapes: B batch, Hq query heads, Hkv key/value heads (Hq a multiple of Hkv), S query length, T
- * key length, D head size of query and key, Dv of value.
+ * key length, D head size of query, Dk of key, Dv of value. Dk = D but for GENERAL, ADDITIVE and what
+ * builds on it. In the words of RNN encoder-decoders a decoder state is a query, the encoder outputs
+ * are keys and values.
  *
  *   tensor            rank 4, BHSD       rank 4, BSHD       rank 3 (one head)   rank 2
  *   query             (B, Hq, S, D)      (B, S, Hq, D)      (B, S, D)           (S, D)
- *   key               (B, Hkv, T, D)     (B, T, Hkv, D)     (B, T, D)           (T, D)
+ *   key               (B, Hkv, T, Dk)    (B, T, Hkv, Dk)    (B, T, Dk)          (T, Dk)
  *   value             (B, Hkv, T, Dv)    (B, T, Hkv, Dv)    (B, T, Dv)          (T, Dv)
  *   output            (B, Hq, S, Dv)     (B, S, Hq, Dv)     (B, S, Dv)          (S, Dv)
  *   weights, scores   (B, Hq, S, T)      the same           (B, S, T)           (S, T)
  *   lse               (B, Hq, S)         the same           (B, S)              (S)
  *
  * Packed sequences (CLATTN_PACKED) lie one behind the other instead of beside each other with gaps:
- * query (total_q, Hq, D), key (total_k, Hkv, D), value (total_k, Hkv, Dv), output (total_q, Hq, Dv),
+ * query (total_q, Hq, D), key (total_k, Hkv, Dk), value (total_k, Hkv, Dv), output (total_q, Hq, Dv),
  * lse (Hq, total_q). Sequence b has the queries cu_seqlens_q[b] up to cu_seqlens_q[b + 1] and the
  * keys cu_seqlens_k[b] up to cu_seqlens_k[b + 1], and each is a call of its own: positions begin
  * with it, S and T are its lengths.
@@ -37,20 +39,42 @@ extern "C" {
 
 typedef enum clattn_layout { CLATTN_BHSD = 0, CLATTN_BSHD } clattn_layout;
 
-/** How a query meets a key. */
+/** How a query q meets a key k. Parameters have the names of clattn_score_params. */
 typedef enum clattn_score {
     /** q.k, with scale 1/sqrt(D) unless given (Vaswani et al., arXiv:1706.03762). */
     CLATTN_SCORE_SCALED_DOT = 0,
     /** q.k (Luong et al., arXiv:1508.04025). */
     CLATTN_SCORE_DOT,
     /** The caller's scores, in place of query and key; scale does not apply. */
-    CLATTN_SCORE_GIVEN
+    CLATTN_SCORE_GIVEN,
+    /** q^T weight k (Luong et al., arXiv:1508.04025). */
+    CLATTN_SCORE_GENERAL,
+    /** v^T tanh(w_query q + w_key k + bias) (Bahdanau et al., arXiv:1409.0473); Luong's concat is the
+     * same with its matrix split into w_query and w_key. */
+    CLATTN_SCORE_ADDITIVE,
+    /** weight q: element j is the score of key j. No key is read, and key may be absent (Luong et al.,
+     * arXiv:1508.04025). */
+    CLATTN_SCORE_LOCATION,
+    /** v^T tanh(w_query q + w_key k + w_location f + bias), f the features that conv finds in the
+     * previous weights around the key, and in the cumulative ones where they are given (Chorowski et
+     * al., arXiv:1506.07503; Tacotron 2, arXiv:1712.05884). */
+    CLATTN_SCORE_LOCATION_SENSITIVE,
+    /** v^T tanh(w_query q + w_key k + w_coverage c + bias), c the coverage of the key, as the sum of its
+     * past weights (See et al., arXiv:1704.04368). */
+    CLATTN_SCORE_COVERAGE,
+    /** beta cos(q, k), 0 where a vector is zero (content addressing, Graves et al., arXiv:1410.5401). */
+    CLATTN_SCORE_COSINE,
+    /** -gamma |q - k|^2 (the kernel of Nadaraya and Watson, 1964). */
+    CLATTN_SCORE_RBF
 } clattn_score;
 
-/** From modified scores to weights. */
+/** From modified scores to weights; hidden keys have weight 0. */
 typedef enum clattn_normalizer {
     CLATTN_NORMALIZER_SOFTMAX = 0,
-    CLATTN_NORMALIZER_NONE /* the weights are the modified scores, masked = 0 */
+    CLATTN_NORMALIZER_NONE,      /* the weights are the modified scores */
+    CLATTN_NORMALIZER_SIGMOID,   /* 1 / (1 + e^-s), each key for itself */
+    CLATTN_NORMALIZER_SPARSEMAX, /* the nearest point of the simplex (arXiv:1602.02068) */
+    CLATTN_NORMALIZER_ENTMAX15   /* 1.5-entmax, between softmax and sparsemax (arXiv:1905.05702) */
 } clattn_normalizer;
 
 /** Where query i stands among the keys: at i + offset. It moves causal, window and ALiBi. */
@@ -121,14 +145,39 @@ typedef struct clattn_attention_desc {
     int64_t window_left; /* with CLATTN_WINDOW; -1: no bound */
     int64_t window_right; /* with CLATTN_WINDOW; -1: no bound */
     const char *variant;  /* [NULL: the first that accepts] the name of the variant to take */
+    size_t key_size;    /* [D] Dk; for GENERAL, ADDITIVE, LOCATION, LOCATION_SENSITIVE, COVERAGE */
+    size_t hidden_size; /* A; required for ADDITIVE, LOCATION_SENSITIVE, COVERAGE */
 } clattn_attention_desc;
+
+/** The parameters of a score, and what it takes beside query and key. Those that a score does not
+ * take stay all zero; any float type. A matrix or vector may have one axis (Hq) more in front where
+ * heads differ. M >= T; A hidden size; C filters of odd width K. */
+typedef struct clattn_score_params {
+    clattn_tensor weight;  /* GENERAL: (D, Dk). LOCATION: (M, D), the first T rows count */
+    clattn_tensor w_query; /* (A, D), of ADDITIVE and what builds on it, as the next ones */
+    clattn_tensor w_key;   /* (A, Dk) */
+    clattn_tensor v;       /* (A) */
+    clattn_tensor bias;    /* (A), or absent */
+    clattn_tensor
+        g; /* (1) or (Hq), or absent: v counts as g v / |v| (normalised Bahdanau attention) */
+    clattn_tensor conv;       /* LOCATION_SENSITIVE: (C, K), or (C, 2, K) with cumulative weights; a
+                           cross-correlation with (K - 1) / 2 zeros at each end */
+    clattn_tensor w_location; /* (A, C) */
+    clattn_tensor w_coverage; /* COVERAGE: (A) */
+    clattn_tensor beta;       /* COSINE: (1), (Hq), (B, S) or (B, Hq, S), finite */
+    clattn_tensor gamma;      /* RBF: (1) or (Hq), finite */
+    clattn_tensor previous_weights;   /* LOCATION_SENSITIVE: (B, T) or (B, Hq, T) */
+    clattn_tensor cumulative_weights; /* likewise, or absent */
+    clattn_tensor coverage;           /* COVERAGE: (B, T) or (B, Hq, T) */
+} clattn_score_params;
 
 /** On what. Tensors that do not take part stay all zero.
  * Outputs must not overlap inputs or each other. */
 typedef struct clattn_attention_args {
-    size_t struct_size;         /* sizeof(clattn_attention_args) */
-    clattn_tensor query, key;   /* see the table above; absent with given scores */
-    clattn_tensor value;        /* see the table above */
+    size_t struct_size; /* sizeof(clattn_attention_args) */
+    clattn_tensor query,
+        key;             /* see the table above; absent with given scores; LOCATION needs no key */
+    clattn_tensor value; /* see the table above */
     clattn_tensor given_scores; /* as weights, of the desc's dtype or f32; CLATTN_SCORE_GIVEN */
     clattn_tensor mask;         /* bool, f32 or the desc's dtype; broadcasts to that of weights */
     clattn_tensor bias;         /* f32 or the desc's dtype; broadcasts likewise */
@@ -144,6 +193,7 @@ typedef struct clattn_attention_args {
      * 0, never falling. Those of a device are clamped to 0 to the total; rows of the output and lse
      * that they give to no sequence, or to several, are undefined. */
     clattn_tensor cu_seqlens_q, cu_seqlens_k;
+    clattn_score_params params;
 } clattn_attention_args;
 
 #ifdef __cplusplus

@@ -30,6 +30,8 @@ static bool accepts(const clattn_device *device, const clattn__problem *problem,
                     char *reason, size_t size)
 {
     const char *why = clattn__why_not_fused(device, problem, forced);
+    if (!why)
+        why = clattn__why_not_of_one_dtype(problem);
     if (!why && clattn__is_packed(problem))
         why = "sequences are packed, and it takes those of one length";
     if (!why &&

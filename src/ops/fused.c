@@ -21,10 +21,23 @@ const char *clattn__why_not_fused(const clattn_device *device, const clattn__pro
         return "weights and scores are asked for, and it writes none";
     if (desc->score == CLATTN_SCORE_GIVEN)
         return "scores are given, and it makes its own";
+    if (desc->score != CLATTN_SCORE_SCALED_DOT && desc->score != CLATTN_SCORE_DOT)
+        return "scores are no products of queries and keys";
+    if (desc->normalizer > CLATTN_NORMALIZER_NONE)
+        return "it has no other normalizers than softmax and none";
     /* Packed sequences nothing else may take: being slow there is no reason. */
     if (!forced && !clattn__is_cpu_like(device) && !clattn__is_packed(problem))
         return "it is made for CPU-like devices; ask for it by name";
     return NULL;
+}
+
+const char *clattn__why_not_of_one_dtype(const clattn__problem *problem)
+{
+    const clattn_dtype dtype = problem->desc.dtype;
+    return problem->query_dtype == dtype && problem->key_dtype == dtype
+               ? NULL
+               : "queries or keys come in the type of the sums, and it takes those of the values' "
+                 "type";
 }
 
 bool clattn__fused_is_general(const clattn__problem *problem)

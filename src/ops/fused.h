@@ -8,6 +8,9 @@
 const char *clattn__why_not_fused(const clattn_device *device, const clattn__problem *problem,
                                   bool forced);
 
+/* The same for a variant whose kernel reads queries, keys and values as one type. */
+const char *clattn__why_not_of_one_dtype(const clattn__problem *problem);
+
 /* Whether anything happens to scores on their way. */
 bool clattn__fused_is_general(const clattn__problem *problem);
 

@@ -48,11 +48,12 @@ static clattn_status prepare(void **state, clattn_device *device, const clattn__
     lanes *s = calloc(1, sizeof *s);
     FAIL_IF(!s, CLATTN_E_MEMORY, "lanes: no host memory for %zu bytes", sizeof *s);
     *state = s;
-    clattn__options(options, device, desc->dtype,
-                    " -DMOST=%zu -DKIND=%d -DNV=%d -DMK=%d -DMD=%d -DBK=%d -DGENERAL=%d",
-                    clattn__fused_capacity(desc), (int)desc->dtype, tuning->lanes_vectors,
-                    tuning->lanes_keys, tuning->lanes_values, tuning->lanes_block,
-                    clattn__fused_is_general(problem));
+    clattn__options(
+        options, device, desc->dtype,
+        " -DMOST=%zu -DKIND=%d -DQUERY_KIND=%d -DNV=%d -DMK=%d -DMD=%d -DBK=%d -DGENERAL=%d",
+        clattn__fused_capacity(desc), (int)desc->dtype, (int)problem->query_dtype,
+        tuning->lanes_vectors, tuning->lanes_keys, tuning->lanes_values, tuning->lanes_block,
+        clattn__fused_is_general(problem));
     TRY(clattn__kernel_create(&s->kernel, device, "lanes", options));
     TRY(clattn__pack_create(&s->pack, device, desc->dtype));
 done:

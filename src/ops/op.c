@@ -12,6 +12,11 @@ int clattn__vector_width(const clattn_device *device, clattn_dtype dtype)
     return dtype == CLATTN_F64 && width > 1 ? width / 2 : width;
 }
 
+clattn_dtype clattn__sum_dtype(clattn_dtype dtype)
+{
+    return dtype == CLATTN_F64 ? CLATTN_F64 : CLATTN_F32;
+}
+
 size_t clattn__sum_size(clattn_dtype dtype)
 {
     return dtype == CLATTN_F64 ? sizeof(cl_double) : sizeof(cl_float);
@@ -54,6 +59,12 @@ clattn__arg clattn__number_arg(clattn__number *number, clattn_dtype dtype, doubl
     else
         number->single = (cl_float)value;
     return (clattn__arg){clattn__sum_size(dtype), number};
+}
+
+clattn_tensor clattn__dense(clattn_dtype dtype, cl_mem memory, int64_t B, int64_t H, int64_t rows,
+                            int64_t columns)
+{
+    return clattn_tensor_cl(dtype, memory, 0, 4, (int64_t[]){B, H, rows, columns});
 }
 
 clattn_view clattn__view(const clattn_tensor *tensor)

@@ -25,7 +25,8 @@ void clattn__options_of_width(char options[CLATTN__OPTIONS_MAX], const clattn_de
 /* Elements of a kernel's vector for a problem of this type: half as many where sums are doubles. */
 int clattn__vector_width(const clattn_device *device, clattn_dtype dtype);
 
-/* Bytes of the type in which sums are kept. */
+/* The type in which sums are kept, and its bytes. */
+clattn_dtype clattn__sum_dtype(clattn_dtype dtype);
 size_t clattn__sum_size(clattn_dtype dtype);
 
 /* A number in the type in which sums are kept, as a kernel argument. */
@@ -45,6 +46,10 @@ static inline cl_mem clattn__memory_of(const clattn_tensor *tensor, cl_mem other
 {
     return tensor->buffer ? tensor->buffer : other;
 }
+
+/* A dense tensor of rank 4 in device memory. */
+clattn_tensor clattn__dense(clattn_dtype dtype, cl_mem memory, int64_t B, int64_t H, int64_t rows,
+                            int64_t columns);
 
 /* Device memory that grows and is kept from run to run. */
 typedef struct clattn__scratch {

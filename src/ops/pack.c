@@ -6,6 +6,16 @@
 /* Lanes of a work-item of a CPU: it takes a while to hand out work-items. */
 #define LANES_OF_ITEM 16
 
+bool clattn__rows_are_ready(const clattn_tensor *tensor, clattn_dtype sums)
+{
+    int64_t row = tensor->strides[2];
+    return tensor->dtype == sums && (tensor->shape[3] == 1 || tensor->strides[3] == 1) &&
+           (tensor->shape[2] == 1 || row >= tensor->shape[3]) &&
+           (tensor->shape[1] == 1 || tensor->strides[1] == row * tensor->shape[2]) &&
+           (tensor->shape[0] == 1 ||
+            tensor->strides[0] == row * tensor->shape[2] * tensor->shape[1]);
+}
+
 clattn_status clattn__pack_create(clattn__kernel *kernel, clattn_device *device, clattn_dtype dtype)
 {
     char options[CLATTN__OPTIONS_MAX];

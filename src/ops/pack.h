@@ -21,6 +21,10 @@ typedef struct clattn__packing {
     int64_t lanes_padded; /* lanes, or more: a multiple of width; the rest is zero */
 } clattn__packing;
 
+/* True when the rows of all heads lie one behind the other in the type of the sums, as products read
+ * them. */
+bool clattn__rows_are_ready(const clattn_tensor *tensor, clattn_dtype sums);
+
 clattn_status clattn__pack_create(clattn__kernel *kernel, clattn_device *device,
                                   clattn_dtype dtype);
 

@@ -1,4 +1,4 @@
-/* product.h: the batched product of the staged path, and who computes it. */
+/* product.h: the batched product of scores and weighted sums, and of projections, and who computes it. */
 #ifndef CLATTN_PRODUCT_H
 #define CLATTN_PRODUCT_H
 
@@ -10,7 +10,8 @@
 typedef struct clattn__product {
     cl_mem a; /* [B*Hkv][M][lda] from element a_offset on */
     int64_t a_offset, lda;
-    cl_mem b; /* panels of pack.cl, as wide as the multiplier wants them */
+    cl_mem b;        /* panels of pack.cl, as wide as the multiplier wants them */
+    int64_t b_heads; /* key head g of all B*Hkv reads the panels of head g % b_heads */
     cl_mem c;
     bool c_is_scratch;  /* dense rows, as well aligned as a driver's own memory */
     cl_mem factors;     /* or NULL */
@@ -22,6 +23,8 @@ typedef struct clattn__product {
 /* One way to compute products. */
 typedef struct clattn__multiplier {
     bool takes_factors;
+    /* Takes fewer b_heads than there are key heads. */
+    bool shares_panels;
     /* Reads and writes the caller's tensors, too, which may be aligned to their elements only. */
     bool takes_any_memory;
     /* Columns of a panel of B. */

@@ -57,11 +57,14 @@ static clattn_status run(void *state, clattn_device *device, clattn__timeline *t
     const cl_mem factors = p->factors ? p->factors : p->a;
     clattn__number alpha;
     const clattn__arg args[] = {
-        CLATTN__ARG(p->a),    CLATTN__ARG(p->a_offset), CLATTN__ARG(p->lda),
-        CLATTN__ARG(p->b),    CLATTN__ARG(p->c),        CLATTN__ARG(p->c_view),
-        CLATTN__ARG(M),       CLATTN__ARG(p->N),        CLATTN__ARG(p->K),
-        CLATTN__ARG(call->S), CLATTN__ARG(call->Hkv),   clattn__number_arg(&alpha, dtype, p->alpha),
-        CLATTN__ARG(factors), CLATTN__ARG(has_factors), CLATTN__ARG(item_panels),
+        CLATTN__ARG(p->a),        CLATTN__ARG(p->a_offset),
+        CLATTN__ARG(p->lda),      CLATTN__ARG(p->b),
+        CLATTN__ARG(p->c),        CLATTN__ARG(p->c_view),
+        CLATTN__ARG(M),           CLATTN__ARG(p->N),
+        CLATTN__ARG(p->K),        CLATTN__ARG(call->S),
+        CLATTN__ARG(call->Hkv),   clattn__number_arg(&alpha, dtype, p->alpha),
+        CLATTN__ARG(factors),     CLATTN__ARG(has_factors),
+        CLATTN__ARG(item_panels), CLATTN__ARG(p->b_heads),
     };
     const size_t global[3] = {(size_t)rows,
                               item_panels ? (size_t)clattn__ceil_div(panels, item_panels) : 0,
@@ -70,4 +73,5 @@ static clattn_status run(void *state, clattn_device *device, clattn__timeline *t
     return clattn__launch(device, timeline, state, global, local, args, sizeof args / sizeof *args);
 }
 
-const clattn__multiplier clattn__multiplier_lanes = {true, true, panel, create, release, run, NULL};
+const clattn__multiplier clattn__multiplier_lanes = {true,   true,    true, panel,
+                                                     create, release, run,  NULL};

@@ -78,10 +78,13 @@ static clattn_status run(void *state, clattn_device *device, clattn__timeline *t
     const size_t items = (size_t)clattn__tile_items(s->tile);
     clattn__number alpha;
     const clattn__arg args[] = {
-        CLATTN__ARG(p->a),    CLATTN__ARG(p->a_offset), CLATTN__ARG(p->lda),
-        CLATTN__ARG(p->b),    CLATTN__ARG(p->c),        CLATTN__ARG(p->c_view),
-        CLATTN__ARG(M),       CLATTN__ARG(p->N),        CLATTN__ARG(p->K),
-        CLATTN__ARG(call->S), CLATTN__ARG(call->Hkv),   clattn__number_arg(&alpha, dtype, p->alpha),
+        CLATTN__ARG(p->a),       CLATTN__ARG(p->a_offset),
+        CLATTN__ARG(p->lda),     CLATTN__ARG(p->b),
+        CLATTN__ARG(p->c),       CLATTN__ARG(p->c_view),
+        CLATTN__ARG(M),          CLATTN__ARG(p->N),
+        CLATTN__ARG(p->K),       CLATTN__ARG(call->S),
+        CLATTN__ARG(call->Hkv),  clattn__number_arg(&alpha, dtype, p->alpha),
+        CLATTN__ARG(p->b_heads),
     };
     const size_t global[3] = {(size_t)(blocks * panels * call->B * call->Hkv) * items, 1, 1},
                  local[3] = {items, 1, 1};
@@ -94,5 +97,5 @@ static const char *remark(const void *state)
     return ((const product *)state)->remark;
 }
 
-const clattn__multiplier clattn__multiplier_tiles = {false,   true, panel, create,
-                                                     release, run,  remark};
+const clattn__multiplier clattn__multiplier_tiles = {false,  true,    true, panel,
+                                                     create, release, run,  remark};

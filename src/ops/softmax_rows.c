@@ -38,8 +38,8 @@ clattn_status clattn__softmax_rows_run(clattn__kernel *kernel, clattn_device *de
 {
     const clattn_attention_desc *desc = &problem->desc;
     const clattn_modifications modifications = clattn__modifications(problem, call);
-    const cl_int normalize = desc->normalizer == CLATTN_NORMALIZER_SOFTMAX,
-                 stage = (cl_int)desc->scores_stage, deferred = factors != NULL;
+    const cl_int normalizer = (cl_int)desc->normalizer, stage = (cl_int)desc->scores_stage,
+                 deferred = factors != NULL;
     const clattn_int M = call->Hq / call->Hkv * call->S, heads = call->B * call->Hkv,
                      group_rows = rows_of_group(device, M * heads);
     const cl_mem mask = clattn__memory_of(&call->mask, s), bias = clattn__memory_of(&call->bias, s),
@@ -61,7 +61,7 @@ clattn_status clattn__softmax_rows_run(clattn__kernel *kernel, clattn_device *de
         CLATTN__ARG(call->Hkv),
         CLATTN__ARG(M),
         CLATTN__ARG(group_rows),
-        CLATTN__ARG(normalize),
+        CLATTN__ARG(normalizer),
         CLATTN__ARG(stage),
         CLATTN__ARG(mask),
         CLATTN__ARG(bias),

@@ -5,9 +5,13 @@
  *   query --> (packed) --+
  *   key ----> panels ----+--> scores --> softmax_rows --> weights --+--> output --> hidden_values
  *   value --> panels -----------------------------------------------+
+ *
+ * Scores that are no products, additive ones and those of distances, are made from queries and keys as
+ * they are.
  */
 #include "hidden_values.h"
 #include "pack.h"
+#include "pairs.h"
 #include "product.h"
 #include "softmax_rows.h"
 #include "try.h"
@@ -18,7 +22,7 @@
 typedef struct staged {
     const clattn__multiplier *multiplier;
     void *product; /* the multiplier's state */
-    clattn__kernel pack, softmax_rows, hidden_values;
+    clattn__kernel pack, pairs, softmax_rows, hidden_values;
     clattn__scratch query, key, value, flags, scores, factors;
     int64_t panel;   /* columns of a panel of the product */
     size_t sum_size; /* bytes of the type in which sums are kept */
@@ -70,6 +74,7 @@ static void release(void *state)
         return;
     s->multiplier->release(s->product);
     clattn__kernel_release(&s->pack);
+    clattn__kernel_release(&s->pairs);
     clattn__kernel_release(&s->softmax_rows);
     clattn__kernel_release(&s->hidden_values);
     clattn__scratch_release(&s->query);
@@ -94,6 +99,8 @@ static clattn_status prepare_with(const clattn__multiplier *multiplier, void **s
     TRY(multiplier->create(&s->product, device, dtype));
     s->panel = multiplier->panel(s->product, device, dtype);
     TRY(clattn__pack_create(&s->pack, device, dtype));
+    if (clattn__is_of_pairs(problem->desc.score))
+        TRY(clattn__pairs_create(&s->pairs, device, problem));
     TRY(clattn__softmax_rows_create(&s->softmax_rows, device, dtype));
     if (clattn__problem_hides_keys(problem))
         TRY(clattn__hidden_values_create(&s->hidden_values, device, dtype));
@@ -158,17 +165,6 @@ static bool fits(const void *state, const clattn_device *device, const clattn__c
            (one_row || scores <= device->tuning->scratch);
 }
 
-/* True when the rows of all heads lie one behind the other
- * in the type of the sums, as the product reads them. */
-static bool rows_are_ready(const clattn_tensor *query, clattn_dtype sums)
-{
-    int64_t row = query->strides[2];
-    return query->dtype == sums && (query->shape[3] == 1 || query->strides[3] == 1) &&
-           (query->shape[2] == 1 || row >= query->shape[3]) &&
-           (query->shape[1] == 1 || query->strides[1] == row * query->shape[2]) &&
-           (query->shape[0] == 1 || query->strides[0] == row * query->shape[2] * query->shape[1]);
-}
-
 static clattn_status make_scores(staged *s, clattn_device *device, const clattn__problem *problem,
                                  const clattn__call *call, clattn__timeline *timeline,
                                  int64_t stride)
@@ -182,6 +178,9 @@ static clattn_status make_scores(staged *s, clattn_device *device, const clattn_
         return clattn__pack_run(&s->pack, device, timeline, &call->given_scores, &rows,
                                 s->scores.memory, NULL);
     }
+    if (clattn__is_of_pairs(problem->desc.score))
+        return clattn__pairs_run(&s->pairs, device, timeline, problem, call, s->scores.memory,
+                                 stride);
     const clattn__packing key = key_packing(s, call);
     if (call->first_row == 0) {
         TRY(clattn__scratch_reserve(&s->key, device,
@@ -192,6 +191,7 @@ static clattn_status make_scores(staged *s, clattn_device *device, const clattn_
                                .a_offset = call->query.offset,
                                .lda = call->query.strides[2],
                                .b = s->key.memory,
+                               .b_heads = call->B * call->Hkv,
                                .c = s->scores.memory,
                                .c_is_scratch = true,
                                .N = key.lanes_padded,
@@ -202,7 +202,7 @@ static clattn_status make_scores(staged *s, clattn_device *device, const clattn_
                                    .row = stride,
                                    .column = 1,
                                    .kind = (clattn_int)sums};
-    if (!s->multiplier->takes_any_memory || !rows_are_ready(&call->query, sums)) {
+    if (!s->multiplier->takes_any_memory || !clattn__rows_are_ready(&call->query, sums)) {
         const clattn__packing query = {CLATTN__LANES_ARE_ROWS, 1, call->D, call->S};
         TRY(clattn__scratch_reserve(&s->query, device,
                                     clattn__packed_count(&call->query, &query) * size));
@@ -237,6 +237,7 @@ static clattn_status make_output(staged *s, clattn_device *device, const clattn_
     const clattn__product product = {.a = s->scores.memory,
                                      .lda = stride,
                                      .b = s->value.memory,
+                                     .b_heads = call->B * call->Hkv,
                                      .c = call->output.buffer,
                                      .factors = factors,
                                      .c_view = clattn__view(&call->output),

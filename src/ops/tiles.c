@@ -62,6 +62,8 @@ static bool accepts(const clattn_device *device, const clattn__problem *problem,
                     char *reason, size_t size)
 {
     const char *why = clattn__why_not_fused(device, problem, true);
+    if (!why)
+        why = clattn__why_not_of_one_dtype(problem);
     if (!why && !forced && clattn__is_cpu_like(device))
         why = "it is made for GPU-like devices; ask for it by name";
     if (why) {

@@ -53,6 +53,25 @@ static key_range visible_keys(const clattn__problem *problem, const clattn__call
     return range;
 }
 
+/* Rows of the matrix that a query is multiplied by; 0: there is none. */
+static int64_t projection_rows(const clattn__problem *problem, const clattn__call *call)
+{
+    switch (problem->desc.score) {
+    case CLATTN_SCORE_GENERAL:
+        return call->Dk;
+    case CLATTN_SCORE_LOCATION:
+        return call->T;
+    default:
+        return (int64_t)problem->desc.hidden_size;
+    }
+}
+
+static bool projects_queries(clattn_score score)
+{
+    return score == CLATTN_SCORE_GENERAL || score == CLATTN_SCORE_LOCATION ||
+           clattn__is_additive(score);
+}
+
 #define REAL float
 #define NAMED(name) name##_in_float
 #define MATH(name) name##f
@@ -94,13 +113,16 @@ static void *make_array(int64_t rows, int64_t columns, size_t size)
     return calloc(count ? count : 1, size);
 }
 
-static bool make_row(clattn__row *row, const clattn__call *call, size_t size)
+static bool make_row(clattn__row *row, const clattn__problem *problem, const clattn__call *call,
+                     size_t size)
 {
     int64_t halvings =
         1; /* one to spare: the deepest call is handed a row that it does not touch */
     for (int64_t keys = call->T; keys > STRAIGHT_RUN; keys -= keys / 2)
         halvings++;
     return (row->query = make_array(call->D, 1, size)) &&
+           (row->projected = make_array(projection_rows(problem, call), 1, size)) &&
+           (row->terms = make_array((int64_t)problem->desc.hidden_size, 1, size)) &&
            (row->raw = make_array(call->T, 1, size)) &&
            (row->capped = make_array(call->T, 1, size)) &&
            (row->modified = make_array(call->T, 1, size)) &&
@@ -117,15 +139,27 @@ clattn_status clattn__pass_init(clattn__pass *pass, clattn__real real,
 {
     clattn_status status = CLATTN_OK;
     const size_t size = real_size(real);
+    const int64_t group = call->Hq / call->Hkv, units = (int64_t)problem->desc.hidden_size;
+    const clattn_tensor *filters = &call->params[CLATTN__CONV];
+    const int64_t C = filters->shape[2], K = filters->shape[3];
     *pass = (clattn__pass){.real = real, .problem = problem, .call = call};
-    pass->keys = make_array(call->T, call->D, size);
+    pass->projection = make_array(group * projection_rows(problem, call), call->D, size);
+    pass->hidden = make_array(group * call->T, units, size);
+    pass->v = make_array(group, units, size);
+    pass->shift = make_array(group, units, size);
+    pass->matrix = make_array(units, call->Dk > C ? call->Dk : C, size);
+    pass->features = make_array(call->T + 1, C > K ? C : K, size);
+    FAIL_IF(!pass->projection || !pass->hidden || !pass->v || !pass->shift || !pass->matrix ||
+                !pass->features,
+            CLATTN_E_MEMORY, "reference: no host memory for the parameters of a score");
+    pass->keys = make_array(call->T, call->Dk, size);
     pass->values = make_array(call->T, call->Dv, size);
     pass->value_peaks = make_array(call->T, 1, sizeof *pass->value_peaks);
     pass->rows = calloc(threads, sizeof *pass->rows);
     FAIL_IF(!pass->keys || !pass->values || !pass->value_peaks || !pass->rows, CLATTN_E_MEMORY,
             "reference: no host memory for a head of %lld keys", (long long)call->T);
     while (pass->threads < threads)
-        FAIL_IF(!make_row(&pass->rows[pass->threads++], call, size), CLATTN_E_MEMORY,
+        FAIL_IF(!make_row(&pass->rows[pass->threads++], problem, call, size), CLATTN_E_MEMORY,
                 "reference: no host memory for a row of %lld keys", (long long)call->T);
 done:
     return status;
@@ -135,15 +169,16 @@ void clattn__pass_free(clattn__pass *pass)
 {
     for (size_t t = 0; t < pass->threads; t++) {
         clattn__row *row = &pass->rows[t];
-        void *arrays[] = {row->query,   row->raw,    row->capped, row->modified, row->added,
-                          row->weights, row->output, row->sums,   row->lse,      row->visible};
+        void *arrays[] = {row->query,  row->projected, row->terms, row->raw,
+                          row->capped, row->modified,  row->added, row->weights,
+                          row->output, row->sums,      row->lse,   row->visible};
         for (size_t a = 0; a < sizeof arrays / sizeof *arrays; a++)
             free(arrays[a]);
     }
-    free(pass->rows);
-    free(pass->value_peaks);
-    free(pass->values);
-    free(pass->keys);
+    void *arrays[] = {pass->rows,   pass->value_peaks, pass->values, pass->keys,   pass->projection,
+                      pass->hidden, pass->v,           pass->shift,  pass->matrix, pass->features};
+    for (size_t a = 0; a < sizeof arrays / sizeof *arrays; a++)
+        free(arrays[a]);
     *pass = (clattn__pass){0};
 }
 

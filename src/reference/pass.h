@@ -16,7 +16,9 @@ typedef enum clattn__real { CLATTN__FLOAT, CLATTN__DOUBLE, CLATTN__LONG_DOUBLE }
 
 /* One row of results and what it took to get there; arrays are of the pass's real type. */
 typedef struct clattn__row {
-    void *query;                                     /* (D) */
+    void *query;     /* (D) */
+    void *projected; /* what the score's matrix makes of it: (Dk), (T) or (A) */
+    void *terms;     /* (A) of the sum that is an additive score */
     void *raw, *capped, *modified, *added, *weights; /* (T); `added` is scratch */
     void *output, *sums;    /* (Dv); the partial sums of `output`, one row per halving */
     void *lse;              /* (1) */
@@ -32,7 +34,14 @@ typedef struct clattn__pass {
     const clattn__problem *problem;
     const clattn__call *call;
     bool round_inputs; /* query, key, value and weights are rounded to 11 bits, as "fast" may do */
-    void *keys, *values; /* (T, D), (T, Dv): the head in hand, dense, in the pass's real type */
+    /* Of the key head in hand, dense, in the pass's real type. Where a score has parameters, the
+     * `group` query heads that share a key head may have parameters of their own. */
+    void *keys, *values; /* (T, Dk), (T, Dv) */
+    void *projection;    /* (group, Dk | T | A, D): the matrix that a query is multiplied by */
+    void *hidden;        /* (group, T, A): what keys and their features add to an additive score */
+    void *v, *shift;     /* (group, A): the weights of its units, and what is added to each */
+    void *matrix;        /* scratch: (A, Dk), (A, C) */
+    void *features;      /* scratch: (T, C), and (K) of one filter */
     double *value_peaks; /* (T): the largest finite magnitude of each value */
     size_t threads;
     clattn__row *rows; /* one per thread */

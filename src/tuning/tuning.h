@@ -28,6 +28,8 @@ typedef struct clattn__tuning {
     int lanes_keys;            /* MK */
     int lanes_values;          /* MD */
     int lanes_block;           /* BK */
+    int additive_units;        /* UNITS of additive.clh; of doubles half as many */
+    int additive_rows;         /* ROWS */
     size_t scratch;            /* bytes of scores that the staged path holds at a time */
     const clattn__tile *tiles; /* best first: a device takes the first one that it can hold */
     size_t tile_count;

@@ -278,7 +278,7 @@ static void operations_are_those_of_each_sequence(void **state)
 
 /* Cases that the device takes; for `tiles` those of one type, as a driver builds it for long and
  * kernels/test_tiles.c has the others. */
-static void add_cases(named_tests *tests, CMUnitTestFunction test)
+static void add_own_cases(named_tests *tests, CMUnitTestFunction test)
 {
     const bool one_type = variant && strcmp(variant, "tiles") == 0;
     size_t count;
@@ -302,7 +302,7 @@ static int run_with(const char *name)
     named_tests tests = {0};
     variant = name;
     for (size_t g = 0; g < sizeof groups / sizeof *groups; g++) {
-        add_cases(&tests, groups[g].test);
+        add_own_cases(&tests, groups[g].test);
         failures += named_tests_run(&tests, groups[g].name, NULL, NULL);
     }
     for (size_t i = 0; i < sizeof table / sizeof *table; i++)

@@ -72,11 +72,11 @@ static const kernel_file files[] = {
     {"tiles.cl", 0, {NULL}}, /* by tiles, below */
     {"lanes.cl",
      ENDS,
-     {"-DMOST=64 -DKIND=0 -DNV=1 -DMK=4 -DMD=2 -DBK=16 -DGENERAL=1",
-      "-DMOST=4096 -DKIND=1 -DNV=4 -DMK=8 -DMD=8 -DBK=64 -DGENERAL=0",
-      "-DMOST=512 -DKIND=2 -DNV=2 -DMK=16 -DMD=16 -DBK=256 -DGENERAL=1",
-      "-DMOST=128 -DKIND=1 -DNV=1 -DMK=8 -DMD=4 -DBK=128 -DGENERAL=1",
-      "-DMOST=256 -DKIND=3 -DNV=3 -DMK=4 -DMD=8 -DBK=32 -DGENERAL=1"}},
+     {"-DMOST=64 -DKIND=0 -DQUERY_KIND=0 -DNV=1 -DMK=4 -DMD=2 -DBK=16 -DGENERAL=1",
+      "-DMOST=4096 -DKIND=1 -DQUERY_KIND=1 -DNV=4 -DMK=8 -DMD=8 -DBK=64 -DGENERAL=0",
+      "-DMOST=512 -DKIND=2 -DQUERY_KIND=0 -DNV=2 -DMK=16 -DMD=16 -DBK=256 -DGENERAL=1",
+      "-DMOST=128 -DKIND=1 -DQUERY_KIND=1 -DNV=1 -DMK=8 -DMD=4 -DBK=128 -DGENERAL=1",
+      "-DMOST=256 -DKIND=3 -DQUERY_KIND=3 -DNV=3 -DMK=4 -DMD=8 -DBK=32 -DGENERAL=1"}},
 };
 enum { FILES = sizeof files / sizeof *files };
 

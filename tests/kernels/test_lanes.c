@@ -83,7 +83,7 @@ static int run_with(const clattn__tuning *tuning, bool all)
     device->tuning = tuning;
     if (all) {
         add_all_cases(&tests, by_lanes);
-        add_packed_cases(&tests, by_lanes);
+        add_cases(&tests, by_lanes, cases_packed);
     }
     add_rows(&tests, around, count, all);
     add_rows(&tests, own, sizeof own / sizeof *own, all);

@@ -96,7 +96,7 @@ static int run_with(const clattn__tile *tile, const char *name)
         device->tuning = &tuning;
     } else {
         add_all_cases(&tests, by_tiles);
-        add_packed_cases(&tests, by_tiles);
+        add_cases(&tests, by_tiles, cases_packed);
     }
     add_rows(&tests, around, count, tile != NULL);
     add_rows(&tests, own, sizeof own / sizeof *own, tile != NULL);

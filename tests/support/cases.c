@@ -131,8 +131,14 @@ static int64_t size_or(int64_t size, int64_t otherwise)
 }
 
 typedef struct sizes {
-    int64_t B, Hq, Hkv, S, T, D, Dv;
+    int64_t B, Hq, Hkv, S, T, D, Dk, Dv, A;
 } sizes;
+
+static bool is_additive(clattn_score score)
+{
+    return score == CLATTN_SCORE_ADDITIVE || score == CLATTN_SCORE_LOCATION_SENSITIVE ||
+           score == CLATTN_SCORE_COVERAGE;
+}
 
 static sizes sizes_of(const clattn_case *from)
 {
@@ -143,6 +149,8 @@ static sizes sizes_of(const clattn_case *from)
     n.Hkv = size_or(from->Hkv, n.Hq);
     n.T = size_or(from->T, n.S);
     n.Dv = size_or(from->Dv, n.D);
+    n.Dk = size_or(from->Dk, n.D);
+    n.A = is_additive(from->score) ? size_or(from->A, 8) : 0;
     if (!from->packed)
         return n;
     n.B = n.S = n.T = 0;
@@ -219,10 +227,11 @@ static void make_inputs(host_call *out, const clattn_case *from, const sizes *n,
         fill_scores(&args->given_scores, from, seed);
     } else {
         args->query = make(out, from, t, true, n->Hq, n->B, n->S, n->D);
-        args->key = make(out, from, t, true, n->Hkv, n->B, n->T, n->D);
+        if (from->score != CLATTN_SCORE_LOCATION)
+            args->key = make(out, from, t, true, n->Hkv, n->B, n->T, n->Dk);
         fill(&args->query, from, spread, seed);
         fill(&args->key, from, spread, seed);
-        if (from->fill == FILL_NAN_LAST)
+        if (from->fill == FILL_NAN_LAST && args->key.rank)
             spoil_last_keys(&args->key, from, 1, nan_with_payload());
     }
     args->value = make(out, from, t, true, n->Hkv, n->B, n->T, n->Dv);
@@ -245,6 +254,96 @@ static void make_inputs(host_call *out, const clattn_case *from, const sizes *n,
         spoil_last_keys(&args->value, from, 8, 3e38);
     if (from->fill == FILL_INF_LAST)
         spoil_last_keys(&args->value, from, 1, (double)INFINITY);
+}
+
+/* A parameter of the shape (rows, columns), (columns) where rows is 0, with an axis of heads in front
+ * where heads differ. */
+static clattn_tensor make_param(host_call *out, const clattn_case *from, const sizes *n,
+                                int64_t rows, int64_t columns, double spread, uint64_t *seed)
+{
+    int64_t shape[3];
+    uint32_t rank = 0;
+    if (from->params & PARAMS_OF_HEADS)
+        shape[rank++] = n->Hq;
+    if (rows)
+        shape[rank++] = rows;
+    shape[rank++] = columns;
+    /* Of any float type, whatever the call's; f64 keeps what f32 would round. */
+    const clattn_dtype dtype = from->strides == STRIDES_DENSE ? CLATTN_F32 : from->dtype;
+    clattn_tensor made = host_call_tensor(out, dtype, rank, shape, from->strides);
+    for (size_t i = 0; i < clattn_tensor_count(&made); i++)
+        host_tensor_set(&made, i, spread * normal(seed));
+    return made;
+}
+
+/* Positive numbers. */
+static clattn_tensor make_numbers(host_call *out, uint32_t rank, const int64_t *shape,
+                                  uint64_t *seed)
+{
+    clattn_tensor made = host_call_tensor(out, CLATTN_F32, rank, shape, STRIDES_DENSE);
+    for (size_t i = 0; i < clattn_tensor_count(&made); i++)
+        host_tensor_set(&made, i, 0.25 + uniform(seed));
+    return made;
+}
+
+/* Weights of earlier steps, which add up to about 1 for each step. */
+static clattn_tensor make_seen(host_call *out, const clattn_case *from, const sizes *n,
+                               uint64_t *seed)
+{
+    const bool heads = from->params & PARAMS_OF_HEADS;
+    const int64_t all[] = {n->B, n->Hq, n->T}, some[] = {n->B, n->T};
+    clattn_tensor made =
+        host_call_tensor(out, from->dtype, heads ? 3 : 2, heads ? all : some, from->strides);
+    for (size_t i = 0; i < clattn_tensor_count(&made); i++)
+        host_tensor_set(&made, i, 2.0 * uniform(seed) / (double)n->T);
+    return made;
+}
+
+static void make_params(host_call *out, const clattn_case *from, const sizes *n, uint64_t *seed)
+{
+    clattn_score_params *p = &out->args.params;
+    const double of_query = from->param_spread > 0 ? from->param_spread : 1 / sqrt((double)n->D),
+                 of_key = from->param_spread > 0 ? from->param_spread : 1 / sqrt((double)n->Dk);
+    const int64_t rows[] = {n->B, n->Hq, n->S}, fewer[] = {n->B, n->S}, one = 1;
+    const bool heads = from->params & PARAMS_OF_HEADS;
+    if (from->score == CLATTN_SCORE_GENERAL)
+        p->weight = make_param(out, from, n, n->D, n->Dk, of_query, seed);
+    if (from->score == CLATTN_SCORE_LOCATION)
+        p->weight = make_param(out, from, n, n->T + 3, n->D, of_query, seed);
+    if (from->score == CLATTN_SCORE_COSINE && from->params & PARAM_OF_ROWS)
+        p->beta = make_numbers(out, heads ? 3 : 2, heads ? rows : fewer, seed);
+    else if (from->score == CLATTN_SCORE_COSINE)
+        p->beta = make_numbers(out, 1, heads ? &n->Hq : &one, seed);
+    if (from->score == CLATTN_SCORE_RBF)
+        p->gamma = make_numbers(out, 1, heads ? &n->Hq : &one, seed);
+    if (!is_additive(from->score))
+        return;
+    p->w_query = make_param(out, from, n, n->A, n->D, of_query, seed);
+    p->w_key = make_param(out, from, n, n->A, n->Dk, of_key, seed);
+    p->v = make_param(out, from, n, 0, n->A, from->v_spread > 0 ? from->v_spread : 1.0, seed);
+    if (from->params & PARAM_BIAS)
+        p->bias = make_param(out, from, n, 0, n->A, 0.5, seed);
+    if (from->params & PARAM_G)
+        p->g = make_numbers(out, 1, heads ? &n->Hq : &one, seed);
+    if (from->score == CLATTN_SCORE_COVERAGE) {
+        p->w_coverage = make_param(out, from, n, 0, n->A, 2.0, seed);
+        p->coverage = make_seen(out, from, n, seed);
+    }
+    if (from->score != CLATTN_SCORE_LOCATION_SENSITIVE)
+        return;
+    const int64_t C = size_or(from->C, 3), K = size_or(from->K, 5);
+    const int64_t two[] = {n->Hq, C, 2, K};
+    p->w_location = make_param(out, from, n, n->A, C, 1.0, seed);
+    p->previous_weights = make_seen(out, from, n, seed);
+    if (from->params & PARAM_CUMULATIVE) {
+        p->cumulative_weights = make_seen(out, from, n, seed);
+        p->conv =
+            host_call_tensor(out, CLATTN_F32, heads ? 4 : 3, heads ? two : two + 1, STRIDES_DENSE);
+        for (size_t i = 0; i < clattn_tensor_count(&p->conv); i++)
+            host_tensor_set(&p->conv, i, normal(seed));
+    } else {
+        p->conv = make_param(out, from, n, C, K, 1.0, seed);
+    }
 }
 
 static void make_mask(host_call *out, const clattn_case *from, const sizes *n, uint64_t *seed)
@@ -337,6 +436,8 @@ void case_make(host_call *out, const clattn_case *from)
                                 .value_size = (size_t)n.Dv,
                                 .scale = from->scale,
                                 .softcap = from->softcap,
+                                .key_size = (size_t)n.Dk,
+                                .hidden_size = (size_t)n.A,
                                 .window_left = from->window_left,
                                 .window_right = from->window_right},
                        .args.struct_size = sizeof out->args};
@@ -345,6 +446,7 @@ void case_make(host_call *out, const clattn_case *from)
                             ? CLATTN_OUTPUT | CLATTN_LSE
                             : CLATTN_OUTPUT | CLATTN_WEIGHTS | CLATTN_SCORES | CLATTN_LSE;
     make_inputs(out, from, &n, &seed);
+    make_params(out, from, &n, &seed);
     make_modifiers(out, from, &n, &seed);
     make_outputs(out, from, &n);
 }

@@ -44,6 +44,15 @@ typedef enum case_fill {
     FILL_MINUS_INF_SCORES_NAN_LAST /* the same, and the last value is NaN */
 } case_fill;
 
+/* How the parameters of a score are given. */
+enum {
+    PARAMS_OF_HEADS = 1 << 0, /* each head has its own, and its own weights of earlier steps */
+    PARAM_BIAS = 1 << 1,
+    PARAM_G = 1 << 2,
+    PARAM_CUMULATIVE = 1 << 3,
+    PARAM_OF_ROWS = 1 << 4 /* beta (B, Hq, S), without PARAMS_OF_HEADS (B, S) */
+};
+
 /* Of queries and keys. */
 typedef struct case_sequence {
     int64_t S, T;
@@ -75,6 +84,10 @@ typedef struct clattn_case {
     clattn_scores_stage stage;
     uint32_t flags, outputs; /* outputs 0: all four, or those that packed sequences have */
     double scale, softcap;
+    int64_t Dk, A, C, K; /* 0: Dk D, A 8, C 3, K 5 */
+    uint32_t params;
+    double param_spread; /* 0: 1/sqrt(D), which keeps projections around 1 */
+    double v_spread;     /* 0: 1 */
     int64_t window_left, window_right;
     case_mask mask;
     case_bias bias;
@@ -85,6 +98,9 @@ typedef struct clattn_case {
                                     `lengths` is LENGTHS_RAGGED_I64 or i32 is meant */
 } clattn_case;
 
+/* Rows of a table, and their number. */
+typedef const clattn_case *(*case_table)(size_t *count);
+
 /* The cases that hurt: odd sizes, odd memory, odd numbers. */
 const clattn_case *cases_that_hurt(size_t *count);
 
@@ -93,6 +109,9 @@ const clattn_case *cases_packed(size_t *count);
 
 /* Around the blocks of queries and keys, the walks with care and the grouped heads of what is fused. */
 const clattn_case *cases_around_blocks(size_t *count);
+
+/* Scores with parameters, and normalizers, over shapes that hurt. */
+const clattn_case *cases_of_scores(size_t *count);
 
 /* Every pair of modifications that can meet, one small case for each. */
 const clattn_case *cases_of_pairs(size_t *count);

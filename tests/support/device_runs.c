@@ -70,8 +70,7 @@ void run_case(clattn_device *device, const clattn_case *c, const char *variant)
     host_call_free(&call);
 }
 
-static void add_cases(named_tests *tests, CMUnitTestFunction test,
-                      const clattn_case *(*table)(size_t *))
+void add_cases(named_tests *tests, CMUnitTestFunction test, case_table table)
 {
     size_t count;
     const clattn_case *cases = table(&count);
@@ -83,11 +82,6 @@ void add_all_cases(named_tests *tests, CMUnitTestFunction test)
 {
     add_cases(tests, test, cases_that_hurt);
     add_cases(tests, test, cases_of_pairs);
-}
-
-void add_packed_cases(named_tests *tests, CMUnitTestFunction test)
-{
-    add_cases(tests, test, cases_packed);
 }
 
 /* A work-item of lanes.cl, and those of others for fewer rows, goes over all keys. Where no loop is

@@ -37,8 +37,8 @@ void run_case(clattn_device *device, const clattn_case *c, const char *variant);
 /* Adds `test` for every case that hurts and every pair of modifications; its state is the case. */
 void add_all_cases(named_tests *tests, CMUnitTestFunction test);
 
-/* For every case of packed sequences. */
-void add_packed_cases(named_tests *tests, CMUnitTestFunction test);
+/* For every case of one table. */
+void add_cases(named_tests *tests, CMUnitTestFunction test, case_table table);
 
 /* device_takes() and device_loops() of a case. */
 bool device_takes_case(const clattn_device *device, const clattn_case *c);

@@ -1,0 +1,189 @@
+/* params.c: the parameters of scores: which score takes which, and of what shape they are. */
+#include "dtype.h"
+#include "rules.h"
+#include "try.h"
+
+#include <stddef.h>
+#include <string.h>
+
+#define BIT(score) (1u << CLATTN_SCORE_##score)
+#define ADDITIVE (BIT(ADDITIVE) | BIT(LOCATION_SENSITIVE) | BIT(COVERAGE))
+
+/* Shapes, with the axis of heads that may stand in front. */
+typedef enum shape {
+    MATRIX,  /* (rows, columns) */
+    VECTOR,  /* (columns) */
+    SCALAR,  /* (1), or (Hq) */
+    OF_ROWS, /* a scalar, or (B, S), (B, Hq, S) */
+    OF_KEYS, /* (B, T), (B, Hq, T) */
+    FILTERS  /* (C, K), or (C, 2, K) with cumulative weights */
+} shape;
+
+/* Sizes by their letters; C is told by the filters. */
+typedef enum size { ONE, D, DK, A, C, K, T } size;
+static const char *const letters[] = {"", "D", "Dk", "A", "C", "K", "T"};
+
+static const struct {
+    const char *name;
+    size_t offset;               /* in clattn_score_params */
+    uint32_t required, optional; /* by which scores */
+    shape shape;
+    size rows, columns;
+} params[CLATTN__PARAMS] = {
+#define PARAM(name) "params." #name, offsetof(clattn_score_params, name)
+    [CLATTN__WEIGHT] = {PARAM(weight), BIT(GENERAL) | BIT(LOCATION), 0, MATRIX, D, DK},
+    [CLATTN__W_QUERY] = {PARAM(w_query), ADDITIVE, 0, MATRIX, A, D},
+    [CLATTN__W_KEY] = {PARAM(w_key), ADDITIVE, 0, MATRIX, A, DK},
+    [CLATTN__V] = {PARAM(v), ADDITIVE, 0, VECTOR, ONE, A},
+    [CLATTN__BIAS] = {PARAM(bias), 0, ADDITIVE, VECTOR, ONE, A},
+    [CLATTN__G] = {PARAM(g), 0, ADDITIVE, SCALAR, ONE, ONE},
+    [CLATTN__CONV] = {PARAM(conv), BIT(LOCATION_SENSITIVE), 0, FILTERS, C, K},
+    [CLATTN__CONV_CUMULATIVE] = {PARAM(conv), 0, BIT(LOCATION_SENSITIVE), FILTERS, C, K},
+    [CLATTN__W_LOCATION] = {PARAM(w_location), BIT(LOCATION_SENSITIVE), 0, MATRIX, A, C},
+    [CLATTN__W_COVERAGE] = {PARAM(w_coverage), BIT(COVERAGE), 0, VECTOR, ONE, A},
+    [CLATTN__BETA] = {PARAM(beta), BIT(COSINE), 0, OF_ROWS, ONE, ONE},
+    [CLATTN__GAMMA] = {PARAM(gamma), BIT(RBF), 0, SCALAR, ONE, ONE},
+    [CLATTN__PREVIOUS_WEIGHTS] = {PARAM(previous_weights), BIT(LOCATION_SENSITIVE), 0, OF_KEYS, ONE,
+                                  T},
+    [CLATTN__CUMULATIVE_WEIGHTS] = {PARAM(cumulative_weights), 0, BIT(LOCATION_SENSITIVE), OF_KEYS,
+                                    ONE, T},
+    [CLATTN__COVERAGE] = {PARAM(coverage), BIT(COVERAGE), 0, OF_KEYS, ONE, T},
+#undef PARAM
+};
+
+const char *clattn__param_name(clattn__param param)
+{
+    return params[param].name;
+}
+
+static const clattn_tensor *given_as(const clattn_score_params *given, size_t p)
+{
+    return (const clattn_tensor *)(const void *)((const char *)given + params[p].offset);
+}
+
+/* A rule for parameter `p` as it is given: its rank says whether heads differ. */
+static clattn__rule rule_of(size_t p, const clattn_tensor *given, const clattn__call *call,
+                            const int64_t sizes[])
+{
+    static const int matrix[] = {1, 2, 3}, vector[] = {1, 3}, scalar[] = {1}, rows[] = {0, 2},
+                     head_rows[] = {0, 1, 2}, keys[] = {0, 3}, head_keys[] = {0, 1, 3};
+    const clattn_dtype own = clattn__dtype_is_float(given->dtype) ? given->dtype : CLATTN_F32;
+    clattn__rule rule = {
+        .name = params[p].name,
+        .shape = {1, call->Hq, sizes[params[p].rows], sizes[params[p].columns]},
+        .letters = {"B", "Hq", letters[params[p].rows], letters[params[p].columns]},
+        .dtypes = {CLATTN_F32, own, own}};
+    switch (params[p].shape) {
+    case MATRIX:
+    case FILTERS:
+        rule.rank = given->rank == 3 ? 3 : 2;
+        rule.axes = matrix + 3 - rule.rank;
+        break;
+    case VECTOR:
+        rule.rank = given->rank == 2 ? 2 : 1;
+        rule.axes = vector + 2 - rule.rank;
+        break;
+    case OF_ROWS:
+        if (given->rank > 1) {
+            rule.shape[0] = call->B, rule.shape[2] = call->S;
+            rule.letters[2] = "S";
+            rule.rank = given->rank == 2 ? 2 : 3;
+            rule.axes = given->rank == 2 ? rows : head_rows;
+            break;
+        }
+        rule.shape[0] = call->B, rule.shape[2] = call->S;
+        /* fall through */
+    case SCALAR:
+        rule.rank = 1, rule.axes = scalar;
+        rule.broadcast = true;
+        break;
+    case OF_KEYS:
+        rule.shape[0] = call->B;
+        rule.rank = given->rank == 3 || (given->rank == 1 && call->B == 1) ? given->rank : 2;
+        rule.axes = given->rank == 3 ? head_keys : keys + 2 - rule.rank;
+        break;
+    }
+    return rule;
+}
+
+/* One channel of filters (C, 2, K) as filters (C, K). */
+static clattn_status take_channel(clattn_tensor *filters, int channel)
+{
+    clattn_status status = CLATTN_OK;
+    const uint32_t axis = filters->rank - 2;
+    FAIL_IF(filters->rank < 3 || filters->shape[axis] != 2, CLATTN_E_ARGUMENT,
+            "params.conv: its axis before the last is not 2, expected (C, 2, K) with cumulative "
+            "weights");
+    filters->offset += channel * filters->strides[axis];
+    filters->shape[axis] = filters->shape[axis + 1];
+    filters->strides[axis] = filters->strides[axis + 1];
+    filters->rank--;
+done:
+    return status;
+}
+
+static clattn_status view_param(clattn__call *call, const clattn_attention_desc *desc, size_t p,
+                                clattn_tensor given, int64_t sizes[])
+{
+    clattn_status status = CLATTN_OK;
+    if (params[p].shape == FILTERS && clattn__has(&call->params[CLATTN__CUMULATIVE_WEIGHTS]))
+        TRY(take_channel(&given, p == CLATTN__CONV_CUMULATIVE));
+    clattn__rule rule = rule_of(p, &given, call, sizes);
+    if (p == CLATTN__WEIGHT && desc->score == CLATTN_SCORE_LOCATION) {
+        rule.shape[2] = CLATTN__ANY, rule.shape[3] = call->D;
+        rule.letters[2] = "M", rule.letters[3] = "D";
+    }
+    TRY(clattn__view_init(&call->params[p], &given, &rule));
+    if (params[p].shape == FILTERS) {
+        sizes[C] = rule.shape[2], sizes[K] = rule.shape[3];
+        FAIL_IF(sizes[K] % 2 == 0, CLATTN_E_ARGUMENT,
+                "params.conv: filters of width K=%lld, expected an odd one", (long long)sizes[K]);
+        FAIL_IF(sizes[C] == 0, CLATTN_E_ARGUMENT, "params.conv: no filters, expected at least one");
+    }
+    FAIL_IF(p == CLATTN__WEIGHT && desc->score == CLATTN_SCORE_LOCATION && rule.shape[2] < call->T,
+            CLATTN_E_ARGUMENT, "params.weight: M=%lld rows, expected at least T=%lld, one per key",
+            (long long)rule.shape[2], (long long)call->T);
+    if (params[p].shape == SCALAR || params[p].shape == OF_ROWS)
+        TRY(clattn__check_finite(&call->params[p], params[p].name, desc->dtype));
+done:
+    return status;
+}
+
+clattn_status clattn__call_params(clattn__call *call, const clattn_attention_desc *desc,
+                                  const clattn_score_params *given)
+{
+    clattn_status status = CLATTN_OK;
+    int64_t sizes[] = {
+        [ONE] = 1,         [D] = call->D,     [DK] = call->Dk, [A] = (int64_t)desc->hidden_size,
+        [C] = CLATTN__ANY, [K] = CLATTN__ANY, [T] = call->T};
+    /* Whether there are cumulative weights says what filters look like. */
+    static const size_t order[CLATTN__PARAMS] = {CLATTN__WEIGHT,
+                                                 CLATTN__W_QUERY,
+                                                 CLATTN__W_KEY,
+                                                 CLATTN__V,
+                                                 CLATTN__BIAS,
+                                                 CLATTN__G,
+                                                 CLATTN__BETA,
+                                                 CLATTN__GAMMA,
+                                                 CLATTN__PREVIOUS_WEIGHTS,
+                                                 CLATTN__COVERAGE,
+                                                 CLATTN__CUMULATIVE_WEIGHTS,
+                                                 CLATTN__CONV,
+                                                 CLATTN__CONV_CUMULATIVE,
+                                                 CLATTN__W_LOCATION,
+                                                 CLATTN__W_COVERAGE};
+    for (size_t n = 0; n < CLATTN__PARAMS; n++) {
+        const size_t p = order[n];
+        const clattn_tensor *tensor = given_as(given, p);
+        const bool wanted = params[p].required >> desc->score & 1,
+                   allowed = wanted || params[p].optional >> desc->score & 1;
+        TRY(clattn__check_presence(tensor, wanted || (allowed && clattn__has(tensor)),
+                                   params[p].name, "score"));
+        if (p == CLATTN__CONV_CUMULATIVE && !clattn__has(&call->params[CLATTN__CUMULATIVE_WEIGHTS]))
+            continue;
+        if (clattn__has(tensor))
+            TRY(view_param(call, desc, p, *tensor, sizes));
+    }
+done:
+    return status;
+}

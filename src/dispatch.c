@@ -12,6 +12,7 @@ static const clattn__variant *const forward[] = {
     &clattn__variant_decode,         /* CPU-like devices, the same for a few queries */
     &clattn__variant_tiles,          /* GPU-like devices, where only the output is wanted */
     &clattn__variant_lanes,          /* CPU-like devices, where only the output is wanted */
+    &clattn__variant_additive,       /* CPU-like devices, the same for additive scores */
     &clattn__variant_staged_clblast, /* GPU-like devices */
     &clattn__variant_staged,         /* any problem on any device */
 };

@@ -32,6 +32,7 @@ typedef struct clattn__variant {
 } clattn__variant;
 
 extern const clattn__variant clattn__variant_reference;
+extern const clattn__variant clattn__variant_additive;
 extern const clattn__variant clattn__variant_decode;
 extern const clattn__variant clattn__variant_lanes;
 extern const clattn__variant clattn__variant_tiles;

@@ -3,6 +3,7 @@
 #include "options.h"
 
 #include "args.h"
+#include "params.h"
 #include "text.h"
 
 #include <ctype.h>
@@ -85,25 +86,60 @@ static const row rows[] = {
 #define ROWS (sizeof rows / sizeof rows[0])
 _Static_assert(ROWS <= CLI_MAX_OPTIONS, "too many options");
 
-/* The words of each choice, in the order of the enum they stand for. */
-static const char *const words[][5] = {
-    [SCORE] = {"scaled-dot", "dot"},
-    [NORMALIZER] = {"softmax", "none"},
-    [ALIGNMENT] = {"top-left", "bottom-right"},
-    [LAYOUT] = {"bhsd", "bshd"},
-    [STAGE] = {"raw", "capped", "modified"},
-    [PRECISION] = {"default", "strict", "fast"},
-    [DTYPE] = {"f32", "f64", "f16", "bf16"},
+/* The words of each choice and what they stand for. */
+typedef struct word {
+    const char *text;
+    int value;
+} word;
+
+static const word words[][10] = {
+    [SCORE] = {{"scaled-dot", CLATTN_SCORE_SCALED_DOT},
+               {"dot", CLATTN_SCORE_DOT},
+               {"general", CLATTN_SCORE_GENERAL},
+               {"additive", CLATTN_SCORE_ADDITIVE},
+               {"location", CLATTN_SCORE_LOCATION},
+               {"location-sensitive", CLATTN_SCORE_LOCATION_SENSITIVE},
+               {"coverage", CLATTN_SCORE_COVERAGE},
+               {"cosine", CLATTN_SCORE_COSINE},
+               {"rbf", CLATTN_SCORE_RBF}},
+    [NORMALIZER] = {{"softmax", CLATTN_NORMALIZER_SOFTMAX},
+                    {"none", CLATTN_NORMALIZER_NONE},
+                    {"sigmoid", CLATTN_NORMALIZER_SIGMOID},
+                    {"sparsemax", CLATTN_NORMALIZER_SPARSEMAX},
+                    {"entmax15", CLATTN_NORMALIZER_ENTMAX15}},
+    [ALIGNMENT] = {{"top-left", CLATTN_TOP_LEFT}, {"bottom-right", CLATTN_BOTTOM_RIGHT}},
+    [LAYOUT] = {{"bhsd", CLATTN_BHSD}, {"bshd", CLATTN_BSHD}},
+    [STAGE] = {{"raw", CLATTN_SCORES_RAW},
+               {"capped", CLATTN_SCORES_CAPPED},
+               {"modified", CLATTN_SCORES_MODIFIED}},
+    [PRECISION] = {{"default", CLATTN_PRECISION_DEFAULT},
+                   {"strict", CLATTN_PRECISION_STRICT},
+                   {"fast", CLATTN_PRECISION_FAST}},
+    [DTYPE] = {{"f32", CLATTN_F32},
+               {"f64", CLATTN_F64},
+               {"f16", CLATTN_F16},
+               {"bf16", CLATTN_BF16}},
 };
 
 const char *cli_input_name(enum cli_input input)
 {
-    return rows[input].name; /* the table begins with the inputs, in their order */
+    if (input >= CLI_FIRST_PARAM)
+        return cli_param_argument(input);
+    return rows[input].name; /* the table begins with the other inputs, in their order */
 }
 
 const char *cli_output_name(enum cli_output output)
 {
-    return rows[CLI_INPUTS + output].name; /* and goes on with the outputs */
+    return rows[CLI_FIRST_PARAM + output].name; /* and goes on with the outputs */
+}
+
+const char *cli_score_name(clattn_score score)
+{
+    for (const word *w = words[SCORE]; w->text; w++) {
+        if (w->value == (int)score)
+            return w->text;
+    }
+    return "given";
 }
 
 int cli_parse_integer(int64_t *out, const char *option, const char *text, int64_t low, int64_t high)
@@ -175,21 +211,21 @@ static int parse_shape(cli_options *o, const char *option, const char *text)
 
 static int parse_choice(cli_options *o, const row *r, const char *text)
 {
-    const char *const *list = words[r->slot];
-    int value = 0;
-    while (list[value] && strcmp(list[value], text) != 0)
-        value++;
-    if (!list[value]) {
+    const word *const list = words[r->slot], *found = list;
+    while (found->text && strcmp(found->text, text) != 0)
+        found++;
+    if (!found->text) {
         char all[128] = "";
         size_t used = 0;
-        for (int i = 0; list[i]; i++)
+        for (const word *w = list; w->text; w++)
             used += (size_t)snprintf(all + used, sizeof all - used, "%s%s",
-                                     i == 0        ? ""
-                                     : list[i + 1] ? ", "
-                                                   : " or ",
-                                     list[i]);
+                                     w == list    ? ""
+                                     : w[1].text ? ", "
+                                                 : " or ",
+                                     w->text);
         return CLI_FAIL(CLI_BAD_INPUT, "--%s: '%s' is not known; expected %s", r->name, text, all);
     }
+    const int value = found->value;
     switch ((enum choice)r->slot) {
     case SCORE:
         o->desc.score = (clattn_score)value;
@@ -303,8 +339,7 @@ static int apply(cli_options *o, const row *r, const char *value)
         o->desc.window_right = pair[1];
         break;
     case PARAM:
-        return CLI_FAIL(CLI_BAD_INPUT,
-                        "--param: '%s'; the scores scaled-dot and dot take no parameters", value);
+        return cli_param_parse(o, value);
     case VARIANT:
         o->desc.variant = value;
         break;
@@ -339,14 +374,13 @@ static int check_together(const cli_options *o, int command, const unsigned char
 {
     int given = o->inputs[CLI_GIVEN_SCORES] != NULL;
     if (o->has_shape) {
-        static const enum cli_input made[] = {CLI_QUERY,        CLI_KEY,          CLI_VALUE,
-                                              CLI_GIVEN_SCORES, CLI_CU_SEQLENS_Q, CLI_CU_SEQLENS_K};
-        for (size_t i = 0; i < sizeof made / sizeof made[0]; i++) {
-            if (o->inputs[made[i]])
+        for (int i = 0; i < CLI_INPUTS; i++) {
+            const int made = i <= CLI_GIVEN_SCORES || i >= CLI_CU_SEQLENS_Q;
+            if (made && o->inputs[i])
                 return CLI_FAIL(
                     CLI_BAD_INPUT,
                     "--%s: given with --shape, which makes random inputs; expected one of them",
-                    cli_input_name(made[i]));
+                    cli_input_name((enum cli_input)i));
         }
     } else if (given) {
         if (o->inputs[CLI_QUERY] || o->inputs[CLI_KEY])
@@ -363,13 +397,17 @@ static int check_together(const cli_options *o, int command, const unsigned char
                             rows[i].name);
     }
     for (int i = CLI_QUERY; i <= CLI_VALUE && !o->has_shape; i++) {
-        if (!o->inputs[i] && !(given && i != CLI_VALUE))
+        const int needless = (given && i != CLI_VALUE) ||
+                             (o->desc.score == CLATTN_SCORE_LOCATION && i == CLI_KEY);
+        if (!o->inputs[i] && !needless)
             return CLI_FAIL(CLI_BAD_INPUT,
                             "--%s: missing; expected a file (query, key and value, or given-scores "
                             "and value)%s",
                             cli_input_name((enum cli_input)i),
                             command == CLI_BENCH ? ", or --shape instead of files" : "");
     }
+    if (cli_params_check(o))
+        return CLI_BAD_INPUT;
     if (!o->inputs[CLI_CU_SEQLENS_Q] != !o->inputs[CLI_CU_SEQLENS_K]) {
         const enum cli_input missing =
             o->inputs[CLI_CU_SEQLENS_Q] ? CLI_CU_SEQLENS_K : CLI_CU_SEQLENS_Q;
@@ -404,7 +442,7 @@ int cli_options_parse(cli_options *options, int command, int argc, char **argv)
             continue;
         table[count].name = rows[i].name;
         table[count].takes = rows[i].kind == FLAG || rows[i].kind == HELP ? CLI_TAKES_NOTHING
-                             : rows[i].kind == EXPECT                     ? CLI_TAKES_MANY
+                             : rows[i].kind == EXPECT || rows[i].kind == PARAM ? CLI_TAKES_MANY
                                                                           : CLI_TAKES_ONE;
         row_of[count++] = &rows[i];
     }

@@ -19,8 +19,24 @@ enum cli_input {
     CLI_SINKS,
     CLI_CU_SEQLENS_Q,
     CLI_CU_SEQLENS_K,
+    /* The parameters of scores, --param NAME=FILE; params.h says which score takes which. */
+    CLI_PARAM_WEIGHT,
+    CLI_PARAM_W_QUERY,
+    CLI_PARAM_W_KEY,
+    CLI_PARAM_V,
+    CLI_PARAM_BIAS,
+    CLI_PARAM_G,
+    CLI_PARAM_CONV,
+    CLI_PARAM_W_LOCATION,
+    CLI_PARAM_W_COVERAGE,
+    CLI_PARAM_BETA,
+    CLI_PARAM_GAMMA,
+    CLI_PARAM_PREVIOUS_WEIGHTS,
+    CLI_PARAM_CUMULATIVE_WEIGHTS,
+    CLI_PARAM_COVERAGE,
     CLI_INPUTS
 };
+#define CLI_FIRST_PARAM CLI_PARAM_WEIGHT
 
 /* In the order of the bits of clattn_attention_desc.outputs: bit i is 1 << i. */
 enum cli_output { CLI_OUTPUT, CLI_WEIGHTS, CLI_SCORES, CLI_LSE, CLI_OUTPUTS };
@@ -37,6 +53,7 @@ typedef struct cli_expectation {
 typedef struct cli_options {
     const char *inputs[CLI_INPUTS];   /* file names, NULL for those not given */
     const char *outputs[CLI_OUTPUTS]; /* file names likewise */
+    const char *unknown_param;        /* the first --param whose name no score takes, or NULL */
     clattn_attention_desc desc; /* what the options say; shapes and dtype come with the files */
     int has_dtype;
     clattn_dtype dtype; /* --dtype */
@@ -51,9 +68,12 @@ typedef struct cli_options {
     const char *variants; /* bench: names with commas, "all", or NULL for the chosen one */
 } cli_options;
 
-/* "query", "kv-lengths", ...: an input's or output's option without its dashes. */
+/* "query", "kv-lengths", "param w_query", ...: how an input or output is given, without the dashes. */
 const char *cli_input_name(enum cli_input input);
 const char *cli_output_name(enum cli_output output);
+
+/* "additive", ...: the word of --score; "given" for given scores. */
+const char *cli_score_name(clattn_score score);
 
 /* Parses the arguments of `command` (argv[0] is its name). Strings stay argv's. Returns an exit
  * code of text.h. */

@@ -9,8 +9,7 @@
 #define LEAST_RUNS 8
 #define LONGEST_RUN 64
 
-const char *clattn__why_not_fused(const clattn_device *device, const clattn__problem *problem,
-                                  bool forced)
+const char *clattn__why_not_passed(const clattn_device *device, const clattn__problem *problem)
 {
     const clattn_attention_desc *desc = &problem->desc;
     if (clattn__is_reference(device))
@@ -21,10 +20,20 @@ const char *clattn__why_not_fused(const clattn_device *device, const clattn__pro
         return "weights and scores are asked for, and it writes none";
     if (desc->score == CLATTN_SCORE_GIVEN)
         return "scores are given, and it makes its own";
-    if (desc->score != CLATTN_SCORE_SCALED_DOT && desc->score != CLATTN_SCORE_DOT)
-        return "scores are no products of queries and keys";
     if (desc->normalizer > CLATTN_NORMALIZER_NONE)
         return "it has no other normalizers than softmax and none";
+    return NULL;
+}
+
+const char *clattn__why_not_fused(const clattn_device *device, const clattn__problem *problem,
+                                  bool forced)
+{
+    const clattn_score score = problem->desc.score;
+    const char *why = clattn__why_not_passed(device, problem);
+    if (why)
+        return why;
+    if (score != CLATTN_SCORE_SCALED_DOT && score != CLATTN_SCORE_DOT)
+        return "scores are no products of queries and keys";
     /* Packed sequences nothing else may take: being slow there is no reason. */
     if (!forced && !clattn__is_cpu_like(device) && !clattn__is_packed(problem))
         return "it is made for CPU-like devices; ask for it by name";
@@ -47,10 +56,10 @@ bool clattn__fused_is_general(const clattn__problem *problem)
            desc->softcap > 0;
 }
 
-size_t clattn__fused_capacity(const clattn_attention_desc *desc)
+size_t clattn__fused_capacity(size_t size, size_t other)
 {
     size_t most = LEAST_CAPACITY;
-    while (most < desc->head_size || most < desc->value_size)
+    while (most < size || most < other)
         most *= 2;
     return most;
 }

@@ -4,7 +4,10 @@
 
 #include "op.h"
 
-/* Why no fused variant takes the problem, in one clause; NULL: it may. */
+/* Why no variant that writes no scores takes the problem, in one clause; NULL: it may. */
+const char *clattn__why_not_passed(const clattn_device *device, const clattn__problem *problem);
+
+/* The same of one whose scores are products. */
 const char *clattn__why_not_fused(const clattn_device *device, const clattn__problem *problem,
                                   bool forced);
 
@@ -14,8 +17,8 @@ const char *clattn__why_not_of_one_dtype(const clattn__problem *problem);
 /* Whether anything happens to scores on their way. */
 bool clattn__fused_is_general(const clattn__problem *problem);
 
-/* One build serves all sizes up to a power of two. */
-size_t clattn__fused_capacity(const clattn_attention_desc *desc);
+/* One build serves all sizes up to a power of two: this one serves both. */
+size_t clattn__fused_capacity(size_t size, size_t other);
 
 /* The arguments that the fused kernels begin with, and then their own. `list` points into the struct,
  * which stays where it is until the launch. */

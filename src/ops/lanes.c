@@ -51,9 +51,9 @@ static clattn_status prepare(void **state, clattn_device *device, const clattn__
     clattn__options(
         options, device, desc->dtype,
         " -DMOST=%zu -DKIND=%d -DQUERY_KIND=%d -DNV=%d -DMK=%d -DMD=%d -DBK=%d -DGENERAL=%d",
-        clattn__fused_capacity(desc), (int)desc->dtype, (int)problem->query_dtype,
-        tuning->lanes_vectors, tuning->lanes_keys, tuning->lanes_values, tuning->lanes_block,
-        clattn__fused_is_general(problem));
+        clattn__fused_capacity(desc->head_size, desc->value_size), (int)desc->dtype,
+        (int)problem->query_dtype, tuning->lanes_vectors, tuning->lanes_keys, tuning->lanes_values,
+        tuning->lanes_block, clattn__fused_is_general(problem));
     TRY(clattn__kernel_create(&s->kernel, device, "lanes", options));
     TRY(clattn__pack_create(&s->pack, device, desc->dtype));
 done:

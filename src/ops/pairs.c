@@ -22,7 +22,7 @@ clattn_status clattn__pairs_create(clattn__kernel *kernel, clattn_device *device
         clattn__options(options, device, dtype, " -DROWS=%d", RBF_ROWS);
         return clattn__kernel_create(kernel, device, "rbf_scores", options);
     }
-    clattn__additive_options(options, device, dtype);
+    clattn__additive_options(options, device, dtype, "");
     return clattn__kernel_create(kernel, device, "additive_scores", options);
 }
 
@@ -89,18 +89,13 @@ static clattn_status run_additive(clattn__kernel *kernel, clattn_device *device,
     const cuts by =
         cut(device, call, device->tuning->additive_rows, clattn__vector_width(device, dtype));
     clattn__additive_args args;
-    clattn__number scale;
-    clattn__additive_args_init(&args, call, scores);
+    clattn__additive_args_init(&args, problem, call, scores);
     const clattn__arg own[] = {
-        clattn__number_arg(&scale, dtype, problem->scale),
-        CLATTN__ARG(call->S),
-        CLATTN__ARG(call->T),
-        CLATTN__ARG(by.split_keys),
-        CLATTN__ARG(scores),
-        CLATTN__ARG(stride),
+        CLATTN__ARG(call->S), CLATTN__ARG(call->T), CLATTN__ARG(by.split_keys),
+        CLATTN__ARG(scores),  CLATTN__ARG(stride),
     };
     for (size_t i = 0; i < sizeof own / sizeof *own; i++)
-        args.list[args.count++] = own[i];
+        clattn__additive_args_add(&args, own[i].size, own[i].value);
     const size_t global[3] = {by.items, (size_t)call->Hq, (size_t)call->B}, local[3] = {1, 1, 1};
     return clattn__launch(device, timeline, kernel, global, local, args.list, args.count);
 }

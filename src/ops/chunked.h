@@ -1,0 +1,43 @@
+/* chunked.h: what variants share that go over keys chunk by chunk and merge what they find: decode.cl and
+ * additive.cl with chunks.clh, decode_merge.cl. */
+#ifndef CLATTN_CHUNKED_H
+#define CLATTN_CHUNKED_H
+
+#include "fused.h"
+
+/* Keys that are merged as one; not a matter of tuning, as a result's bits depend on it. */
+#define CLATTN__CHUNK 256
+/* Values of more elements are more than a core's caches hold of what a work-item keeps. */
+#define CLATTN__CHUNKED_MOST 1024
+
+typedef struct clattn__chunked {
+    clattn__kernel merge;
+    clattn__scratch parts; /* what each chunk of several work-items found */
+} clattn__chunked;
+
+clattn_status clattn__chunked_create(clattn__chunked *chunked, clattn_device *device,
+                                     const clattn_attention_desc *desc, size_t capacity);
+void clattn__chunked_release(clattn__chunked *chunked);
+
+/* How the chunks of the keys of `groups` groups of rows are shared out: to one work-item each, or to
+ * several, so that each compute unit has some. */
+typedef struct clattn__split {
+    clattn_int chunks, items, item_chunks;
+} clattn__split;
+clattn__split clattn__split_of(const clattn_device *device, int64_t T, int64_t groups);
+
+/* True when the parts of a call are no larger than one allocation may be. */
+bool clattn__parts_fit(const clattn_device *device, const clattn__call *call);
+
+/* Memory for parts where there are several work-items, else any. */
+clattn_status clattn__parts_reserve(clattn__chunked *chunked, clattn_device *device,
+                                    const clattn__call *call, const clattn__split *split,
+                                    cl_mem *parts);
+
+/* One result of them, where there are several work-items: of `heads` groups of M rows in a batch entry. */
+clattn_status clattn__parts_merge(clattn__chunked *chunked, clattn_device *device,
+                                  clattn__timeline *timeline, const clattn__problem *problem,
+                                  const clattn__call *call, const clattn__split *split,
+                                  clattn_int heads, clattn_int M);
+
+#endif

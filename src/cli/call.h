@@ -6,6 +6,7 @@
 #include "options.h"
 
 #include <clattn/clattn.h>
+#include <stdbool.h>
 
 /* The call in host memory: what clattn_reference_run() and
  * clattn_verify() take. All its tensors are dense. */
@@ -17,6 +18,10 @@ typedef struct cli_call {
 /* The tensor of an input or output in `args`. */
 clattn_tensor *cli_input_of(clattn_attention_args *args, enum cli_input input);
 clattn_tensor *cli_output_of(clattn_attention_args *args, enum cli_output output);
+
+/* True for an input that is worth a place on the device. All lengths, slopes, sinks and scalars stay on
+ * the host, where the library checks them. */
+bool cli_input_is_resident(enum cli_input input);
 
 /* Reads the files of the options, or makes the random inputs of --shape; deduces heads and sizes;
  * makes the outputs. */
@@ -34,8 +39,7 @@ double cli_call_bytes(const cli_call *call);
 
 void cli_call_free(cli_call *call);
 
-/* The tensors of a call in a device's memory. All lengths, slopes and sinks stay on the host, where the
- * library checks them. */
+/* The tensors of a call, those that are worth it in a device's memory. */
 typedef struct cli_resident {
     clattn_device *device; /* not owned */
     clattn_attention_args args;

@@ -3,6 +3,8 @@
 
 #include "arrays.h"
 #include "convert.h"
+#include "params.h"
+#include "random.h"
 #include "text.h"
 
 #include <stdlib.h>
@@ -22,6 +24,20 @@ clattn_tensor *cli_input_of(clattn_attention_args *args, enum cli_input input)
         [CLI_SINKS] = &args->sinks,
         [CLI_CU_SEQLENS_Q] = &args->cu_seqlens_q,
         [CLI_CU_SEQLENS_K] = &args->cu_seqlens_k,
+        [CLI_PARAM_WEIGHT] = &args->params.weight,
+        [CLI_PARAM_W_QUERY] = &args->params.w_query,
+        [CLI_PARAM_W_KEY] = &args->params.w_key,
+        [CLI_PARAM_V] = &args->params.v,
+        [CLI_PARAM_BIAS] = &args->params.bias,
+        [CLI_PARAM_G] = &args->params.g,
+        [CLI_PARAM_CONV] = &args->params.conv,
+        [CLI_PARAM_W_LOCATION] = &args->params.w_location,
+        [CLI_PARAM_W_COVERAGE] = &args->params.w_coverage,
+        [CLI_PARAM_BETA] = &args->params.beta,
+        [CLI_PARAM_GAMMA] = &args->params.gamma,
+        [CLI_PARAM_PREVIOUS_WEIGHTS] = &args->params.previous_weights,
+        [CLI_PARAM_CUMULATIVE_WEIGHTS] = &args->params.cumulative_weights,
+        [CLI_PARAM_COVERAGE] = &args->params.coverage,
     };
     return tensors[input];
 }
@@ -37,22 +53,44 @@ clattn_tensor *cli_output_of(clattn_attention_args *args, enum cli_output output
     return tensors[output];
 }
 
+enum { STAYS, RESIDENT };
+
 static const struct {
     int allowed;
     uint32_t flag; /* of clattn_attention_desc */
+    int place;
 } input_rules[CLI_INPUTS] = {
-    [CLI_QUERY] = {CLI_FLOATS, 0},
-    [CLI_KEY] = {CLI_FLOATS, 0},
-    [CLI_VALUE] = {CLI_FLOATS, 0},
-    [CLI_GIVEN_SCORES] = {CLI_FLOATS, 0},
-    [CLI_MASK] = {CLI_FLOATS | CLI_BOOLS, CLATTN_MASK},
-    [CLI_BIAS] = {CLI_FLOATS, CLATTN_BIAS},
-    [CLI_KV_LENGTHS] = {CLI_INTEGERS, CLATTN_KV_LENGTHS},
-    [CLI_ALIBI_SLOPES] = {CLI_FLOATS, CLATTN_ALIBI},
-    [CLI_SINKS] = {CLI_FLOATS, CLATTN_SINKS},
-    [CLI_CU_SEQLENS_Q] = {CLI_INTEGERS, CLATTN_PACKED},
-    [CLI_CU_SEQLENS_K] = {CLI_INTEGERS, CLATTN_PACKED},
+    [CLI_QUERY] = {CLI_FLOATS, 0, RESIDENT},
+    [CLI_KEY] = {CLI_FLOATS, 0, RESIDENT},
+    [CLI_VALUE] = {CLI_FLOATS, 0, RESIDENT},
+    [CLI_GIVEN_SCORES] = {CLI_FLOATS, 0, RESIDENT},
+    [CLI_MASK] = {CLI_FLOATS | CLI_BOOLS, CLATTN_MASK, RESIDENT},
+    [CLI_BIAS] = {CLI_FLOATS, CLATTN_BIAS, RESIDENT},
+    [CLI_KV_LENGTHS] = {CLI_INTEGERS, CLATTN_KV_LENGTHS, STAYS},
+    [CLI_ALIBI_SLOPES] = {CLI_FLOATS, CLATTN_ALIBI, STAYS},
+    [CLI_SINKS] = {CLI_FLOATS, CLATTN_SINKS, STAYS},
+    [CLI_CU_SEQLENS_Q] = {CLI_INTEGERS, CLATTN_PACKED, STAYS},
+    [CLI_CU_SEQLENS_K] = {CLI_INTEGERS, CLATTN_PACKED, STAYS},
+    [CLI_PARAM_WEIGHT] = {CLI_FLOATS, 0, RESIDENT},
+    [CLI_PARAM_W_QUERY] = {CLI_FLOATS, 0, RESIDENT},
+    [CLI_PARAM_W_KEY] = {CLI_FLOATS, 0, RESIDENT},
+    [CLI_PARAM_V] = {CLI_FLOATS, 0, RESIDENT},
+    [CLI_PARAM_BIAS] = {CLI_FLOATS, 0, RESIDENT},
+    [CLI_PARAM_G] = {CLI_FLOATS, 0, STAYS},
+    [CLI_PARAM_CONV] = {CLI_FLOATS, 0, RESIDENT},
+    [CLI_PARAM_W_LOCATION] = {CLI_FLOATS, 0, RESIDENT},
+    [CLI_PARAM_W_COVERAGE] = {CLI_FLOATS, 0, RESIDENT},
+    [CLI_PARAM_BETA] = {CLI_FLOATS, 0, STAYS},
+    [CLI_PARAM_GAMMA] = {CLI_FLOATS, 0, STAYS},
+    [CLI_PARAM_PREVIOUS_WEIGHTS] = {CLI_FLOATS, 0, RESIDENT},
+    [CLI_PARAM_CUMULATIVE_WEIGHTS] = {CLI_FLOATS, 0, RESIDENT},
+    [CLI_PARAM_COVERAGE] = {CLI_FLOATS, 0, RESIDENT},
 };
+
+bool cli_input_is_resident(enum cli_input input)
+{
+    return input_rules[input].place == RESIDENT;
+}
 
 static int load_input(cli_call *call, const cli_options *options, enum cli_input input)
 {
@@ -62,6 +100,10 @@ static int load_input(cli_call *call, const cli_options *options, enum cli_input
     int result = cli_array_read(&array, name, path);
     if (result)
         return result;
+    if (input >= CLI_FIRST_PARAM && array.rank == 0) {
+        array.rank = 1; /* a scalar, as NumPy writes it */
+        array.shape[0] = 1;
+    }
     result = cli_tensor_from_npy(cli_input_of(&call->args, input), &array,
                                  input_rules[input].allowed, name, path);
     npy_free(&array);
@@ -69,45 +111,8 @@ static int load_input(cli_call *call, const cli_options *options, enum cli_input
     return result;
 }
 
-/* splitmix64: the same numbers everywhere, in [-1, 1). */
-static double next_random(uint64_t *state)
-{
-    uint64_t z = *state += 0x9e3779b97f4a7c15u;
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
-    z ^= z >> 31;
-    return (double)(z >> 11) * 0x1p-52 - 1.0;
-}
-
-static int make_random(clattn_tensor *out, const cli_options *o, enum cli_input input,
-                       int64_t heads, int64_t rows, int64_t columns)
-{
-    const int64_t bhsd[4] = {o->shape[0], heads, rows, columns};
-    const int64_t bshd[4] = {o->shape[0], rows, heads, columns};
-    uint64_t state = (uint64_t)input + 1;
-    int result =
-        cli_tensor_new(out, o->dtype, 4, o->desc.layout == CLATTN_BSHD ? bshd : bhsd, "shape");
-    if (result)
-        return result;
-    size_t count = clattn_tensor_count(out);
-    for (size_t i = 0; i < count; i++)
-        clattn_element_store(o->dtype, out->host, i, next_random(&state));
-    return CLI_DONE;
-}
-
-static int make_inputs(cli_call *call, const cli_options *o)
-{
-    const int64_t *n = o->shape; /* B, Hq, Hkv, S, T, D, Dv */
-    int result = make_random(&call->args.query, o, CLI_QUERY, n[1], n[3], n[5]);
-    if (!result)
-        result = make_random(&call->args.key, o, CLI_KEY, n[2], n[4], n[5]);
-    if (!result)
-        result = make_random(&call->args.value, o, CLI_VALUE, n[2], n[4], n[6]);
-    return result;
-}
-
 /* --dtype converts the inputs; a mask or bias in float32 or
- * bool is taken beside any type and stays. */
+ * bool is taken beside any type and stays, and so does what follows them. */
 static int convert_inputs(cli_call *call, const cli_options *o)
 {
     for (int i = CLI_QUERY; i <= CLI_BIAS; i++) {
@@ -157,11 +162,32 @@ static int measure(size_t *heads, size_t *size, const cli_call *call, enum cli_i
     return CLI_DONE;
 }
 
+/* True where the vectors of a key may have another size than those of a query. */
+static bool has_own_key_size(clattn_score score)
+{
+    return score == CLATTN_SCORE_GENERAL || score == CLATTN_SCORE_LOCATION ||
+           cli_param_is_required(CLI_PARAM_W_KEY, score);
+}
+
+/* A, which v tells. */
+static int deduce_hidden_size(cli_call *call)
+{
+    const clattn_tensor *v = &call->args.params.v;
+    char shape[NPY_SHAPE_TEXT];
+    if (v->rank == 0)
+        return CLI_DONE;
+    call->desc.hidden_size = (size_t)v->shape[v->rank - 1];
+    if (call->desc.hidden_size > 0)
+        return CLI_DONE;
+    return CLI_FAIL(CLI_BAD_INPUT, "--%s: shape %s; expected (A) or (Hq, A), A at least 1",
+                    cli_input_name(CLI_PARAM_V), npy_shape_text(shape, v->rank, v->shape));
+}
+
 static int deduce(cli_call *call)
 {
     clattn_attention_desc *d = &call->desc;
     int given = d->score == CLATTN_SCORE_GIVEN;
-    size_t unused = 0;
+    size_t unused = 0, key_size = 0;
     int result = CLI_DONE;
     d->dtype = given ? call->args.value.dtype : call->args.query.dtype;
     if (given) {
@@ -169,7 +195,11 @@ static int deduce(cli_call *call)
                         1)); /* scores have one layout */
     } else {
         CLI_TRY(measure(&d->query_heads, &d->head_size, call, CLI_QUERY, head_axis(d)));
-        CLI_TRY(measure(&unused, &unused, call, CLI_KEY, head_axis(d)));
+        if (call->args.key.rank)
+            CLI_TRY(measure(&unused, &key_size, call, CLI_KEY, head_axis(d)));
+        if (has_own_key_size(d->score))
+            d->key_size = key_size;
+        CLI_TRY(deduce_hidden_size(call));
     }
     CLI_TRY(measure(&d->kv_heads, &d->value_size, call, CLI_VALUE, head_axis(d)));
     if (d->query_heads % d->kv_heads)
@@ -266,7 +296,7 @@ int cli_call_load(cli_call *call, const cli_options *options)
     call->desc = options->desc;
     call->args.struct_size = sizeof call->args;
     if (options->has_shape)
-        CLI_TRY(make_inputs(call, options));
+        CLI_TRY(cli_random_inputs(call, options));
     for (int i = 0; i < CLI_INPUTS; i++) {
         if (options->inputs[i])
             CLI_TRY(load_input(call, options, (enum cli_input)i));

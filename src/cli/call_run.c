@@ -7,9 +7,6 @@
 #include <string.h>
 #include <time.h>
 
-/* Query, key, value, given scores, mask and bias are worth a place on the device. */
-#define RESIDENT_INPUTS (CLI_BIAS + 1)
-
 double cli_now(void)
 {
     struct timespec t;
@@ -36,7 +33,7 @@ int cli_resident_make(cli_resident *resident, clattn_device *device, const cli_c
     for (int i = 0; i < CLI_INPUTS; i++) {
         const clattn_tensor *from = cli_input_of(&host, (enum cli_input)i);
         clattn_tensor *to = cli_input_of(&resident->args, (enum cli_input)i);
-        if (i >= RESIDENT_INPUTS || is_too_large(device, from)) {
+        if (!cli_input_is_resident((enum cli_input)i) || is_too_large(device, from)) {
             *to = *from;
             continue;
         }
@@ -80,8 +77,10 @@ done:
 
 void cli_resident_free(cli_resident *resident)
 {
-    for (int i = 0; i < RESIDENT_INPUTS; i++)
-        clattn_tensor_free(cli_input_of(&resident->args, (enum cli_input)i), resident->device);
+    for (int i = 0; i < CLI_INPUTS; i++) {
+        if (cli_input_is_resident((enum cli_input)i))
+            clattn_tensor_free(cli_input_of(&resident->args, (enum cli_input)i), resident->device);
+    }
     for (int i = 0; i < CLI_OUTPUTS; i++)
         clattn_tensor_free(cli_output_of(&resident->args, (enum cli_output)i), resident->device);
     memset(resident, 0, sizeof *resident);

@@ -219,7 +219,7 @@ static int parse_choice(cli_options *o, const row *r, const char *text)
         size_t used = 0;
         for (const word *w = list; w->text; w++)
             used += (size_t)snprintf(all + used, sizeof all - used, "%s%s",
-                                     w == list    ? ""
+                                     w == list   ? ""
                                      : w[1].text ? ", "
                                                  : " or ",
                                      w->text);
@@ -397,8 +397,8 @@ static int check_together(const cli_options *o, int command, const unsigned char
                             rows[i].name);
     }
     for (int i = CLI_QUERY; i <= CLI_VALUE && !o->has_shape; i++) {
-        const int needless = (given && i != CLI_VALUE) ||
-                             (o->desc.score == CLATTN_SCORE_LOCATION && i == CLI_KEY);
+        const int needless =
+            (given && i != CLI_VALUE) || (o->desc.score == CLATTN_SCORE_LOCATION && i == CLI_KEY);
         if (!o->inputs[i] && !needless)
             return CLI_FAIL(CLI_BAD_INPUT,
                             "--%s: missing; expected a file (query, key and value, or given-scores "
@@ -441,9 +441,9 @@ int cli_options_parse(cli_options *options, int command, int argc, char **argv)
         if (!(rows[i].commands & command))
             continue;
         table[count].name = rows[i].name;
-        table[count].takes = rows[i].kind == FLAG || rows[i].kind == HELP ? CLI_TAKES_NOTHING
+        table[count].takes = rows[i].kind == FLAG || rows[i].kind == HELP      ? CLI_TAKES_NOTHING
                              : rows[i].kind == EXPECT || rows[i].kind == PARAM ? CLI_TAKES_MANY
-                                                                          : CLI_TAKES_ONE;
+                                                                               : CLI_TAKES_ONE;
         row_of[count++] = &rows[i];
     }
     cli_args args = cli_args_of(argc, argv, table, count);

@@ -57,8 +57,7 @@ int cli_param_parse(cli_options *o, const char *text)
     if (length == 0 || !text[length] || !text[length + 1])
         return CLI_FAIL(CLI_BAD_INPUT, "--param: '%s'; expected NAME=FILE.npy", text);
     int i = CLI_FIRST_PARAM;
-    while (i < CLI_INPUTS &&
-           (strncmp(name_of(i), text, length) != 0 || name_of(i)[length] != '\0'))
+    while (i < CLI_INPUTS && (strncmp(name_of(i), text, length) != 0 || name_of(i)[length] != '\0'))
         i++;
     if (i == CLI_INPUTS) {
         if (!o->unknown_param)
@@ -96,11 +95,12 @@ static int refuse(const char *name, size_t length, clattn_score score)
     if (names_of(names, score)[0])
         return CLI_FAIL(CLI_BAD_INPUT, "--param %.*s: no parameter of score %s; expected %s",
                         (int)length, name, cli_score_name(score), names);
-    return CLI_FAIL(CLI_BAD_INPUT, "--param %.*s: %s; expected none", (int)length, name,
-                    score == CLATTN_SCORE_GIVEN  ? "--given-scores take no parameters"
-                    : score == CLATTN_SCORE_SCALED_DOT
-                        ? "score scaled-dot takes no parameters"
-                        : "score dot takes no parameters");
+    if (score == CLATTN_SCORE_GIVEN)
+        return CLI_FAIL(CLI_BAD_INPUT,
+                        "--param %.*s: given with --given-scores, which take no parameters",
+                        (int)length, name);
+    return CLI_FAIL(CLI_BAD_INPUT, "--param %.*s: score %s takes no parameters", (int)length, name,
+                    cli_score_name(score));
 }
 
 int cli_params_check(const cli_options *o)

@@ -40,6 +40,11 @@ void cli_json_shape(cJSON *object, const cli_call *call)
     cli_call_sizes(call, sizes);
     for (int i = 0; i < 7; i++)
         cJSON_AddNumberToObject(shape, names[i], (double)sizes[i]);
+    if (call->desc.key_size)
+        cJSON_AddNumberToObject(shape, "Dk", (double)call->desc.key_size);
+    if (call->desc.hidden_size)
+        cJSON_AddNumberToObject(shape, "A", (double)call->desc.hidden_size);
+    cJSON_AddStringToObject(object, "score", cli_score_name(call->desc.score));
 }
 
 int cli_json_print(cJSON *root)
@@ -87,6 +92,12 @@ void cli_print_problem(const cli_call *call)
            ", D %" PRId64 ", Dv %" PRId64 ", %s",
            n[0], n[1], n[2], packed ? "total_q" : "S", n[3], packed ? "total_k" : "T", n[4], n[5],
            n[6], clattn_dtype_name(call->desc.dtype));
+    if (call->desc.score != CLATTN_SCORE_SCALED_DOT)
+        printf(", score %s", cli_score_name(call->desc.score));
+    if (call->desc.key_size)
+        printf(", Dk %zu", call->desc.key_size);
+    if (call->desc.hidden_size)
+        printf(", A %zu", call->desc.hidden_size);
 }
 
 void cli_print_summary(const cli_summary *summary, const cli_call *call)

@@ -12,8 +12,8 @@ void cli_json_number(cJSON *object, const char *name, double value);
 /* Adds the lines of `text` as a list of strings. */
 void cli_json_lines(cJSON *object, const char *name, const char *text);
 
-/* Adds B, Hq, Hkv, S, T, D and Dv of a call as an object `shape`; packed sequences have total_q and
- * total_k in place of S and T. */
+/* Adds B, Hq, Hkv, S, T, D and Dv of a call as an object `shape`, Dk and A where the score has them;
+ * packed sequences have total_q and total_k in place of S and T. Adds the `score`. */
 void cli_json_shape(cJSON *object, const cli_call *call);
 
 /* Prints and deletes `root`; NULL, which cJSON gives when memory runs out, is a failure. */
@@ -26,7 +26,7 @@ typedef struct cli_summary {
     double seconds, build_seconds, transfer_seconds, gflops;
 } cli_summary;
 
-/* The sizes of a call and its type, without the end of the line. */
+/* The sizes of a call, its type and score, without the end of the line. */
 void cli_print_problem(const cli_call *call);
 
 void cli_json_summary(cJSON *object, const cli_summary *summary, const cli_call *call);

@@ -26,40 +26,64 @@ void cli_keep(const char *format, ...)
     flatten(sentence);
 }
 
-/* What the library calls a thing for which there is an option: "desc.scale", "kv_lengths".
- * Its length with the colon, 0 where the sentence does not begin with such a name. */
-static size_t argument_length(const char *words)
+/* How the library's sentences begin, and the options that they are about; a parameter is "params." and
+ * its name. */
+static const struct {
+    const char *name, *option;
+} options[] = {
+    {"query", "query"},
+    {"key", "key"},
+    {"value", "value"},
+    {"given_scores", "given-scores"},
+    {"mask", "mask"},
+    {"bias", "bias"},
+    {"kv_lengths", "kv-lengths"},
+    {"alibi_slopes", "alibi-slopes"},
+    {"sinks", "sinks"},
+    {"cu_seqlens_q", "cu-seqlens-q"},
+    {"cu_seqlens_k", "cu-seqlens-k"},
+    {"output", "output"},
+    {"weights", "weights"},
+    {"scores", "scores"},
+    {"lse", "lse"},
+    {"desc.scale", "scale"},
+    {"desc.softcap", "softcap"},
+    {"desc.window", "window"},
+    {"variant", "variant"},
+    {"score location", "score location"},
+    {"previous_weights", "param previous_weights"},
+    {"coverage", "param coverage"},
+};
+
+/* The option that a sentence begins with in the library's words, "" where it does not; `*rest` is what
+ * follows. */
+static const char *option_of(const char *words, const char **rest)
 {
-    static const char *const names[] = {
-        "query: ",       "key: ",     "value: ",        "given_scores: ", "mask: ",
-        "bias: ",        "scores: ",  "kv_lengths: ",   "alibi_slopes: ", "sinks: ",
-        "output: ",      "lse: ",     "weights: ",      "desc.scale: ",   "desc.softcap: ",
-        "desc.window: ", "variant: ", "cu_seqlens_q: ", "cu_seqlens_k: "};
-    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
-        if (strncmp(words, names[i], strlen(names[i])) == 0)
-            return strlen(names[i]) - 1;
+    static char param[64];
+    static const char prefix[] = "params.";
+    const size_t length = strcspn(words, ":"), skip = sizeof prefix - 1;
+    *rest = words + length;
+    if (strncmp(words, prefix, skip) == 0) {
+        snprintf(param, sizeof param, "param %.*s", (int)(length - skip), words + skip);
+        return param;
     }
-    return 0;
+    for (size_t i = 0; i < sizeof options / sizeof options[0]; i++) {
+        if (strlen(options[i].name) == length && strncmp(words, options[i].name, length) == 0)
+            return options[i].option;
+    }
+    *rest = words;
+    return "";
 }
 
 int cli_check(clattn_status status)
 {
-    char option[32] = "";
     if (status == CLATTN_OK)
         return CLI_DONE;
-    const char *words = clattn_last_error();
-    const size_t length = argument_length(words);
-    if (length) {
-        const size_t skip = strncmp(words, "desc.", 5) == 0 ? 5 : 0;
-        snprintf(option, sizeof option, "--%.*s", (int)(length - skip), words + skip);
-        for (char *at = option; *at; at++) {
-            if (*at == '_')
-                *at = '-';
-        }
-    }
-    int bad_input = status == CLATTN_E_ARGUMENT || status == CLATTN_E_UNSUPPORTED;
-    return CLI_FAIL(bad_input ? CLI_BAD_INPUT : CLI_SYSTEM, "%s%s", option,
-                    words[0] ? words + length : clattn_status_name(status));
+    const char *rest = NULL;
+    const char *option = option_of(clattn_last_error(), &rest);
+    const int bad_input = status == CLATTN_E_ARGUMENT || status == CLATTN_E_UNSUPPORTED;
+    return CLI_FAIL(bad_input ? CLI_BAD_INPUT : CLI_SYSTEM, "%s%s%s", option[0] ? "--" : "", option,
+                    rest[0] ? rest : clattn_status_name(status));
 }
 
 const char *cli_sentence(void)

@@ -4,7 +4,10 @@
 #include "support/device_limits.h"
 #include "support/named_tests.h"
 
+#include <math.h>
+
 #define RUN "run " QKV "--output o.npy "
+#define ADDITIVE "--score additive --param w_query=m35.npy --param w_key=m35.npy "
 #define PACKED "run --query pq.npy --key pk.npy --value pv.npy --output o.npy "
 
 static const struct wrong {
@@ -64,15 +67,60 @@ static const struct wrong {
     {2, RUN "--scale nan", "--scale|nan|finite", NULL},
     {2, RUN "--scale 1e999", "--scale|inf|finite", NULL},
     {2, RUN "--softcap -1", "--softcap|-1", NULL},
-    {2, RUN "--score additive", "'additive'|scaled-dot or dot", NULL},
-    {2, RUN "--normalizer sparsemax", "'sparsemax'|softmax or none", NULL},
+    {2, RUN "--score concat", "'concat'|scaled-dot, dot, general|cosine or rbf", NULL},
+    {2, RUN "--normalizer entmax", "'entmax'|softmax, none, sigmoid, sparsemax or entmax15", NULL},
     {2, RUN "--alignment centre", "--alignment|top-left or bottom-right", NULL},
     {2, RUN "--layout sbhd", "--layout|bhsd or bshd", NULL},
     {2, RUN "--dtype int8", "--dtype|bf16", NULL},
     {2, RUN "--precision slow", "--precision|strict", NULL},
     {2, RUN "--scores s.npy --scores-stage late", "--scores-stage|modified", NULL},
     {2, RUN "--scores-stage capped", "--scores-stage|--scores", NULL},
-    {2, RUN "--param weight=q.npy", "--param|no parameters", NULL},
+    {2, RUN "--param weight=q.npy", "--param weight: score scaled-dot takes no parameters", NULL},
+    {2, RUN "--param weight", "--param|'weight'|NAME=FILE", NULL},
+    {2, RUN "--param weight=", "--param|'weight='|NAME=FILE", NULL},
+    {2, RUN "--param =q.npy", "--param|'=q.npy'|NAME=FILE", NULL},
+    {2, RUN "--param w_qeury=q.npy --score additive",
+     "--param w_qeury: no parameter of score additive; expected w_query, w_key, v, and optionally "
+     "bias, g",
+     NULL},
+    {2, RUN "--score general --param gamma=q.npy", "--param gamma|score general|expected weight",
+     NULL},
+    {2, RUN "--score general --param weight=q.npy --param weight=q.npy", "--param weight|twice",
+     NULL},
+    {2, RUN "--score location-sensitive --param w_query=q.npy --param w_key=q.npy --param v=q.npy",
+     "--param conv: missing; score location-sensitive expects|previous_weights", NULL},
+    {2, RUN "--score general --param weight=none.npy", "--param weight: none.npy|No such file",
+     NULL},
+    {2, RUN "--score general --param weight=n.npy", "--param weight: n.npy: int32|float32", NULL},
+    {2, RUN "--score general --param weight=q.npy",
+     "--param weight: shape (2, 3, 4), expected (Hq=1, D=4, Dk=4)", NULL},
+    {2, RUN "--score general --param weight=t.safetensors:x", "--param weight: t.safetensors:x",
+     NULL},
+    {2, RUN "--score cosine --param beta=inf.npy", "--param beta: element 0 is inf", NULL},
+    {2, RUN "--score rbf --param gamma=one.npy", "--param gamma: shape (2)|(Hq=1)", NULL},
+    {2, RUN ADDITIVE "--param v=none.npy", "--param v: none.npy", NULL},
+    {2, RUN ADDITIVE "--param v=empty.npy", "--param v: shape (2, 3, 0)|A at least 1", NULL},
+    {2, RUN ADDITIVE "--param v=one.npy", "--param w_query: shape (3, 5), expected (A=2, D=4)",
+     NULL},
+    {2, "run " QKV "--score general --param weight=q.npy --output q.npy",
+     "--output: q.npy is also the input --query", NULL},
+    {2, "run " QKV "--score general --param weight=old.npy --output old.npy",
+     "--output: old.npy is also the input --param weight", NULL},
+    {2, "run --given-scores s.npy --value v.npy --output o.npy --param weight=q.npy",
+     "--param weight|--given-scores", NULL},
+    {2, "run --query q.npy --value v.npy --output o.npy --score general --param weight=q.npy",
+     "--key: missing", NULL},
+    {2,
+     "run --query q.npy --key v.npy --value v.npy --output o.npy --score rbf --param gamma=q.npy",
+     "--key: shape (2, 5, 6), expected (B=2, T, D=4)", NULL},
+    {2,
+     PACKED "--cu-seqlens-q pm.npy --cu-seqlens-k pn.npy --score location --param weight=big.npy",
+     "--score location: given with packed sequences", NULL},
+    {2,
+     PACKED "--cu-seqlens-q pm.npy --cu-seqlens-k pn.npy --score coverage --param w_query=q.npy "
+            "--param w_key=q.npy --param v=one.npy --param w_coverage=one.npy --param "
+            "coverage=one.npy",
+     "--param coverage: given with packed sequences", NULL},
     {2, RUN "--window 3", "--window|LEFT,RIGHT", NULL},
     {2, RUN "--window 3,4,5", "--window|LEFT,RIGHT", NULL},
     {2, RUN "--window -2,0", "--window|-2", NULL},
@@ -166,6 +214,8 @@ static const struct wrong {
     {2, "bench --shape 4611686018427387904,1,1,4,4,4,4", "--shape|larger than memory", NULL},
     {2, "bench --shape 1,3,2,4,4,8,8", "--shape|Hq 3|Hkv 2", NULL},
     {2, "bench --shape 1,1,1,4,4,8,8 --query q.npy", "--query|--shape", NULL},
+    {2, "bench --shape 1,1,1,4,4,8,8 --score rbf --param gamma=inf.npy", "--param gamma|--shape",
+     NULL},
     {2, "bench --shape 1,1,1,4,4,8,8 --rounds 0", "--rounds", NULL},
     {2, "bench --shape 1,1,1,4,4,8,8 --variants staged,,b", "--variants|staged,,b", NULL},
     {2, "bench --shape 1,1,1,4,4,8,8 --variants reference", "nothing to time", NULL},
@@ -216,6 +266,8 @@ static int prepare(void **state)
     write_array("falls.npy", 'i', 8, 1, (int64_t[]){3}, (int64_t[]){0, 7, 2});
     write_array("big.npy", 'f', 4, 2, (int64_t[]){48, 64}, zeros);
     write_array("q64.npy", 'f', 8, 3, (int64_t[]){2, 3, 4}, zeros);
+    write_array("m35.npy", 'f', 4, 2, (int64_t[]){3, 5}, zeros);
+    write_array("inf.npy", 'f', 4, 0, NULL, (float[]){INFINITY});
     write_array("one.npy", 'f', 4, 1, (int64_t[]){2}, zeros);
     write_array("s.npy", 'f', 4, 3, (int64_t[]){2, 3, 5}, (float[30]){0});
     write_array("empty.npy", 'f', 4, 3, (int64_t[]){2, 3, 0}, zeros);
@@ -243,7 +295,7 @@ static void take_stock(char *text, size_t capacity)
 
 static void assert_words(const char *words, const char *line)
 {
-    char list[128];
+    char list[256];
     snprintf(list, sizeof list, "%s", words);
     for (char *word = strtok(list, "|"); word; word = strtok(NULL, "|")) {
         if (!strstr(line, word))

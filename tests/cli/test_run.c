@@ -257,7 +257,7 @@ static void packed_sequences_are_taken(void **state)
     assert_int_equal(6, (int)number_of(root, "rows"));
     cJSON_Delete(root);
     run_well("verify " PACKED "--expect output=o.npy");
-    run_well("bench " PACKED "--rounds 2 --variants lanes");
+    run_well("bench " PACKED "--rounds 2 --variants lanes,staged");
     assert_non_null(strstr(standard_output, "B 2, Hq 2, Hkv 2, total_q 3, total_k 5, D 4, Dv 6"));
     assert_non_null(strstr(standard_output, "refused: sequences are packed"));
 #undef PACKED

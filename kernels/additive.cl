@@ -3,8 +3,9 @@
  *
  * Formula   scores as additive.clh; then as decode.cl: chunks.clh, attend.clh
  * Shapes    query: x, (B, Hq, S, A); key: y, (B, Hkv or Hq, T, A); v, bias, rows, features as in
- *           additive_scores.cl; value (B, Hkv, T, DV), output (B, Hq, S, DV), lse (B, Hq, S): views of any
- *           type and strides, value and output of one type. parts: [B][Hq][chunks][S][DV + 2]
+ *           additive_scores.cl; value (B, Hkv, T, DV), output (B, Hq, S, DV), lse (B, Hq, S), weights (B, Hq,
+ *           S, T): views of any type and strides, value and output of one type. parts:
+ *           [B][Hq][chunks][S][DV + 2]; kept: [B][Hq][S][kept_step], only with one item for a block
  * Units     strides in elements
  * Launch    global {blocks * items, Hq, B}, local {1, 1, 1}; a work-item makes block_rows queries of a head,
  *           at most ROWS, and item_chunks chunks of its keys. With one item for a block it writes output
@@ -45,7 +46,8 @@ additive(global const void *query, clattn_view of_query, global const void *key,
          clattn_view of_output, global void *lse, clattn_view of_lse, global const void *mask,
          global const void *bias, global const void *kv_lengths, global const void *alibi_slopes,
          global const void *sinks, global ACC *parts, clattn_int items, clattn_int item_chunks,
-         clattn_int block_rows)
+         clattn_int block_rows, global void *weights, clattn_view of_weights, global ACC *kept,
+         clattn_int kept_step)
 {
     const clattn_int block = get_global_id(0) / items, item = get_global_id(0) % items,
                      h = get_global_id(1), b = get_global_id(2), heads = get_global_size(1),
@@ -87,5 +89,9 @@ additive(global const void *query, clattn_view of_query, global const void *key,
     task.parts_step = m.S * PART_SIZE(DV);
     task.parts =
         items > 1 ? parts + (b * heads + h) * chunks * task.parts_step + first * PART_SIZE(DV) : 0;
+    task.weights = weights, task.weights_view = of_weights;
+    task.kept =
+        of_weights.kind == KIND_ABSENT ? 0 : kept + ((b * heads + h) * m.S + first) * kept_step;
+    task.kept_step = kept_step;
     attend(&task, &by);
 }

@@ -4,7 +4,8 @@
  * Source    Dao et al., "Flash-Decoding for long-context inference", 2023
  * Shapes    query (B, Hq, S, D), key (B, Hkv, T, D), value (B, Hkv, T, DV), output (B, Hq, S, DV),
  *           lse (B, Hq, S): views of any strides; M = group * S rows of a key head, at most ROWS.
- *           parts: [G][chunks][M][DV + 2], the mean, maximum and sum of a chunk
+ *           parts: [G][chunks][M][DV + 2], the mean, maximum and sum of a chunk; weights (B, Hq, S, T):
+ *           view, with kept [G][M][kept_step] for their scores, only with one item for a head
  * Units     strides in elements; scores in natural-log units
  * Launch    global {items * G}, local {1}; a work-item makes item_chunks chunks of one key head. With one
  *           item for a head it writes output and lse; with several, chunks go to `parts` for
@@ -122,7 +123,8 @@ decode(global const void *query, clattn_view query_view, global const void *key,
        ACC softcap, clattn_modifications m, clattn_int heads, clattn_int M, int normalize,
        global const void *mask, global const void *bias, global const void *kv_lengths,
        global const void *alibi_slopes, global const void *sinks, global ACC *parts,
-       clattn_int items, clattn_int item_chunks)
+       clattn_int items, clattn_int item_chunks, global void *weights, clattn_view weights_view,
+       global ACC *kept, clattn_int kept_step)
 {
     const clattn_int g = get_global_id(0) / items, item = get_global_id(0) % items;
     const clattn_int b = g / heads, kv_head = g % heads, chunks = (m.T + CHUNK - 1) / CHUNK;
@@ -147,5 +149,8 @@ decode(global const void *query, clattn_view query_view, global const void *key,
     task.chunk_end = min(task.chunk_begin + item_chunks, chunks);
     task.parts = items > 1 ? parts + g * chunks * M * PART_SIZE(DV) : 0;
     task.parts_step = M * PART_SIZE(DV);
+    task.weights = weights, task.weights_view = weights_view;
+    task.kept = weights_view.kind == KIND_ABSENT ? 0 : kept + g * M * kept_step;
+    task.kept_step = kept_step;
     attend(&task, &by);
 }

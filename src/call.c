@@ -1,5 +1,6 @@
 /* call.c: checks the arguments of one run and brings every tensor to four dimensions. */
 #include "dtype.h"
+#include "keys.h"
 #include "problem.h"
 #include "rules.h"
 #include "try.h"
@@ -161,7 +162,8 @@ static clattn_status view_inputs(clattn__call *call, const clattn_attention_desc
     clattn_status status = CLATTN_OK;
     const bool given = desc->score == CLATTN_SCORE_GIVEN,
                location = desc->score == CLATTN_SCORE_LOCATION,
-               packed = desc->flags & CLATTN_PACKED;
+               packed = desc->flags & CLATTN_PACKED,
+               projected = desc->flags & CLATTN_PROJECTED_KEYS;
     uint32_t rank = args->value.rank;
     const int *axes = axes_of(desc, rank), *square = rank == 4 ? axes_bhsd : axes;
     const char *S = packed ? "total_q" : "S", *T = packed ? "total_k" : "T";
@@ -170,8 +172,12 @@ static clattn_status view_inputs(clattn__call *call, const clattn_attention_desc
     clattn_dtype t = desc->dtype;
 
     TRY(clattn__check_presence(&args->query, !given, "query", "score"));
-    TRY(clattn__check_presence(&args->key, !given && (clattn__has(&args->key) || !location), "key",
-                               "score"));
+    TRY(clattn__check_presence(&args->key,
+                               !given && !projected && (clattn__has(&args->key) || !location),
+                               "key", projected ? "CLATTN_PROJECTED_KEYS" : "score"));
+    FAIL_IF(args->projected_keys && !projected, CLATTN_E_ARGUMENT,
+            "projected_keys: given, but the description does not ask for it "
+            "(CLATTN_PROJECTED_KEYS)");
     TRY(clattn__check_presence(&args->given_scores, given, "given_scores", "CLATTN_SCORE_GIVEN"));
     TRY(clattn__check_presence(&args->value, true, "value", "always"));
     TRY(clattn__check_presence(&args->mask, desc->flags & CLATTN_MASK, "mask", "CLATTN_MASK"));
@@ -198,6 +204,12 @@ static clattn_status view_inputs(clattn__call *call, const clattn_attention_desc
             false,   false, {t, t, t}};
         TRY(clattn__view_init(&call->query, &args->query, &query));
         B = query.shape[0], call->S = query.shape[2];
+        if (projected) {
+            TRY(clattn__keys_check(args->projected_keys, desc, B));
+            call->key = args->projected_keys->key;
+            call->params[args->projected_keys->param] = args->projected_keys->matrix;
+            call->T = args->projected_keys->T;
+        }
         clattn__rule key = {"key",
                             axes,
                             rank,
@@ -327,6 +339,35 @@ clattn_status clattn__call_init(clattn__call *call, const clattn__problem *probl
     TRY(clattn__call_params(call, desc, &args.params));
     call->all_rows = call->S;
     TRY(view_outputs(call, desc, &args));
+done:
+    return status;
+}
+
+clattn_status clattn__call_init_keys(clattn__call *call, const clattn__problem *problem,
+                                     const clattn_attention_args *given)
+{
+    clattn_status status = CLATTN_OK;
+    const clattn_attention_desc *desc = &problem->desc;
+    clattn_attention_args args;
+    memset(call, 0, sizeof *call);
+    TRY(clattn__struct_copy(&args, sizeof args, given, given->struct_size,
+                            "clattn_attention_args"));
+    call->Hq = (int64_t)desc->query_heads, call->Hkv = (int64_t)desc->kv_heads;
+    call->D = (int64_t)desc->head_size, call->Dk = (int64_t)desc->key_size;
+    const uint32_t rank = args.key.rank;
+    const clattn_dtype t = desc->dtype;
+    FAIL_IF(rank < 2 || rank > 4, CLATTN_E_ARGUMENT, "key: rank %u, expected 2, 3 or 4", rank);
+    clattn__rule key = {"key",
+                        axes_of(desc, rank),
+                        rank,
+                        {rank == 2 ? 1 : CLATTN__ANY, call->Hkv, CLATTN__ANY, call->Dk},
+                        {"B", "Hkv", "T", "Dk"},
+                        false,
+                        false,
+                        {t, t, t}};
+    TRY(clattn__view_init(&call->key, &args.key, &key));
+    call->B = key.shape[0], call->T = key.shape[2];
+    TRY(clattn__call_keys(call, desc, &args));
 done:
     return status;
 }

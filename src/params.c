@@ -149,6 +149,12 @@ done:
     return status;
 }
 
+/* True for a parameter that has met keys where those are projected. */
+static bool meets_keys(size_t p)
+{
+    return p == CLATTN__W_KEY || p == CLATTN__WEIGHT;
+}
+
 clattn_status clattn__call_params(clattn__call *call, const clattn_attention_desc *desc,
                                   const clattn_score_params *given)
 {
@@ -175,15 +181,32 @@ clattn_status clattn__call_params(clattn__call *call, const clattn_attention_des
     for (size_t n = 0; n < CLATTN__PARAMS; n++) {
         const size_t p = order[n];
         const clattn_tensor *tensor = given_as(given, p);
-        const bool wanted = params[p].required >> desc->score & 1,
+        const bool met = (desc->flags & CLATTN_PROJECTED_KEYS && meets_keys(p)) ||
+                         (desc->flags & CLATTN_PROJECTED_QUERY && p == CLATTN__W_QUERY),
+                   wanted = !met && params[p].required >> desc->score & 1,
                    allowed = wanted || params[p].optional >> desc->score & 1;
         TRY(clattn__check_presence(tensor, wanted || (allowed && clattn__has(tensor)),
-                                   params[p].name, "score"));
+                                   params[p].name, met ? "it is projected" : "score"));
         if (p == CLATTN__CONV_CUMULATIVE && !clattn__has(&call->params[CLATTN__CUMULATIVE_WEIGHTS]))
             continue;
         if (clattn__has(tensor))
             TRY(view_param(call, desc, p, *tensor, sizes));
     }
+done:
+    return status;
+}
+
+clattn_status clattn__call_keys(clattn__call *call, const clattn_attention_desc *desc,
+                                const clattn_attention_args *args)
+{
+    clattn_status status = CLATTN_OK;
+    int64_t sizes[] = {[ONE] = 1, [D] = call->D, [DK] = call->Dk, [A] = (int64_t)desc->hidden_size};
+    for (size_t p = 0; p < CLATTN__PARAMS; p++)
+        if (meets_keys(p) && params[p].required >> desc->score & 1) {
+            const clattn_tensor *tensor = given_as(&args->params, p);
+            TRY(clattn__check_presence(tensor, true, params[p].name, "score"));
+            TRY(view_param(call, desc, p, *tensor, sizes));
+        }
 done:
     return status;
 }

@@ -1,27 +1,14 @@
 /* plan.c: a description made ready for a device, and its runs. */
+#include "plan.h"
+
 #include "bind.h"
-#include "device.h"
 #include "dispatch.h"
-#include "ops/operands.h"
+#include "keys.h"
 #include "try.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-struct clattn_plan {
-    clattn_device *device;
-    clattn__problem problem;   /* the caller's */
-    clattn__problem left;      /* what variants meet: the same, or what operands leave of it */
-    clattn__operands operands; /* what the parameters of the score make of queries and keys */
-    struct chosen {
-        const clattn__variant *variant; /* or NULL */
-        void *state;                    /* the variant's own: kernels and scratch memory */
-        bool ready;
-    } some, any, *current; /* of the last run, or of the next one */
-    char *explain;
-    clattn__timeline timeline; /* of the last run, on a profiling queue */
-};
 
 /* Builds what a variant needs, the first time that it is wanted. */
 static clattn_status get_ready(clattn_plan *plan, struct chosen *chosen)
@@ -166,8 +153,7 @@ static clattn_status run_variant(clattn_plan *plan, clattn__call *piece)
     return chosen->variant->run(chosen->state, plan->device, &plan->left, piece, &plan->timeline);
 }
 
-/* True when no host tensor and no operand takes more than one allocation may be. */
-static bool tensors_fit(const clattn_plan *plan, clattn__call *piece)
+bool clattn__plan_tensors_fit(const clattn_plan *plan, clattn__call *piece)
 {
     clattn_tensor *tensors[CLATTN__CALL_TENSORS];
     const size_t inputs = clattn__call_tensors(piece, tensors, NULL);
@@ -199,7 +185,7 @@ done:
 static clattn_status enqueue(clattn_plan *plan, const clattn__call *call, cl_uint wait_count,
                              const cl_event *wait_list, cl_event *event)
 {
-    static const knife by_tensors = {tensors_fit, run_bound};
+    static const knife by_tensors = {clattn__plan_tensors_fit, run_bound};
     clattn_status status = CLATTN_OK;
     cl_command_queue queue = plan->device->queue;
     if (wait_count)
@@ -229,6 +215,9 @@ static clattn_status run(clattn_plan *plan, const clattn_attention_args *args, c
     clattn__call call;
     clattn_device *device = plan->device;
     TRY(clattn__call_init(&call, &plan->problem, args));
+    FAIL_IF(plan->problem.desc.flags & CLATTN_PROJECTED_KEYS &&
+                args->projected_keys->device != device,
+            CLATTN_E_ARGUMENT, "projected_keys: of another device, expected the plan's");
     TRY(choose(plan, &call));
     clattn__timeline_clear(&plan->timeline);
     if (clattn__is_reference(device)) {

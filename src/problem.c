@@ -10,7 +10,8 @@
 
 #define ALL_FLAGS                                                                                  \
     (CLATTN_CAUSAL | CLATTN_WINDOW | CLATTN_SCALE | CLATTN_MASK | CLATTN_BIAS |                    \
-     CLATTN_KV_LENGTHS | CLATTN_ALIBI | CLATTN_SINKS | CLATTN_PACKED)
+     CLATTN_KV_LENGTHS | CLATTN_ALIBI | CLATTN_SINKS | CLATTN_PACKED | CLATTN_PROJECTED_KEYS |     \
+     CLATTN_PROJECTED_QUERY)
 #define ALL_OUTPUTS (CLATTN_OUTPUT | CLATTN_WEIGHTS | CLATTN_SCORES | CLATTN_LSE)
 
 clattn_status clattn__struct_copy(void *target, size_t target_size, const void *source,
@@ -123,6 +124,31 @@ done:
     return status;
 }
 
+static clattn_status check_projected(const clattn_attention_desc *desc)
+{
+    clattn_status status = CLATTN_OK;
+    const bool additive = clattn__is_additive(desc->score);
+    FAIL_IF(
+        desc->flags & CLATTN_PROJECTED_KEYS && !additive && desc->score != CLATTN_SCORE_GENERAL &&
+            desc->score != CLATTN_SCORE_COSINE,
+        CLATTN_E_ARGUMENT,
+        "projected_keys: given with a score that makes nothing of keys alone, expected general, "
+        "additive, location-sensitive, coverage or cosine");
+    FAIL_IF(
+        desc->flags & CLATTN_PROJECTED_KEYS && desc->flags & CLATTN_PACKED, CLATTN_E_ARGUMENT,
+        "projected_keys: given with packed sequences (cu_seqlens_q, cu_seqlens_k), expected one "
+        "of the two");
+    FAIL_IF(desc->flags & CLATTN_PROJECTED_QUERY && !additive, CLATTN_E_ARGUMENT,
+            "desc.flags: CLATTN_PROJECTED_QUERY with a score without w_query, expected additive, "
+            "location-sensitive or coverage");
+    FAIL_IF(desc->flags & CLATTN_PROJECTED_QUERY && desc->head_size != desc->hidden_size,
+            CLATTN_E_ARGUMENT,
+            "desc.head_size: %zu, expected %zu as desc.hidden_size, since queries are projected",
+            desc->head_size, desc->hidden_size);
+done:
+    return status;
+}
+
 /* Packed sequences have no tensor of all queries times all keys, and lengths of their own. */
 static clattn_status check_packed(const clattn_attention_desc *desc)
 {
@@ -177,6 +203,7 @@ clattn_status clattn__problem_init(clattn__problem *problem, const clattn_attent
         desc->window_left = desc->window_right = -1;
     TRY(check_numbers(desc));
     TRY(check_packed(desc));
+    TRY(check_projected(desc));
     if (desc->flags & CLATTN_SCALE)
         problem->scale = desc->scale;
     else

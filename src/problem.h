@@ -80,6 +80,12 @@ const char *clattn__param_name(clattn__param param);
 clattn_status clattn__call_params(clattn__call *call, const clattn_attention_desc *desc,
                                   const clattn_score_params *params);
 
+/* Only what keys meet before queries come, for clattn_keys_create(). */
+clattn_status clattn__call_keys(clattn__call *call, const clattn_attention_desc *desc,
+                                const clattn_attention_args *args);
+clattn_status clattn__call_init_keys(clattn__call *call, const clattn__problem *problem,
+                                     const clattn_attention_args *args);
+
 /* Batches [b, b + batches), key heads [h, h + heads) with
  * their query heads, rows [i, i + rows) of a call. */
 clattn__call clattn__call_slice(const clattn__call *call, int64_t b, int64_t batches, int64_t h,

@@ -113,7 +113,13 @@ enum {
     CLATTN_SINKS = 1 << 7,      /* args.sinks: a logit more in a head's softmax, without a value */
     /* args.cu_seqlens_q, args.cu_seqlens_k: packed sequences; not with given scores, mask, bias,
      * kv_lengths, weights or scores. The layout has no meaning then. */
-    CLATTN_PACKED = 1 << 8
+    CLATTN_PACKED = 1 << 8,
+    /* args.projected_keys, in place of key, w_key and, of GENERAL, weight; see plan.h. With GENERAL,
+     * ADDITIVE, LOCATION_SENSITIVE, COVERAGE and COSINE. */
+    CLATTN_PROJECTED_KEYS = 1 << 9,
+    /* query is w_query query already, (B, Hq, S, A), and w_query absent; head_size is A. With ADDITIVE,
+     * LOCATION_SENSITIVE and COVERAGE. */
+    CLATTN_PROJECTED_QUERY = 1 << 10
 };
 
 /** clattn_attention_desc.outputs: what is wanted. */
@@ -171,6 +177,9 @@ typedef struct clattn_score_params {
     clattn_tensor coverage;           /* COVERAGE: (B, T) or (B, Hq, T) */
 } clattn_score_params;
 
+/** Keys that have met the parameters of a score, in the memory of a device: plan.h. */
+typedef struct clattn_keys clattn_keys;
+
 /** On what. Tensors that do not take part stay all zero.
  * Outputs must not overlap inputs or each other. */
 typedef struct clattn_attention_args {
@@ -194,6 +203,7 @@ typedef struct clattn_attention_args {
      * that they give to no sequence, or to several, are undefined. */
     clattn_tensor cu_seqlens_q, cu_seqlens_k;
     clattn_score_params params;
+    const clattn_keys *projected_keys; /* with CLATTN_PROJECTED_KEYS */
 } clattn_attention_args;
 
 #ifdef __cplusplus

@@ -32,6 +32,21 @@ CLATTN_API clattn_status clattn_plan_create(clattn_plan **out, clattn_device *de
  */
 CLATTN_API clattn_status clattn_plan_run(clattn_plan *plan, const clattn_attention_args *args);
 
+/**
+ * Makes of keys what the plan's score makes of them before they meet a query: w_key key of additive
+ * scores, weight key of GENERAL, key / |key| of COSINE. An RNN decoder calls once per step with the same
+ * encoder outputs, and need not project them again. The plan has CLATTN_PROJECTED_KEYS; of `args`, only
+ * key and the parameters w_key or weight are read, before the call returns. `*out` is the caller's to
+ * destroy, goes with every plan of the same device, score, type and sizes, and is NULL after a failure.
+ *
+ * @return CLATTN_E_ARGUMENT, CLATTN_E_UNSUPPORTED when no buffer holds them in one piece.
+ */
+CLATTN_API clattn_status clattn_keys_create(clattn_keys **out, clattn_plan *plan,
+                                            const clattn_attention_args *args);
+
+/** Runs that are under way go on and finish. NULL is fine. */
+CLATTN_API void clattn_keys_destroy(clattn_keys *keys);
+
 /** The name of the variant of the last run, before the first of the one that takes any call: "lanes",
  * "staged", "reference", ... A plan may have another one for calls of a few queries, which is built at
  * the first of them; clattn_plan_explain() names both. */

@@ -70,7 +70,7 @@ void clattn__additive_args_init(clattn__additive_args *a, const clattn__problem 
 static bool accepts(const clattn_device *device, const clattn__problem *problem, bool forced,
                     char *reason, size_t size)
 {
-    const char *why = clattn__why_not_passed(device, problem);
+    const char *why = clattn__why_not_passed(device, problem, CLATTN_WEIGHTS);
     if (!why && !clattn__is_additive(problem->desc.score))
         why = "scores are not additive";
     if (!why && clattn__is_packed(problem))
@@ -115,7 +115,7 @@ done:
 static bool fits(const void *state, const clattn_device *device, const clattn__call *call)
 {
     (void)state;
-    return clattn__parts_fit(device, call);
+    return clattn__chunked_fit(device, call);
 }
 
 static clattn_status run(void *state, clattn_device *device, const clattn__problem *problem,
@@ -125,7 +125,6 @@ static clattn_status run(void *state, clattn_device *device, const clattn__probl
     additive *s = state;
     const clattn_int most = device->tuning->additive_rows, blocks = clattn__ceil_div(call->S, most),
                      block_rows = blocks ? clattn__ceil_div(call->S, blocks) : 1;
-    const clattn__split split = clattn__split_of(device, call->T, blocks * call->Hq * call->B);
     const cl_int group = (cl_int)(call->Hq / call->Hkv), Dv = (cl_int)call->Dv,
                  normalize = problem->desc.normalizer == CLATTN_NORMALIZER_SOFTMAX;
     const cl_mem other = call->query.buffer, value = clattn__memory_of(&call->value, other),
@@ -141,8 +140,8 @@ static clattn_status run(void *state, clattn_device *device, const clattn__probl
     const clattn_modifications modifications = clattn__modifications(problem, call);
     clattn__number softcap;
     clattn__additive_args args;
-    cl_mem parts;
-    TRY(clattn__parts_reserve(&s->chunked, device, call, &split, &parts));
+    clattn__split split;
+    TRY(clattn__split_init(&split, &s->chunked, device, call, blocks * call->Hq * call->B));
     clattn__additive_args_init(&args, problem, call, other);
     const clattn__arg own[] = {
         clattn__number_arg(&softcap, problem->desc.dtype, problem->desc.softcap),
@@ -161,10 +160,14 @@ static clattn_status run(void *state, clattn_device *device, const clattn__probl
         CLATTN__ARG(lengths),
         CLATTN__ARG(slopes),
         CLATTN__ARG(sinks),
-        CLATTN__ARG(parts),
+        CLATTN__ARG(split.parts),
         CLATTN__ARG(split.items),
         CLATTN__ARG(split.item_chunks),
         CLATTN__ARG(block_rows),
+        CLATTN__ARG(split.weights),
+        CLATTN__ARG(split.of_weights),
+        CLATTN__ARG(split.kept),
+        CLATTN__ARG(split.kept_step),
     };
     for (size_t i = 0; i < sizeof own / sizeof *own; i++)
         clattn__additive_args_add(&args, own[i].size, own[i].value);

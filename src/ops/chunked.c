@@ -19,20 +19,7 @@ void clattn__chunked_release(clattn__chunked *chunked)
 {
     clattn__kernel_release(&chunked->merge);
     clattn__scratch_release(&chunked->parts);
-}
-
-clattn__split clattn__split_of(const clattn_device *device, int64_t T, int64_t groups)
-{
-    const clattn_int chunks = clattn__ceil_div(T, CLATTN__CHUNK),
-                     wanted =
-                         clattn__ceil_div(ITEMS_PER_UNIT * (clattn_int)device->info.compute_units,
-                                          groups > 0 ? groups : 1);
-    clattn__split split = {.chunks = chunks};
-    split.item_chunks = chunks > wanted ? clattn__ceil_div(chunks, wanted) : 1;
-    split.items = clattn__ceil_div(chunks, split.item_chunks);
-    if (split.items < 2)
-        split.items = 1, split.item_chunks = chunks;
-    return split;
+    clattn__scratch_release(&chunked->kept);
 }
 
 /* The largest size that splitting may need. */
@@ -43,20 +30,52 @@ static uint64_t parts_bytes(const clattn__call *call)
     return (uint64_t)(rows * chunks * (call->Dv + 2)) * clattn__sum_size(call->value.dtype);
 }
 
-bool clattn__parts_fit(const clattn_device *device, const clattn__call *call)
+/* Scores that are kept of a row: whole vectors of any width. */
+static int64_t kept_step(const clattn__call *call)
 {
-    return parts_bytes(call) <= device->info.max_allocation;
+    return clattn__round_up(call->T, 16);
 }
 
-clattn_status clattn__parts_reserve(clattn__chunked *chunked, clattn_device *device,
-                                    const clattn__call *call, const clattn__split *split,
-                                    cl_mem *parts)
+static uint64_t kept_bytes(const clattn__call *call)
+{
+    return (uint64_t)(call->B * call->Hq * call->S * kept_step(call)) *
+           clattn__sum_size(call->value.dtype);
+}
+
+bool clattn__chunked_fit(const clattn_device *device, const clattn__call *call)
+{
+    const uint64_t most = device->info.max_allocation;
+    return parts_bytes(call) <= most && (!clattn__has(&call->weights) || kept_bytes(call) <= most);
+}
+
+clattn_status clattn__split_init(clattn__split *split, clattn__chunked *chunked,
+                                 clattn_device *device, const clattn__call *call, int64_t groups)
 {
     clattn_status status = CLATTN_OK;
-    *parts = call->query.buffer;
+    const bool weights = clattn__has(&call->weights);
+    const clattn_int chunks = clattn__ceil_div(call->T, CLATTN__CHUNK),
+                     wanted =
+                         clattn__ceil_div(ITEMS_PER_UNIT * (clattn_int)device->info.compute_units,
+                                          groups > 0 ? groups : 1);
+    const cl_mem other = call->query.buffer;
+    *split = (clattn__split){.chunks = chunks,
+                             .kept_step = kept_step(call),
+                             .parts = other,
+                             .kept = other,
+                             .weights = clattn__memory_of(&call->weights, other),
+                             .of_weights = clattn__view(&call->weights)};
+    split->item_chunks = chunks > wanted ? clattn__ceil_div(chunks, wanted) : 1;
+    split->items = clattn__ceil_div(chunks, split->item_chunks);
+    /* Who writes weights has seen all of a row. */
+    if (split->items < 2 || weights)
+        split->items = 1, split->item_chunks = chunks;
+    if (weights) {
+        TRY(clattn__scratch_reserve(&chunked->kept, device, (size_t)kept_bytes(call)));
+        split->kept = chunked->kept.memory;
+    }
     if (split->items > 1) {
         TRY(clattn__scratch_reserve(&chunked->parts, device, (size_t)parts_bytes(call)));
-        *parts = chunked->parts.memory;
+        split->parts = chunked->parts.memory;
     }
 done:
     return status;

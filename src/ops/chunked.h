@@ -13,6 +13,7 @@
 typedef struct clattn__chunked {
     clattn__kernel merge;
     clattn__scratch parts; /* what each chunk of several work-items found */
+    clattn__scratch kept;  /* scores of weights that are wanted, until their sums are known */
 } clattn__chunked;
 
 clattn_status clattn__chunked_create(clattn__chunked *chunked, clattn_device *device,
@@ -20,21 +21,20 @@ clattn_status clattn__chunked_create(clattn__chunked *chunked, clattn_device *de
 void clattn__chunked_release(clattn__chunked *chunked);
 
 /* How the chunks of the keys of `groups` groups of rows are shared out: to one work-item each, or to
- * several, so that each compute unit has some. */
+ * several, so that each compute unit has some; and the memory for that, or any where none is needed. */
 typedef struct clattn__split {
     clattn_int chunks, items, item_chunks;
+    clattn_int kept_step; /* scores that are kept of a row */
+    cl_mem parts, kept, weights;
+    clattn_view of_weights;
 } clattn__split;
-clattn__split clattn__split_of(const clattn_device *device, int64_t T, int64_t groups);
+clattn_status clattn__split_init(clattn__split *split, clattn__chunked *chunked,
+                                 clattn_device *device, const clattn__call *call, int64_t groups);
 
-/* True when the parts of a call are no larger than one allocation may be. */
-bool clattn__parts_fit(const clattn_device *device, const clattn__call *call);
+/* True when no memory of a call is larger than one allocation may be. */
+bool clattn__chunked_fit(const clattn_device *device, const clattn__call *call);
 
-/* Memory for parts where there are several work-items, else any. */
-clattn_status clattn__parts_reserve(clattn__chunked *chunked, clattn_device *device,
-                                    const clattn__call *call, const clattn__split *split,
-                                    cl_mem *parts);
-
-/* One result of them, where there are several work-items: of `heads` groups of M rows in a batch entry. */
+/* One result of what several work-items found, of `heads` groups of M rows in a batch entry. */
 clattn_status clattn__parts_merge(clattn__chunked *chunked, clattn_device *device,
                                   clattn__timeline *timeline, const clattn__problem *problem,
                                   const clattn__call *call, const clattn__split *split,

@@ -22,7 +22,7 @@ typedef struct decode {
 static bool accepts(const clattn_device *device, const clattn__problem *problem, bool forced,
                     char *reason, size_t size)
 {
-    const char *why = clattn__why_not_fused(device, problem, forced);
+    const char *why = clattn__why_not_fused(device, problem, forced, CLATTN_WEIGHTS);
     if (!why)
         why = clattn__why_not_of_one_dtype(problem);
     if (!why && clattn__is_packed(problem))
@@ -73,7 +73,7 @@ done:
 static bool fits(const void *state, const clattn_device *device, const clattn__call *call)
 {
     (void)state;
-    return clattn__parts_fit(device, call);
+    return clattn__chunked_fit(device, call);
 }
 
 static clattn_status run(void *state, clattn_device *device, const clattn__problem *problem,
@@ -82,14 +82,17 @@ static clattn_status run(void *state, clattn_device *device, const clattn__probl
     clattn_status status = CLATTN_OK;
     decode *s = state;
     const clattn_int groups = call->B * call->Hkv;
-    const clattn__split split = clattn__split_of(device, call->T, groups);
+    clattn__split split;
     clattn__fused_args args;
-    cl_mem parts;
-    TRY(clattn__parts_reserve(&s->chunked, device, call, &split, &parts));
+    TRY(clattn__split_init(&split, &s->chunked, device, call, groups));
     clattn__fused_args_init(&args, problem, call, &call->key, &call->value);
-    clattn__fused_args_add(&args, sizeof parts, &parts);
+    clattn__fused_args_add(&args, sizeof split.parts, &split.parts);
     clattn__fused_args_add(&args, sizeof split.items, &split.items);
     clattn__fused_args_add(&args, sizeof split.item_chunks, &split.item_chunks);
+    clattn__fused_args_add(&args, sizeof split.weights, &split.weights);
+    clattn__fused_args_add(&args, sizeof split.of_weights, &split.of_weights);
+    clattn__fused_args_add(&args, sizeof split.kept, &split.kept);
+    clattn__fused_args_add(&args, sizeof split.kept_step, &split.kept_step);
     const size_t global[3] = {(size_t)(split.items * groups), 1, 1}, local[3] = {1, 1, 1};
     TRY(clattn__launch(device, timeline, &s->kernel, global, local, args.list, args.count));
     TRY(clattn__parts_merge(&s->chunked, device, timeline, problem, call, &split, args.heads,

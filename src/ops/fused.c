@@ -9,15 +9,18 @@
 #define LEAST_RUNS 8
 #define LONGEST_RUN 64
 
-const char *clattn__why_not_passed(const clattn_device *device, const clattn__problem *problem)
+const char *clattn__why_not_passed(const clattn_device *device, const clattn__problem *problem,
+                                   uint32_t also)
 {
     const clattn_attention_desc *desc = &problem->desc;
     if (clattn__is_reference(device))
         return "the reference device runs no kernels";
     if (desc->dtype == CLATTN_F64 && !device->info.fp64)
         return "the device has no doubles (cl_khr_fp64)";
-    if (desc->outputs & (CLATTN_WEIGHTS | CLATTN_SCORES))
-        return "weights and scores are asked for, and it writes none";
+    const uint32_t missing = desc->outputs & ~(CLATTN_OUTPUT | CLATTN_LSE | also);
+    if (missing)
+        return missing & CLATTN_WEIGHTS ? "weights are asked for, and it writes none"
+                                        : "scores are asked for, and it writes none";
     if (desc->score == CLATTN_SCORE_GIVEN)
         return "scores are given, and it makes its own";
     if (desc->normalizer > CLATTN_NORMALIZER_NONE)
@@ -26,10 +29,10 @@ const char *clattn__why_not_passed(const clattn_device *device, const clattn__pr
 }
 
 const char *clattn__why_not_fused(const clattn_device *device, const clattn__problem *problem,
-                                  bool forced)
+                                  bool forced, uint32_t also)
 {
     const clattn_score score = problem->desc.score;
-    const char *why = clattn__why_not_passed(device, problem);
+    const char *why = clattn__why_not_passed(device, problem, also);
     if (why)
         return why;
     if (score != CLATTN_SCORE_SCALED_DOT && score != CLATTN_SCORE_DOT)

@@ -4,12 +4,14 @@
 
 #include "op.h"
 
-/* Why no variant that writes no scores takes the problem, in one clause; NULL: it may. */
-const char *clattn__why_not_passed(const clattn_device *device, const clattn__problem *problem);
+/* Why no variant that makes outputs in one pass takes the problem, in one clause; NULL: it may. Output and
+ * lse any of them writes, `also` says which more. */
+const char *clattn__why_not_passed(const clattn_device *device, const clattn__problem *problem,
+                                   uint32_t also);
 
 /* The same of one whose scores are products. */
 const char *clattn__why_not_fused(const clattn_device *device, const clattn__problem *problem,
-                                  bool forced);
+                                  bool forced, uint32_t also);
 
 /* The same for a variant whose kernel reads queries, keys and values as one type. */
 const char *clattn__why_not_of_one_dtype(const clattn__problem *problem);

@@ -18,7 +18,7 @@ typedef struct lanes {
 static bool accepts(const clattn_device *device, const clattn__problem *problem, bool forced,
                     char *reason, size_t size)
 {
-    const char *why = clattn__why_not_fused(device, problem, forced);
+    const char *why = clattn__why_not_fused(device, problem, forced, 0);
     if (!why &&
         (problem->desc.head_size > MOST_ELEMENTS || problem->desc.value_size > MOST_ELEMENTS))
         why = "keys and values are larger than what a work-item keeps";

@@ -25,8 +25,11 @@ clattn__problem clattn__problem_of_operands(const clattn__problem *problem)
     left.query_dtype = left.key_dtype = clattn__sum_dtype(desc->dtype);
     switch (desc->score) {
     case CLATTN_SCORE_GENERAL:
-        left.key_dtype = desc->dtype;
-        desc->head_size = desc->key_size;
+        /* One side is as the caller's. */
+        if (desc->flags & CLATTN_PROJECTED_KEYS)
+            left.query_dtype = desc->dtype, desc->key_size = desc->head_size;
+        else
+            left.key_dtype = desc->dtype, desc->head_size = desc->key_size;
         desc->score = CLATTN_SCORE_DOT;
         break;
     case CLATTN_SCORE_COSINE:
@@ -282,29 +285,64 @@ done:
     return status;
 }
 
-static clattn_status make_additive(clattn__operands *o, clattn_device *device,
-                                   clattn__timeline *timeline, clattn__call *call)
+clattn_status clattn__operands_of_keys(clattn__operands *o, clattn_device *device,
+                                       clattn__timeline *timeline, const clattn__problem *problem,
+                                       const clattn__call *call, clattn__scratch *to,
+                                       clattn_tensor *out)
+{
+    const clattn_tensor none = {0}, *params = call->params;
+    const projection by_weight = {&call->key,
+                                  params[CLATTN__WEIGHT],
+                                  CLATTN__LANES_ARE_ROWS,
+                                  call->D,
+                                  1.0,
+                                  to},
+                     by_w_key = {&call->key,
+                                 params[CLATTN__W_KEY],
+                                 CLATTN__LANES_ARE_ROWS,
+                                 (int64_t)problem->desc.hidden_size,
+                                 1.0,
+                                 to};
+    switch (problem->desc.score) {
+    case CLATTN_SCORE_COSINE:
+        return make_units(o, device, timeline, &call->key, &none, to, out);
+    case CLATTN_SCORE_GENERAL:
+        return project(o, device, timeline, &by_weight, out);
+    default:
+        return project(o, device, timeline, &by_w_key, out);
+    }
+}
+
+/* The same for the keys of a call, unless they come projected, or were made for the piece before: those of
+ * the same heads come in the order of their rows. */
+static clattn_status take_keys(clattn__operands *o, clattn_device *device,
+                               clattn__timeline *timeline, const clattn__problem *problem,
+                               clattn__call *call)
 {
     clattn_status status = CLATTN_OK;
-    clattn_tensor *params = call->params, *v = &params[CLATTN__V];
-    const int64_t A = v->shape[3];
-    const projection of_query = {&call->query,
-                                 params[CLATTN__W_QUERY],
-                                 CLATTN__LANES_ARE_ROWS,
-                                 A,
-                                 1.0,
-                                 &o->query},
-                     of_key = {&call->key, params[CLATTN__W_KEY], CLATTN__LANES_ARE_ROWS, A, 1.0,
-                               &o->key};
-    clattn_tensor query, key;
-    TRY(project(o, device, timeline, &of_query, &query));
-    /* Pieces of the same heads come in the order of their rows. */
+    if (problem->desc.flags & CLATTN_PROJECTED_KEYS)
+        return CLATTN_OK;
     if (call->first_row == 0)
-        TRY(project(o, device, timeline, &of_key, &key));
-    else
-        key = o->projected_key;
-    o->projected_key = key;
-    call->query = query, call->key = key;
+        TRY(clattn__operands_of_keys(o, device, timeline, problem, call, &o->key,
+                                     &o->projected_key));
+    call->key = o->projected_key;
+done:
+    return status;
+}
+
+static clattn_status make_additive(clattn__operands *o, clattn_device *device,
+                                   clattn__timeline *timeline, const clattn__problem *problem,
+                                   clattn__call *call)
+{
+    clattn_status status = CLATTN_OK;
+    clattn_tensor *params = call->params, *v = &params[CLATTN__V], query = call->query;
+    const int64_t A = v->shape[3];
+    const projection of_query = {
+        &call->query, params[CLATTN__W_QUERY], CLATTN__LANES_ARE_ROWS, A, 1.0, &o->query};
+    if (!(problem->desc.flags & CLATTN_PROJECTED_QUERY))
+        TRY(project(o, device, timeline, &of_query, &query));
+    TRY(take_keys(o, device, timeline, problem, call));
+    call->query = query;
     call->D = call->Dk = A;
     if (clattn__has(&params[CLATTN__G])) {
         const bool shared = v->strides[1] == 0 && params[CLATTN__G].strides[1] == 0;
@@ -324,45 +362,71 @@ done:
     return status;
 }
 
+static clattn_status make_general(clattn__operands *o, clattn_device *device,
+                                  clattn__timeline *timeline, const clattn__problem *problem,
+                                  clattn__call *call)
+{
+    clattn_status status = CLATTN_OK;
+    const projection of_query = {
+        &call->query, call->params[CLATTN__WEIGHT], CLATTN__LANES_ARE_COLUMNS, call->Dk, 1.0,
+        &o->query};
+    clattn_tensor query;
+    if (problem->desc.flags & CLATTN_PROJECTED_KEYS) {
+        call->Dk = call->D;
+        return CLATTN_OK;
+    }
+    TRY(project(o, device, timeline, &of_query, &query));
+    call->query = query;
+    call->D = call->Dk;
+done:
+    return status;
+}
+
+static clattn_status make_scores(clattn__operands *o, clattn_device *device,
+                                 clattn__timeline *timeline, const clattn__problem *problem,
+                                 clattn__call *call)
+{
+    clattn_status status = CLATTN_OK;
+    const clattn_tensor none = {0};
+    projection of_query = {&call->query,           call->params[CLATTN__WEIGHT],
+                           CLATTN__LANES_ARE_ROWS, call->T,
+                           problem->scale,         &o->query};
+    of_query.matrix.shape[2] = call->T;
+    TRY(project(o, device, timeline, &of_query, &call->given_scores));
+    call->query = call->key = none;
+    call->D = call->Dk = 1;
+done:
+    return status;
+}
+
+static clattn_status make_directions(clattn__operands *o, clattn_device *device,
+                                     clattn__timeline *timeline, const clattn__problem *problem,
+                                     clattn__call *call)
+{
+    clattn_status status = CLATTN_OK;
+    clattn_tensor query;
+    TRY(make_units(o, device, timeline, &call->query, &call->params[CLATTN__BETA], &o->query,
+                   &query));
+    call->query = query;
+    TRY(take_keys(o, device, timeline, problem, call));
+done:
+    return status;
+}
+
 clattn_status clattn__operands_run(clattn__operands *o, clattn_device *device,
                                    clattn__timeline *timeline, const clattn__problem *problem,
                                    clattn__call *call)
 {
-    clattn_status status = CLATTN_OK;
-    const clattn_tensor none = {0}, *weight = &call->params[CLATTN__WEIGHT];
-    clattn_tensor made;
     switch (problem->desc.score) {
-    case CLATTN_SCORE_GENERAL: {
-        const projection of_query = {&call->query, *weight, CLATTN__LANES_ARE_COLUMNS,
-                                     call->Dk,     1.0,     &o->query};
-        TRY(project(o, device, timeline, &of_query, &made));
-        call->query = made;
-        call->D = call->Dk;
-        break;
-    }
-    case CLATTN_SCORE_LOCATION: {
-        projection of_query = {&call->query, *weight,        CLATTN__LANES_ARE_ROWS,
-                               call->T,      problem->scale, &o->query};
-        of_query.matrix.shape[2] = call->T;
-        TRY(project(o, device, timeline, &of_query, &call->given_scores));
-        call->query = call->key = none;
-        call->D = call->Dk = 1;
-        break;
-    }
+    case CLATTN_SCORE_GENERAL:
+        return make_general(o, device, timeline, problem, call);
+    case CLATTN_SCORE_LOCATION:
+        return make_scores(o, device, timeline, problem, call);
     case CLATTN_SCORE_COSINE:
-        TRY(make_units(o, device, timeline, &call->query, &call->params[CLATTN__BETA], &o->query,
-                       &made));
-        call->query = made;
-        if (call->first_row == 0)
-            TRY(make_units(o, device, timeline, &call->key, &none, &o->key, &o->projected_key));
-        call->key = o->projected_key;
-        break;
+        return make_directions(o, device, timeline, problem, call);
     default:
-        TRY(make_additive(o, device, timeline, call));
-        break;
+        return make_additive(o, device, timeline, problem, call);
     }
-done:
-    return status;
 }
 
 bool clattn__operands_fit(const clattn_device *device, const clattn__problem *problem,

@@ -44,4 +44,10 @@ clattn_status clattn__operands_run(clattn__operands *operands, clattn_device *de
                                    clattn__timeline *timeline, const clattn__problem *problem,
                                    clattn__call *call);
 
+/* What is made of keys alone, (B, heads, T, N). */
+clattn_status clattn__operands_of_keys(clattn__operands *operands, clattn_device *device,
+                                       clattn__timeline *timeline, const clattn__problem *problem,
+                                       const clattn__call *call, clattn__scratch *to,
+                                       clattn_tensor *out);
+
 #endif

@@ -61,7 +61,7 @@ static clattn__tiled tiled_by(const clattn__problem *problem)
 static bool accepts(const clattn_device *device, const clattn__problem *problem, bool forced,
                     char *reason, size_t size)
 {
-    const char *why = clattn__why_not_fused(device, problem, true);
+    const char *why = clattn__why_not_fused(device, problem, true, 0);
     if (!why)
         why = clattn__why_not_of_one_dtype(problem);
     if (!why && !forced && clattn__is_cpu_like(device))

@@ -1,9 +1,9 @@
 """The functions of the package. Shapes: B batch, Hq query heads, Hkv key and value heads (Hq a multiple
-of Hkv), S queries, T keys, D size of a query and a key, Dv size of a value.
+of Hkv), S queries, T keys, D size of a query, Dk of a key (D, but for some scores), Dv of a value.
 
     tensor            4-D, layout "bhsd"   layout "bshd"       3-D (one head)   2-D
     query             (B, Hq, S, D)        (B, S, Hq, D)       (B, S, D)        (S, D)
-    key               (B, Hkv, T, D)       (B, T, Hkv, D)      (B, T, D)        (T, D)
+    key               (B, Hkv, T, Dk)      (B, T, Hkv, Dk)     (B, T, Dk)       (T, Dk)
     value             (B, Hkv, T, Dv)      (B, T, Hkv, Dv)     (B, T, Dv)       (T, Dv)
     output            (B, Hq, S, Dv)       (B, S, Hq, Dv)      (B, S, Dv)       (S, Dv)
     weights, scores   (B, Hq, S, T)        the same            (B, S, T)        (S, T)
@@ -13,7 +13,7 @@ of Hkv), S queries, T keys, D size of a query and a key, Dv size of a value.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal, TypedDict, Union
+from typing import Any, Literal, Optional, TypedDict, Union
 
 import numpy as np
 import numpy.typing as npt
@@ -25,14 +25,31 @@ from ._reports import Report
 Array = npt.ArrayLike
 """What arrays may be: NumPy's, any that offers host memory by DLPack, nested lists."""
 
+Params = Mapping[str, Optional[Array]]
+"""Parameters of a score by name; None for one that is absent."""
+
+ScoreName = Literal[
+    "scaled-dot",
+    "dot",
+    "general",
+    "additive",
+    "location",
+    "location-sensitive",
+    "coverage",
+    "cosine",
+    "rbf",
+]
+
+NormalizerName = Literal["softmax", "none", "sigmoid", "sparsemax", "entmax15"]
+
 Result = Union[np.ndarray, tuple[np.ndarray, ...]]
 
 
 class Options(TypedDict, total=False):
     """The keywords of attention(), which reference() and verify() take too."""
 
-    score: Literal["scaled-dot", "dot"]
-    params: Mapping[str, Array] | None
+    score: ScoreName
+    params: Params | None
     scale: float | None
     softcap: float | None
     causal: bool | Literal["top-left", "bottom-right"]
@@ -45,7 +62,7 @@ class Options(TypedDict, total=False):
     cu_seqlens_k: Array | None
     alibi_slopes: Array | None
     sinks: Array | None
-    normalizer: Literal["softmax", "none"]
+    normalizer: NormalizerName
     layout: Literal["bhsd", "bshd"]
     precision: Literal["default", "strict", "fast"]
     device: DeviceSpec
@@ -58,11 +75,11 @@ class Options(TypedDict, total=False):
 
 def attention(
     query: Array,
-    key: Array,
+    key: Array | None,
     value: Array,
     *,
-    score: Literal["scaled-dot", "dot"] = "scaled-dot",
-    params: Mapping[str, Array] | None = None,
+    score: ScoreName = "scaled-dot",
+    params: Params | None = None,
     scale: float | None = None,
     softcap: float | None = None,
     causal: bool | Literal["top-left", "bottom-right"] = False,
@@ -75,7 +92,7 @@ def attention(
     cu_seqlens_k: Array | None = None,
     alibi_slopes: Array | None = None,
     sinks: Array | None = None,
-    normalizer: Literal["softmax", "none"] = "softmax",
+    normalizer: NormalizerName = "softmax",
     layout: Literal["bhsd", "bshd"] = "bhsd",
     precision: Literal["default", "strict", "fast"] = "default",
     device: DeviceSpec = None,
@@ -85,7 +102,7 @@ def attention(
     scores_stage: Literal["raw", "capped", "modified"] = "raw",
     return_lse: bool = False,
 ) -> Result:
-    """normalizer(modify(scale * query @ key^T)) @ value (Vaswani et al., arXiv:1706.03762), on a device.
+    """normalizer(modify(scale * score(query, key))) @ value, on a device.
 
     query, key and value have one float type (float32, float16, bfloat16 or float64), which the output,
     weights and scores have too; sums are kept in float32 or wider. NumPy arrays in host memory that the
@@ -93,11 +110,11 @@ def attention(
 
     Args:
         query: (B, Hq, S, D), or (B, S, Hq, D) with layout "bshd", (B, S, D), (S, D).
-        key: (B, Hkv, T, D) and likewise; Hq a multiple of Hkv.
+        key: (B, Hkv, T, Dk) and likewise; Hq a multiple of Hkv. None with score "location", which reads none.
         value: (B, Hkv, T, Dv) and likewise.
-        score: "scaled-dot": q.k with scale 1/sqrt(D) unless given; "dot": q.k with scale 1 unless given.
-        params: parameters of the score by name; these two scores have none.
-        scale: multiplies the scores.
+        score: how a query meets a key, see Scores.
+        params: parameters of the score by name, of any float type, numbers where they are scalars.
+        scale: multiplies the scores; None: 1/sqrt(D) for "scaled-dot", 1 for all others.
         softcap: scores become softcap * tanh(score / softcap); None or 0: none.
         causal: query i sees key j when j <= p, where p = i + offset is the query's place among the keys;
             "bottom-right" is short for causal=True with that alignment.
@@ -112,7 +129,9 @@ def attention(
             (total_q, Hq, Dv), lse (Hq, total_q); without mask, bias, lengths, weights and scores.
         alibi_slopes: (Hq): -slope * |p - j| is added.
         sinks: (Hq): a logit more in the softmax of a head, without a value.
-        normalizer: "softmax", or "none": the weights are the modified scores, masked = 0.
+        normalizer: "softmax"; "none": the weights are the modified scores, masked = 0; "sigmoid": each is
+            1 / (1 + exp(-score)); "sparsemax" (Martins and Astudillo, arXiv:1602.02068) and "entmax15" (Peters
+            et al., arXiv:1905.05702): they add up to 1, and low scores have weight 0.
         layout: "bhsd" or "bshd": the order of the axes of 4-D arrays.
         precision: "default": weights of float16 and bfloat16 may be rounded to the values' type; "strict":
             they stay float32; "fast": also inputs rounded to 11 bits and native exponentials.
@@ -123,6 +142,26 @@ def attention(
         scores_stage: "raw" scores, "capped" ones, or "modified" by all (masked = -inf).
         return_lse: also (B, Hq, S), (B, S) or (S): the log-sum-exp of the modified scores, float32 (float64
             for float64).
+
+    Scores of a query q (D) and a key k (Dk, D where it is not named); parameters may be shared by all heads,
+    as here, or have an axis (Hq) in front:
+        "scaled-dot": q.k with scale 1/sqrt(D) (Vaswani et al., arXiv:1706.03762).
+        "dot": q.k (Luong et al., arXiv:1508.04025).
+        "general": q^T W k, with weight W (D, Dk) (Luong et al.).
+        "additive": v^T tanh(W_q q + W_k k + b), with w_query (A, D), w_key (A, Dk), v (A) and optionally bias b
+            (A); where g (1) or (Hq) is given, v counts as g v / |v| (Bahdanau et al., arXiv:1409.0473; Luong's
+            concat has w_query and w_key side by side in one matrix).
+        "location": element j of W q is the score of key j, with weight W (M, D), M >= T (Luong et al.).
+        "location-sensitive": v^T tanh(W_q q + W_k k + U f + b), f = conv * previous_weights around the key, a
+            cross-correlation with zeros beyond the ends; as "additive", and conv (C, K), K odd, w_location U
+            (A, C), previous_weights (B, T) or (B, Hq, T) (Chorowski et al., arXiv:1506.07503). With
+            cumulative_weights, shaped like the previous ones, conv is (C, 2, K): a second channel for them
+            (Tacotron 2, arXiv:1712.05884).
+        "coverage": v^T tanh(W_q q + W_k k + w_c c + b); as "additive", and w_coverage w_c (A), coverage c (B, T)
+            or (B, Hq, T), the sum of past weights (See et al., arXiv:1704.04368).
+        "cosine": beta cos(q, k), 0 where a vector is zero, with beta (1), (Hq), (B, S) or (B, Hq, S) (Graves et
+            al., arXiv:1410.5401).
+        "rbf": -gamma |q - k|^2, with gamma (1) or (Hq) (Nadaraya, 1964; Watson, 1964).
 
     Returns:
         The output, or a tuple (output, weights, scores, lse) of those asked for. A row that sees no key
@@ -194,7 +233,7 @@ def context(
     return job.outputs[0]
 
 
-def reference(query: Array, key: Array, value: Array, **options: Any) -> Result:
+def reference(query: Array, key: Array | None, value: Array, **options: Any) -> Result:
     """attention() by the reference: plain C in double precision (float64: wider still), rounded once at
     the end. Takes what attention() takes (see Options); `device` and `variant` have no meaning here."""
     _check_names("reference", options)
@@ -205,7 +244,7 @@ def reference(query: Array, key: Array, value: Array, **options: Any) -> Result:
     return job.results()
 
 
-def verify(query: Array, key: Array, value: Array, *, sample: int | None = None, **options: Any) -> Report:
+def verify(query: Array, key: Array | None, value: Array, *, sample: int | None = None, **options: Any) -> Report:
     """attention() on a device, held against the reference. Takes what attention() takes (see Options).
 
     Args:

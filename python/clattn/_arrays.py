@@ -139,6 +139,12 @@ def floats(given: Any, name: str) -> np.ndarray:
     return a
 
 
+def numbers(given: Any, name: str) -> np.ndarray:
+    """A tensor of any float type, which integers get, too."""
+    a = tensor(given, name)
+    return floats(a.astype(np.float64) if a.dtype.kind in "iu" else a, name)
+
+
 def _address(a: np.ndarray) -> int:
     return a.__array_interface__["data"][0]
 

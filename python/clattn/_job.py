@@ -12,15 +12,15 @@ from __future__ import annotations
 import ctypes
 import functools
 import struct
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
 from . import _native
-from ._arrays import BOOLS, INTEGERS, address, array, float_code, floats, is_float, lay_out, tensor
+from ._arrays import BOOLS, INTEGERS, address, float_code, is_float, lay_out, numbers, tensor
+from ._scores import GIVEN, SCORES, check_complete, parameters
 
-SCORES = {"scaled-dot": 0, "dot": 1}
-NORMALIZERS = {"softmax": 0, "none": 1}
+NORMALIZERS = {"softmax": 0, "none": 1, "sigmoid": 2, "sparsemax": 3, "entmax15": 4}
 ALIGNMENTS = {"top-left": 0, "bottom-right": 1}
 LAYOUTS = {"bhsd": 0, "bshd": 1}
 PRECISIONS = {"default": 0, "strict": 1, "fast": 2}
@@ -83,7 +83,10 @@ class Form(NamedTuple):
     outputs: tuple[Output, ...]
 
 
-def _choice(table: dict[str, int], name: str, given: Any) -> int:
+_Meaning = TypeVar("_Meaning")
+
+
+def _choice(table: dict[str, _Meaning], name: str, given: Any) -> _Meaning:
     try:
         return table[given]
     except (KeyError, TypeError):
@@ -131,24 +134,12 @@ def _window(given: Any) -> tuple[int, int]:
     return left, right
 
 
-def _check_params(score: str, params: Any) -> None:
-    if not hasattr(params, "keys"):
-        raise TypeError(f"params: {params!r}, expected a dict of arrays by name")
-    for name in params:
-        raise ValueError(f"params: {name!r}, expected none, as the score {score!r} takes no parameters")
-
-
 def _variant(given: Any) -> bytes | None:
     if given is None:
         return None
     if not isinstance(given, str):
         raise TypeError(f"variant: {given!r}, expected the name of a variant or None")
     return _native.encoded(given, "variant")
-
-
-def _per_head(given: Any, name: str) -> np.ndarray:
-    a = array(given, name)
-    return floats(a.astype(np.float64) if a.dtype.kind in "iu" else a, name)
 
 
 def _integers(given: Any, name: str) -> np.ndarray:
@@ -190,6 +181,26 @@ def _heads(shape: tuple[int, ...], layout: int, packed: bool) -> int:
     return 1 if len(shape) < 4 else shape[2 if layout == _native.BSHD else 1]
 
 
+def _size(name: str, by_name: dict[str, Shape]) -> int:
+    """Of the vectors of an array; 0, which asks the library for its default, where there is none."""
+    return by_name[name].shape[-1] if name in by_name else 0
+
+
+def _check_ranks(by_name: dict[str, Shape], rows: Shape, called: str, packed: bool) -> None:
+    """`called`: the caller's name of `rows`, which has the queries' rows."""
+    rank = len(by_name["value"].shape)
+    for name in ("query", "key", "value"):
+        if packed and name in by_name and len(by_name[name].shape) != 3:
+            raise ValueError(
+                f"{name}: shape {by_name[name].shape}, expected (total, heads, size) with cumulative lengths"
+            )
+    for said, a in ((called, rows), ("key", by_name.get("key"))):
+        if a and len(a.shape) != rank:
+            raise ValueError(f"{said}: shape {a.shape}, expected {rank} dimensions as value has")
+    if not 2 <= rank <= 4:
+        raise ValueError(f"value: shape {by_name['value'].shape}, expected 2, 3 or 4 dimensions")
+
+
 def _check_heads(name: str, query_heads: int, kv_heads: int) -> None:
     """`name`: of what has the queries' heads."""
     for owner, heads in ((name, query_heads), ("value", kv_heads)):
@@ -226,36 +237,26 @@ def form(arrays: tuple[tuple, ...], options: Options) -> Form:
     value = by_name["value"]
     packed = bool(options.flags & _native.PACKED)
     layout = _choice(LAYOUTS, "layout", options.layout)
-    codes = [_code(a, value) for a in shapes]
-    rank = len(value.shape)
-    args = _native.AttentionArgs(ctypes.sizeof(_native.AttentionArgs))
     # What has the queries' rows, and the axes of its heads: query, or weights in its place.
-    rows_of, rows_layout, called = ("query", layout, "query")
     if "given_scores" in by_name:
-        rows_of, rows_layout, called = ("given_scores", _native.BHSD, "weights")
-    for name in ("query", "key", "value"):
-        if packed and len(by_name[name].shape) != 3:
-            raise ValueError(
-                f"{name}: shape {by_name[name].shape}, expected (total, heads, size) with cumulative lengths"
-            )
-    for name, said in ((rows_of, called), ("key", "key")):
-        if name in by_name and len(by_name[name].shape) != rank:
-            raise ValueError(f"{said}: shape {by_name[name].shape}, expected {rank} dimensions as value has")
-    if not 2 <= rank <= 4:
-        raise ValueError(f"value: shape {value.shape}, expected 2, 3 or 4 dimensions")
-    rows = by_name[rows_of]
+        score, rows, rows_layout, called = GIVEN, by_name["given_scores"], _native.BHSD, "weights"
+    else:
+        score, rows, rows_layout, called = _choice(SCORES, "score", options.score), by_name["query"], layout, "query"
+    codes = [_code(a, value) for a in shapes]
+    _check_ranks(by_name, rows, called, packed)
     q_heads, kv_heads = _heads(rows.shape, rows_layout, packed), _heads(value.shape, layout, packed)
     _check_heads(called, q_heads, kv_heads)
-    for name in ("query", "value"):
+    check_complete(by_name, score, options.score)
+    for name in ("query", "key", "value", "params.v"):
         if name in by_name and by_name[name].shape[-1] == 0:
             raise ValueError(f"{name}: shape {by_name[name].shape}, expected vectors of at least one element")
+    args = _native.AttentionArgs(ctypes.sizeof(_native.AttentionArgs))
     for a, of_type in zip(shapes, codes):
         lay_out(args, a.name, of_type, a.shape, a.strides, a.dtype.itemsize)
-    code, Dv = float_code(value.dtype), value.shape[-1]
     key = (
-        code,
+        float_code(value.dtype),
         layout,
-        _native.SCORE_GIVEN if "given_scores" in by_name else _choice(SCORES, "score", options.score),
+        score.code,
         _choice(NORMALIZERS, "normalizer", options.normalizer),
         _choice(ALIGNMENTS, "alignment", options.alignment),
         _choice(PRECISIONS, "precision", options.precision),
@@ -264,12 +265,14 @@ def form(arrays: tuple[tuple, ...], options: Options) -> Form:
         _choice(STAGES, "scores_stage", options.scores_stage),
         q_heads,
         kv_heads,
-        rows.shape[-1] if rows_of == "query" else 0,
-        Dv,
+        _size("query", by_name),
+        value.shape[-1],
         options.scale,
         options.softcap,
         *options.window,
         _variant(options.variant),
+        _size("key", by_name) if score.has_key_size else 0,
+        _size("params.v", by_name),
     )
     if packed:
         shapes_of_outputs = _packed_outputs(rows, value)
@@ -385,10 +388,12 @@ def describe(
     return_lse: Any = False,
 ) -> Job:
     """A job from the arguments of clattn.attention(); `device` is its caller's business."""
-    arrays = {"query": tensor(query, "query"), "key": tensor(key, "key"), "value": tensor(value, "value")}
+    arrays = {"query": tensor(query, "query"), "value": tensor(value, "value")}
+    if key is not None or score != "location":
+        arrays["key"] = tensor(key, "key")
     flags, outputs, scale_number = 0, _native.OUTPUT, 0.0
     if params is not None:
-        _check_params(score, params)
+        arrays.update(parameters(params, _choice(SCORES, "score", score), score))
     causal, alignment = _causal(causal, alignment)
     if causal:
         flags |= _native.CAUSAL
@@ -408,10 +413,10 @@ def describe(
         arrays["kv_lengths"] = _integers(kv_lengths, "kv_lengths")
         flags |= _native.KV_LENGTHS
     if alibi_slopes is not None:
-        arrays["alibi_slopes"] = _per_head(alibi_slopes, "alibi_slopes")
+        arrays["alibi_slopes"] = numbers(alibi_slopes, "alibi_slopes")
         flags |= _native.ALIBI
     if sinks is not None:
-        arrays["sinks"] = _per_head(sinks, "sinks")
+        arrays["sinks"] = numbers(sinks, "sinks")
         flags |= _native.SINKS
     if _flag(return_weights, "return_weights"):
         outputs |= _native.WEIGHTS

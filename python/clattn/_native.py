@@ -46,6 +46,8 @@ class AttentionDesc(ctypes.Structure):
         ("window_left", c_int64),
         ("window_right", c_int64),
         ("variant", c_char_p),
+        ("key_size", c_size_t),
+        ("hidden_size", c_size_t),
     ]
 
 
@@ -61,19 +63,30 @@ class Tensor(ctypes.Structure):
     ]
 
 
+_PARAMS = (
+    "weight w_query w_key v bias g conv w_location w_coverage beta gamma previous_weights cumulative_weights coverage"
+).split()
+_TENSORS = (
+    "query key value given_scores mask bias kv_lengths alibi_slopes sinks output weights scores lse "
+    "cu_seqlens_q cu_seqlens_k"
+).split()
+
+
+class ScoreParams(ctypes.Structure):
+    _fields_ = [(name, Tensor) for name in _PARAMS]
+
+
 class AttentionArgs(ctypes.Structure):
-    _fields_ = [("struct_size", c_size_t)] + [
-        (name, Tensor)
-        for name in (
-            "query key value given_scores mask bias kv_lengths alibi_slopes sinks output weights scores lse "
-            "cu_seqlens_q cu_seqlens_k"
-        ).split()
-    ]
+    _fields_ = [("struct_size", c_size_t), *((name, Tensor) for name in _TENSORS), ("params", ScoreParams)]
 
 
 # A whole tensor in one go: a field at a time costs microseconds, which small calls would feel.
 pack_tensor = struct.Struct(f"iI{MAX_RANK}q{MAX_RANK}qqPP").pack_into
-tensor_offsets = {name: getattr(AttentionArgs, name).offset for name, *_ in AttentionArgs._fields_[1:]}
+# A parameter has the name that the library's sentences begin with; "bias" alone is another tensor.
+tensor_offsets = {
+    **{name: getattr(AttentionArgs, name).offset for name in _TENSORS},
+    **{f"params.{name}": AttentionArgs.params.offset + getattr(ScoreParams, name).offset for name in _PARAMS},
+}
 address_offsets = {name: offset + Tensor.host.offset for name, offset in tensor_offsets.items()}
 
 

@@ -51,6 +51,63 @@ def keep_11_bits(a: np.ndarray) -> np.ndarray:
     return np.ldexp(np.rint(np.ldexp(fraction, 11)), exponent - 11)
 
 
+def additive_row(q: np.ndarray, keys: np.ndarray, p: dict[str, np.ndarray]) -> np.ndarray:
+    """v^T tanh(W_q q + W_k k + b), with what location-sensitive and coverage scores add inside of the tanh."""
+    hidden = keys @ p["w_key"].T + p["w_query"] @ q
+    if "bias" in p:
+        hidden = hidden + p["bias"]
+    if "w_coverage" in p:
+        hidden = hidden + np.outer(p["coverage"], p["w_coverage"])
+    if "conv" in p:
+        channels = [p[name] for name in ("previous_weights", "cumulative_weights") if name in p]
+        filters = p["conv"].reshape(len(p["conv"]), len(channels), -1)
+        side = filters.shape[2] // 2
+        padded = np.pad(channels, ((0, 0), (side, side)))
+        found = np.zeros((len(keys), len(filters)), q.dtype)
+        for j in range(len(keys)):
+            found[j] = (filters * padded[:, j : j + 2 * side + 1]).sum(axis=(1, 2))
+        hidden = hidden + found @ p["w_location"].T
+    v = p["v"]
+    if "g" in p:
+        v = p["g"] * v / np.sqrt((v * v).sum())
+    return np.tanh(hidden) @ v
+
+
+def cosine_row(q: np.ndarray, keys: np.ndarray, p: dict[str, np.ndarray]) -> np.ndarray:
+    lengths = np.sqrt((q * q).sum()) * np.sqrt((keys * keys).sum(axis=1))
+    return p["beta"] * np.where(lengths == 0, 0, keys @ q / np.where(lengths == 0, 1, lengths))
+
+
+SCORE_ROWS = {
+    "scaled-dot": lambda q, keys, p: keys @ q,
+    "dot": lambda q, keys, p: keys @ q,
+    "general": lambda q, keys, p: keys @ (p["weight"].T @ q),
+    "additive": additive_row,
+    "location": lambda q, keys, p: p["weight"][: len(keys)] @ q,
+    "location-sensitive": additive_row,
+    "coverage": additive_row,
+    "cosine": cosine_row,
+    "rbf": lambda q, keys, p: -p["gamma"] * ((keys - q) ** 2).sum(axis=1),
+}
+"""A row of scores from a query (D), keys (T, Dk) and the parameters of the row."""
+
+AXES_OF_MATRICES = {"weight": 2, "w_query": 2, "w_key": 2, "v": 1, "bias": 1, "w_location": 2, "w_coverage": 1}
+"""Without the axis of heads that may stand in front."""
+
+
+def of_row(name: str, a: np.ndarray, channels: int, b: int, h: int, i: int) -> np.ndarray:
+    """What of a parameter counts for query i of head h of sequence b."""
+    if name == "conv":
+        return a[h] if a.ndim > channels + 1 else a
+    if name in AXES_OF_MATRICES:
+        return a[h] if a.ndim > AXES_OF_MATRICES[name] else a
+    if name in ("previous_weights", "cumulative_weights", "coverage"):
+        return a if a.ndim == 1 else a[b] if a.ndim == 2 else a[b, h]
+    if a.ndim < 2:
+        return a.reshape(-1)[h if a.size > 1 else 0]
+    return a[b, i] if a.ndim == 2 else a[b, h, i]
+
+
 def softmax(logits: np.ndarray, sink: Any) -> tuple[np.ndarray, Any]:
     """Weights of the visible keys, and the log-sum-exp; `sink` is one more logit, None for none."""
     all_logits = logits if sink is None else np.append(logits, sink)
@@ -61,6 +118,46 @@ def softmax(logits: np.ndarray, sink: Any) -> tuple[np.ndarray, Any]:
     return np.where(logits == -np.inf, 0, np.exp(logits - top) / total), top + np.log(total)
 
 
+def sparsemax(z: np.ndarray) -> np.ndarray:
+    """max(z - t, 0), with the t that makes 1 of their sum."""
+    falling = np.sort(z)[::-1]
+    k = np.arange(1, len(z) + 1)
+    sums = falling.cumsum()
+    count = k[1 + k * falling > sums][-1]
+    return np.maximum(z - (sums[count - 1] - 1) / z.dtype.type(count), 0)
+
+
+def entmax15(z: np.ndarray) -> np.ndarray:
+    """max(z / 2 - t, 0)^2, likewise: t is the lower root for the largest k scores of which none lies below it."""
+    falling = np.sort(z / 2)[::-1]
+    for k in range(1, len(z) + 1):
+        largest = falling[:k]
+        spread = ((largest - largest.mean()) ** 2).sum()
+        if spread > 1 or (root := largest.mean() - np.sqrt((1 - spread) / k)) > largest[-1]:
+            break
+        threshold = root
+    return np.maximum(z / 2 - threshold, 0) ** 2
+
+
+def of_largest(normalizer: Any, logits: np.ndarray) -> np.ndarray:
+    """A normalizer that gives weight to the largest scores alone: a NaN or +infinity among them spoils it."""
+    held = logits != -np.inf
+    weights = np.zeros_like(logits)
+    if held.any():
+        top = logits.max()
+        weights[held] = normalizer(logits[held] - top) if np.isfinite(top) else np.nan
+    return weights
+
+
+NORMALIZERS = {
+    "none": lambda logits: np.where(logits == -np.inf, 0, logits),
+    "sigmoid": lambda logits: 1 / (1 + np.exp(-logits)),
+    "sparsemax": lambda logits: of_largest(sparsemax, logits),
+    "entmax15": lambda logits: of_largest(entmax15, logits),
+}
+"""Weights of the visible keys, but for softmax."""
+
+
 def attention(
     query: Any,
     key: Any,
@@ -69,6 +166,7 @@ def attention(
     real: type,
     rounded: bool = False,
     score: str = "scaled-dot",
+    params: dict[str, Any] | None = None,
     scale: float | None = None,
     softcap: float | None = None,
     causal: bool | str = False,
@@ -90,12 +188,16 @@ def attention(
         return np.asarray(a).astype(np.float64).astype(real)
 
     rank = np.ndim(value)
+    if key is None:
+        key = np.zeros_like(value)  # location scores only count them
     q, k, v = (four_axes(numbers(a), layout) for a in (query, key, value))
     if rounded:
         q, k, v = map(keep_11_bits, (q, k, v))
     (B, Hq, S, D), (Hkv, T), Dv = q.shape, k.shape[1:3], v.shape[3]
+    p = {name: numbers(a) for name, a in (params or {}).items() if a is not None}
+    channels = 1 + ("cumulative_weights" in p)
     if scale is None:
-        scale = 1 / np.sqrt(real(D)) if score == "scaled-dot" else 1
+        scale = 1 / np.sqrt(D) if score == "scaled-dot" else 1  # a double, as a given one
     if isinstance(causal, str):
         causal, alignment = True, causal
     square = (B, Hq, S, T) if rank == 4 else (B, S, T) if rank == 3 else (S, T)
@@ -119,26 +221,27 @@ def attention(
     j = np.arange(T)
     for b, h, i in np.ndindex(B, Hq, S):
         length = T if kv_lengths is None else int(kv_lengths[b])
-        p = i + (length - S if alignment == "bottom-right" else 0)
+        place = i + (length - S if alignment == "bottom-right" else 0)
         keys, values = k[b, h // (Hq // Hkv)], v[b, h // (Hq // Hkv)]
 
-        raw = real(scale) * (keys @ q[b, h, i])
+        own = {name: of_row(name, a, channels, b, h, i) for name, a in p.items()}
+        raw = real(scale) * SCORE_ROWS[score](q[b, h, i], keys, own)
         capped = real(softcap) * np.tanh(raw / real(softcap)) if softcap else raw
-        modified = capped if slopes is None else capped - slopes[h] * np.abs(p - j)
+        modified = capped if slopes is None else capped - slopes[h] * np.abs(place - j)
         for term in added:
             modified = modified + term[b, h, i]
         seen = allowed[b, h, i] & (j < length)
         if causal:
-            seen &= j <= p
+            seen &= j <= place
         if window is not None and window[0] >= 0:
-            seen &= p - window[0] <= j
+            seen &= place - window[0] <= j
         if window is not None and window[1] >= 0:
-            seen &= j <= p + window[1]
+            seen &= j <= place + window[1]
         modified = np.where(seen, modified, real(-np.inf))
 
         row, lse[b, h, i] = softmax(modified[seen], None if sinks is None else sinks[h])
-        if normalizer == "none":
-            row = np.where(modified[seen] == -np.inf, 0, modified[seen])
+        if normalizer != "softmax":
+            row = NORMALIZERS[normalizer](modified[seen])
         weights[b, h, i, seen] = row
         scores[b, h, i] = {"raw": raw, "capped": capped, "modified": modified}[scores_stage]
         output[b, h, i] = (keep_11_bits(row) if rounded else row) @ values[seen]

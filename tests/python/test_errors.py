@@ -13,7 +13,7 @@ import clattn
 ml_dtypes = pytest.importorskip("ml_dtypes")
 
 F32 = np.float32
-B, HQ, HKV, S, T, D, DV = 2, 4, 2, 3, 5, 8, 6
+B, HQ, HKV, S, T, D, DV, A, C, K = 2, 4, 2, 3, 5, 8, 6, 7, 3, 9
 
 
 def zeros(*shape: int, dtype: Any = F32) -> np.ndarray:
@@ -38,6 +38,32 @@ def packed(**changes: Any) -> dict[str, Any]:
         "cu_seqlens_k": [0, 5, 9],
         **changes,
     }
+
+
+ADDITIVE = {"w_query": zeros(A, D), "w_key": zeros(A, D), "v": zeros(A)}
+PARAMS: dict[str, dict[str, Any]] = {
+    "general": {"weight": zeros(D, D)},
+    "additive": ADDITIVE,
+    "location": {"weight": zeros(T, D)},
+    "location-sensitive": {
+        **ADDITIVE,
+        "conv": zeros(C, K),
+        "w_location": zeros(A, C),
+        "previous_weights": zeros(B, T),
+    },
+    "coverage": {**ADDITIVE, "w_coverage": zeros(A), "coverage": zeros(B, T)},
+    "cosine": {"beta": 1.0},
+    "rbf": {"gamma": 1.0},
+}
+
+
+def scored(score: str, **changes: Any) -> dict[str, Any]:
+    """A good call of a score, with changes of its parameters; None leaves one out."""
+    return arguments(score=score, params={**PARAMS[score], **changes})
+
+
+def two_channels(**changes: Any) -> dict[str, Any]:
+    return scored("location-sensitive", **{"conv": zeros(C, 2, K), "cumulative_weights": zeros(B, T), **changes})
 
 
 SHAPES = {
@@ -73,6 +99,51 @@ SHAPES = {
     "a sink per key head": ("sinks", arguments(sinks=zeros(HKV))),
     "one sink without an axis": ("sinks", arguments(sinks=0.5)),
     "ragged lists": ("query", arguments(query=[[1.0], [1.0, 2.0]])),
+    "key of another D than vectors compared": ("key", {**scored("cosine"), "key": zeros(B, HKV, T, D + 1)}),
+    "keys of no elements": ("key", {**scored("general", weight=zeros(D, 0)), "key": zeros(B, HKV, T, 0)}),
+    "weight of another D": ("params.weight", scored("general", weight=zeros(D + 1, D))),
+    "weight of another Dk": ("params.weight", scored("general", weight=zeros(D, D + 1))),
+    "weight per key head": ("params.weight", scored("general", weight=zeros(HKV, D, D))),
+    "weight that is a number": ("params.weight", scored("general", weight=1.0)),
+    "weight of rank 4": ("params.weight", scored("general", weight=zeros(1, HQ, D, D))),
+    "weight of rank 5": ("params.weight", scored("general", weight=zeros(1, 1, HQ, D, D))),
+    "weight of fewer rows than keys": ("params.weight", scored("location", weight=zeros(T - 1, D))),
+    "location of another D": ("params.weight", scored("location", weight=zeros(T, D + 1))),
+    "w_query of another A": ("params.w_query", scored("additive", w_query=zeros(A + 1, D))),
+    "w_query transposed": ("params.w_query", scored("additive", w_query=zeros(D, A))),
+    "w_key of another Dk": ("params.w_key", scored("additive", w_key=zeros(A, D - 1))),
+    "w_key per key head": ("params.w_key", scored("additive", w_key=zeros(HKV, A, D))),
+    "v as a column": ("params.v", scored("additive", v=zeros(A, 1), w_query=zeros(1, D), w_key=zeros(1, D))),
+    "v of no elements": ("params.v", scored("additive", v=zeros(0))),
+    "bias of another A": ("params.bias", scored("additive", bias=zeros(A - 1))),
+    "bias per key head": ("params.bias", scored("coverage", bias=zeros(HKV, A))),
+    "g per key head": ("params.g", scored("additive", g=zeros(HKV))),
+    "g per unit": ("params.g", scored("additive", g=zeros(A))),
+    "conv of an even width": ("params.conv", scored("location-sensitive", conv=zeros(C, K - 1))),
+    "conv of no width": ("params.conv", scored("location-sensitive", conv=zeros(C, 0))),
+    "conv without filters": ("params.conv", scored("location-sensitive", conv=zeros(0, K))),
+    "conv of rank 1": ("params.conv", scored("location-sensitive", conv=zeros(K))),
+    "conv of two channels for one": ("params.conv", scored("location-sensitive", conv=zeros(C, 2, K))),
+    "conv of one channel for two": ("params.conv", two_channels(conv=zeros(C, K))),
+    "conv of three channels": ("params.conv", two_channels(conv=zeros(C, 3, K))),
+    "conv per key head": ("params.conv", two_channels(conv=zeros(HKV, C, 2, K))),
+    "w_location of other filters": ("params.w_location", scored("location-sensitive", w_location=zeros(A, C + 1))),
+    "previous weights of another T": (
+        "params.previous_weights",
+        scored("location-sensitive", previous_weights=zeros(B, T + 1)),
+    ),
+    "previous weights of one sequence": (
+        "params.previous_weights",
+        scored("location-sensitive", previous_weights=zeros(T)),
+    ),
+    "cumulative weights per key head": ("params.cumulative_weights", two_channels(cumulative_weights=zeros(B, HKV, T))),
+    "coverage of rows": ("params.coverage", scored("coverage", coverage=zeros(B, HQ, S, T))),
+    "w_coverage a matrix": ("params.w_coverage", scored("coverage", w_coverage=zeros(A, 1))),
+    "beta per key head": ("params.beta", scored("cosine", beta=zeros(HKV))),
+    "beta of other rows": ("params.beta", scored("cosine", beta=zeros(B, S + 1))),
+    "beta per key": ("params.beta", scored("cosine", beta=zeros(B, HQ, T))),
+    "gamma per row": ("params.gamma", scored("rbf", gamma=zeros(B, S))),
+    "gamma of no elements": ("params.gamma", scored("rbf", gamma=[])),
 }
 
 VALUES = {
@@ -86,6 +157,15 @@ VALUES = {
     "unknown stage": ("scores_stage", arguments(scores_stage="final", return_scores=True)),
     "unknown variant": ("variant", arguments(variant="fastest")),
     "unknown param": ("weight", arguments(params={"weight": zeros(D, D)})),
+    "a score that is a list": ("score", arguments(score=["general"], params={"weight": zeros(D, D)})),
+    "a misspelt param": ("weight", scored("general", wieght=zeros(D, D))),
+    "param of another score": ("w_query, w_key, v", scored("additive", conv=zeros(C, K))),
+    "param of no name": ("beta", arguments(score="cosine", params={1: 2.0})),
+    "no params": ("params.weight", arguments(score="general")),
+    "g NaN": ("params.g", scored("additive", g=float("nan"))),
+    "beta infinite": ("params.beta", scored("cosine", beta=[1.0, 2.0, np.inf, 3.0])),
+    "beta of a row NaN": ("params.beta", scored("cosine", beta=np.full((B, S), np.nan))),
+    "gamma infinite in float32": ("params.gamma", scored("rbf", gamma=1e39)),
     "window below -1": ("window", arguments(window=(-2, 0))),
     "right window below -1": ("window", arguments(window=(0, -5))),
     "window of one number": ("window", arguments(window=(3,))),
@@ -104,6 +184,7 @@ VALUES = {
     "sink NaN": ("sinks", arguments(sinks=[np.nan, 0.5, 0.5, 0.5])),
     "sink infinite": ("sinks", arguments(sinks=[-np.inf, 0.5, 0.5, 0.5])),
     "sinks without softmax": ("sinks", arguments(sinks=zeros(HQ), normalizer="none")),
+    "sinks beside sparsemax": ("sinks", arguments(sinks=zeros(HQ), normalizer="sparsemax")),
     "negative length": ("kv_lengths", arguments(kv_lengths=[3, -1])),
     "length beyond T": ("kv_lengths", arguments(kv_lengths=[T + 1, 3])),
     "length beyond 63 bits": ("18446744073709551615", arguments(kv_lengths=np.array([1, 2**64 - 1], np.uint64))),
@@ -143,6 +224,12 @@ TYPES = {
     "softcap a word": ("softcap", arguments(softcap="none")),
     "causal a number": ("causal", arguments(causal=1)),
     "params a list": ("params", arguments(params=[zeros(2)])),
+    "params an array": ("params", arguments(score="general", params=zeros(D, D))),
+    "a matrix of bools": ("params.weight", scored("general", weight=zeros(D, D, dtype=bool))),
+    "a matrix of complex numbers": ("params.w_key", scored("additive", w_key=zeros(A, D, dtype=np.complex64))),
+    "a masked parameter": ("params.v", scored("additive", v=np.ma.masked_array(zeros(A), mask=True))),
+    "beta a word": ("params.beta", scored("cosine", beta="1")),
+    "key None": ("key", arguments(key=None)),
     "variant a number": ("variant", arguments(variant=1)),
     "device a bool": ("device", arguments(device=True)),
     "device a float": ("device", arguments(device=0.0)),
@@ -177,6 +264,12 @@ PACKED = {
     "with lengths": ("kv_lengths", packed(kv_lengths=[4, 4])),
     "with weights": ("return_weights", packed(return_weights=True)),
     "with scores": ("return_scores", packed(return_scores=True)),
+    "with location": ("location", packed(score="location", params={"weight": zeros(9, D)})),
+    "with previous weights": (
+        "previous_weights",
+        packed(score="location-sensitive", params={**PARAMS["location-sensitive"], "previous_weights": zeros(1, 9)}),
+    ),
+    "with coverage": ("coverage", packed(score="coverage", params={**PARAMS["coverage"], "coverage": zeros(1, 9)})),
 }
 
 
@@ -211,13 +304,18 @@ def test_packed(name: str, call: dict[str, Any]) -> None:
     refused(ValueError, name, call)
 
 
+@pytest.mark.parametrize("score, name", [(score, name) for score, params in PARAMS.items() for name in params])
+def test_missing(score: str, name: str) -> None:
+    refused(ValueError, f"params.{name}", scored(score, **{name: None}))
+
+
 def test_packed_lengths_of_floats() -> None:
     refused(TypeError, "cu_seqlens_q", packed(cu_seqlens_q=[0.0, 2.0, 6.0]))
 
 
 def test_good_calls_pass() -> None:
     """The calls that the tests above spoil are good ones."""
-    for call in (arguments(), one_head(), packed()):
+    for call in (arguments(), one_head(), packed(), *map(scored, PARAMS), two_channels()):
         assert clattn.verify(**call).ok
 
 

@@ -97,6 +97,25 @@ def test_packed_sequences_stay_where_they_are() -> None:
     assert [t.host for t in given] == [address(a) for a in (*arrays, *starts)]
 
 
+def test_parameters_stay_where_they_are() -> None:
+    params = {
+        "w_query": np.ones((3, 6, 8), np.float32).transpose(0, 2, 1)[:, :6],
+        "w_key": np.broadcast_to(np.ones((6, 8), np.float16), (3, 6, 8)),
+        "v": np.ones(12)[::-2],
+        "bias": np.ones(6, ml_dtypes.bfloat16),
+        "conv": np.ones((3, 2, 2, 5), np.float32)[..., ::-1],
+        "w_location": np.asfortranarray(np.ones((6, 2), np.float32)),
+        "previous_weights": np.zeros((2, 3, 7), np.float32),
+        "cumulative_weights": np.zeros((2, 14), np.float64)[:, ::2],
+    }
+    job = _job.describe(QUERY, KEY, VALUE, score="location-sensitive", params=params)
+    for name, a in params.items():
+        tensor = getattr(job.args.params, name)
+        assert tensor.host == address(a) and tensor.rank == a.ndim
+        assert tuple(tensor.shape[: a.ndim]) == a.shape
+        assert tuple(a.itemsize * stride for stride in tensor.strides[: a.ndim]) == a.strides
+
+
 def test_read_only_arrays() -> None:
     arrays = [a.copy() for a in (QUERY, KEY, VALUE)]
     for a in arrays:

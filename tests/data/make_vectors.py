@@ -8,13 +8,14 @@ PyTorch is installed, every vector that its scaled_dot_product_attention or plai
 computed a second time with it; a disagreement ends the script.
 
 The file: `vector NAME`, then lines `set WORD VALUE...` (the description), then per tensor `tensor NAME DTYPE DIM...`
-and its elements in row-major order, 8 to a line; `end`. Tensors named like an output are expected results. Inputs are
-multiples of 1/32 below 8: every float type holds them exactly.
+and its elements in row-major order, 8 to a line; `end`. Tensors named like an output are expected results, those named
+`params.NAME` are the parameters of a score. Inputs are multiples of 1/32 below 8: every float type holds them exactly.
 """
 
 import sys
 
 import numpy as np
+from formulas import entmax15, scores_of, sparse_weights, sparsemax
 
 try:
     import torch
@@ -56,11 +57,10 @@ def expected(case, tensors):
     if case["score"] == "given":
         raw = tensors["given_scores"].astype(np.float64)
     else:
-        key = np.repeat(tensors["key"], Hq // Hkv, axis=1)
         scale = case["scale"]
         if scale is None:
             scale = 1 / np.sqrt(case["D"]) if case["score"] == "scaled-dot" else 1.0
-        raw = scale * np.einsum("bhsd,bhtd->bhst", tensors["query"], key)
+        raw = scale * scores_of(case, tensors)
     capped = case["softcap"] * np.tanh(raw / case["softcap"]) if case["softcap"] else raw
     modified, seen = capped.copy(), np.empty(score_shape, bool)
     for b in range(B):
@@ -89,9 +89,13 @@ def expected(case, tensors):
         lse = np.where(top == -np.inf, -np.inf, top + np.log(total))[..., 0]
         weights = np.where(total > 0, powers / total, 0.0)[..., :T]
         weights = np.where(np.isnan(total), np.nan, weights)
-    weights = np.where(seen, weights, 0.0)
     if case["normalizer"] == "none":
-        weights = np.where(seen, modified, 0.0)
+        weights = modified
+    if case["normalizer"] == "sigmoid":
+        weights = 1 / (1 + np.exp(-modified))
+    if case["normalizer"] in ("sparsemax", "entmax15"):
+        weights = sparse_weights(sparsemax if case["normalizer"] == "sparsemax" else entmax15, modified)
+    weights = np.where(seen, weights, 0.0)
     output = np.zeros((B, Hq, S, Dv))
     for index in np.ndindex(B, Hq, S):
         keys = seen[index]
@@ -103,7 +107,7 @@ def expected(case, tensors):
 
 def check_with_torch(case, tensors, results, seen):
     """The same by PyTorch's operations; returns False where it has no words for the case."""
-    if torch is None or case["score"] == "given" or case["normalizer"] == "none" or not case["T"]:
+    if torch is None or case["score"] not in ("scaled-dot", "dot") or case["normalizer"] != "softmax" or not case["T"]:
         return False
     t = {name: torch.from_numpy(np.ascontiguousarray(x)) for name, x in tensors.items()}
     if not all(torch.isfinite(t[name]).all() for name in ("query", "key", "value")):
@@ -158,6 +162,9 @@ def check_with_torch(case, tensors, results, seen):
     return True
 
 
+POSITIVE = ("beta", "gamma", "previous_weights", "cumulative_weights", "coverage")
+
+
 def make_tensors(case, rng):
     grid = lambda *shape: np.clip(np.rint(rng.standard_normal(shape) * 32), -255, 255) / 32
     B, Hq, Hkv, S, T, D, Dv = (case[k] for k in ("B", "Hq", "Hkv", "S", "T", "D", "Dv"))
@@ -165,7 +172,9 @@ def make_tensors(case, rng):
     if case["score"] == "given":
         tensors["given_scores"] = grid(B, Hq, S, T)
     else:
-        tensors["query"], tensors["key"] = grid(B, Hq, S, D), grid(B, Hkv, T, D)
+        tensors["query"] = grid(B, Hq, S, D)
+    if case["score"] != "given" and case["has_key"]:
+        tensors["key"] = grid(B, Hkv, T, case["Dk"] or D)
     tensors["value"] = grid(B, Hkv, T, Dv)
     if case["mask"]:
         kind, shape = case["mask"]
@@ -181,6 +190,10 @@ def make_tensors(case, rng):
         tensors["alibi_slopes"] = 2.0 ** -np.arange(1, Hq + 1)
     if case["sinks"]:
         tensors["sinks"] = grid(Hq)
+    sizes = {"H": Hq, "1": 1, "2": 2, "E": case["Dk"] or D, **{letter: case[letter] for letter in "BSTDACKM"}}
+    for name, letters in case["params"].items():
+        made = grid(*(sizes[letter] for letter in letters))
+        tensors["params." + name] = np.abs(made) if name in POSITIVE else made
     return tensors
 
 
@@ -196,7 +209,7 @@ def write_tensor(out, name, dtype, array):
 
 def in_callers_shape(case, name, array):
     """From the four dimensions of the formulas to the ones the caller passes."""
-    if name in ("lengths", "alibi_slopes", "sinks"):
+    if name in ("lengths", "alibi_slopes", "sinks") or name.startswith("params."):
         return array
     if case["rank"] == 4:
         return (
@@ -212,6 +225,10 @@ def write_description(out, case):
     out.append(f"vector {case['name']}")
     for word in ("score", "normalizer", "alignment", "layout", "stage", "Hq", "Hkv", "D", "Dv", "softcap"):
         out.append(f"set {word} {case[word]}")
+    if case["Dk"]:
+        out.append(f"set Dk {case['Dk']}")
+    if "v" in case["params"]:
+        out.append(f"set A {case['A']}")
     if case["scale"] is not None:
         out.append(f"set scale {number(case['scale'])}")
     if case["causal"]:
@@ -267,15 +284,24 @@ DEFAULTS = dict(
     alibi=False,
     sinks=False,
     poison=None,
+    # Parameters by the letters of their shapes: E for Dk, H for Hq, M rows of a location score's matrix.
+    params={},
+    has_key=True,
+    Dk=None,
+    A=3,
+    C=2,
+    K=3,
+    M=5,
 )
 
 
-def cases():
-    def case(name, **changes):
-        unknown = set(changes) - set(DEFAULTS)
-        assert not unknown, unknown
-        return dict(DEFAULTS, **changes, name=name)
+def case(name, **changes):
+    unknown = set(changes) - set(DEFAULTS)
+    assert not unknown, unknown
+    return dict(DEFAULTS, **changes, name=name)
 
+
+def cases():
     # Both alignments x window x ALiBi x lengths x the rest, each of these in turn.
     extras = [dict(), dict(Hkv=1, sinks=True), dict(softcap=2, Hq=4, Hkv=2), dict(sinks=True, softcap=1.5, Hkv=1)]
     turn = 0
@@ -351,11 +377,115 @@ def cases():
     yield case("nan-score-visible", causal=True, S=5, poison=("key", np.nan, "middle"), stage="modified")
 
 
+SMALL = dict(S=2, T=4, D=3, Dv=2)
+GROUPS = dict(SMALL, Hq=4, B=1)
+ADDITIVE = dict(w_query="AD", w_key="AE", v="A")
+ADDITIVE_OF_HEADS = dict(w_query="HAD", w_key="HAE", v="HA")
+LOCATION = dict(ADDITIVE, conv="CK", w_location="AC", previous_weights="BT")
+TWO_CHANNELS = dict(LOCATION, conv="C2K", cumulative_weights="BT")
+COVERAGE = dict(ADDITIVE, w_coverage="A", coverage="BT")
+
+
+def score_cases():
+    def scored(score, about, params, base=SMALL, **changes):
+        name = "-".join([score, *about.split()])
+        return case(name, **{**base, "score": score, "params": params, **changes})
+
+    yield scored("general", "", dict(weight="DE"))
+    yield scored("general", "wide keys", dict(weight="DE"), Dk=5, causal=True, stage="modified")
+    yield scored("general", "heads narrow keys", dict(weight="HDE"), GROUPS, Dk=2, scale=0.5, sinks=True)
+    yield scored("general", "bshd lengths", dict(weight="DE"), GROUPS, B=2, layout="bshd", lengths=(4, 1), softcap=2)
+    yield scored("general", "rank-3", dict(weight="DE"), Hq=1, Hkv=1, rank=3, Dk=1)
+    yield scored("general", "nan key visible", dict(weight="DE"), causal=True, S=4, poison=("key", np.nan, "middle"))
+    yield scored("additive", "", ADDITIVE)
+    yield scored("additive", "bias g", dict(ADDITIVE, bias="A", g="1"), Dk=2, stage="modified", mask=("bool", "B11T"))
+    yield scored("additive", "g of heads", dict(ADDITIVE, g="H"), GROUPS, softcap=1.5, stage="capped")
+    yield scored("additive", "heads", dict(ADDITIVE_OF_HEADS, bias="HA", g="H"), GROUPS, Dk=5, A=2)
+    yield scored("additive", "some of heads", dict(ADDITIVE, w_key="HAE", bias="HA"), GROUPS, scale=-0.75)
+    yield scored("additive", "others of heads", dict(ADDITIVE_OF_HEADS, w_key="AE", bias="A"), GROUPS, layout="bshd")
+    yield scored("additive", "one unit", ADDITIVE, A=1, alibi=True, sinks=True)
+    yield scored("additive", "many units", ADDITIVE, B=1, Hq=1, Hkv=1, S=1, A=37)
+    yield scored("additive", "rank-3 window", ADDITIVE, Hq=1, Hkv=1, rank=3, window=(1, 0), stage="modified")
+    yield scored("additive", "rank-2", ADDITIVE, B=1, Hq=1, Hkv=1, rank=2, bias="ST")
+    yield scored("additive", "no keys", ADDITIVE, T=0)
+    yield scored("additive", "nan key behind length", ADDITIVE, lengths=(3, 2), poison=("key", np.nan, "end"))
+    yield scored("additive", "nan key visible", ADDITIVE, causal=True, S=4, poison=("key", np.nan, "middle"))
+    yield scored("location", "", dict(weight="TD"))
+    yield scored("location", "more rows", dict(weight="MD"), M=6, lengths=(4, 2), stage="modified")
+    yield scored("location", "heads no key", dict(weight="HMD"), GROUPS, has_key=False, causal=True)
+    yield scored("location", "rank-2 no key", dict(weight="MD"), B=1, Hq=1, Hkv=1, rank=2, has_key=False)
+    yield scored("location", "nan key unread", dict(weight="TD"), Dk=2, poison=("key", np.nan, "end"))
+    yield scored("location-sensitive", "", LOCATION)
+    yield scored("location-sensitive", "two channels", dict(TWO_CHANNELS, bias="A", g="1"), lengths=(4, 3), Dk=2)
+    yield scored("location-sensitive", "wide", LOCATION, K=11, C=1)
+    yield scored("location-sensitive", "narrow", TWO_CHANNELS, K=1, C=3, scale=0.5)
+    yield scored("location-sensitive", "weights of heads", dict(LOCATION, previous_weights="BHT"), GROUPS, B=2)
+    yield scored(
+        "location-sensitive",
+        "heads",
+        dict(ADDITIVE_OF_HEADS, conv="HCK", w_location="HAC", previous_weights="BHT"),
+        GROUPS,
+        layout="bshd",
+    )
+    yield scored(
+        "location-sensitive",
+        "heads two channels",
+        dict(ADDITIVE, conv="HC2K", w_location="AC", previous_weights="BHT", cumulative_weights="BT"),
+        GROUPS,
+        B=2,
+        S=1,
+        K=5,
+    )
+    yield scored("location-sensitive", "rank-3", TWO_CHANNELS, Hq=1, Hkv=1, rank=3)
+    yield scored("location-sensitive", "rank-2", dict(LOCATION, previous_weights="T"), B=1, Hq=1, Hkv=1, rank=2)
+    yield scored("location-sensitive", "one key", LOCATION, T=1)
+    yield scored("coverage", "", COVERAGE)
+    yield scored("coverage", "bias g lengths", dict(COVERAGE, bias="A", g="1"), lengths=(2, 4), Dk=4)
+    yield scored("coverage", "of heads", dict(COVERAGE, coverage="BHT"), GROUPS, B=2, S=1, mask=("float", "11ST"))
+    yield scored("coverage", "heads", dict(ADDITIVE_OF_HEADS, w_coverage="HA", coverage="BHT"), GROUPS, layout="bshd")
+    yield scored("cosine", "", dict(beta="1"))
+    yield scored("cosine", "beta of heads", dict(beta="H"), GROUPS, stage="capped", softcap=0.5)
+    yield scored("cosine", "beta of rows", dict(beta="BS"), GROUPS, B=2, S=3, T=2, layout="bshd")
+    yield scored("cosine", "beta of heads and rows", dict(beta="BHS"), GROUPS, B=2, S=3, T=2, scale=3.0)
+    yield scored("cosine", "zero key", dict(beta="1"), poison=("key", 0.0, "middle"))
+    yield scored("cosine", "zero query", dict(beta="BS"), S=3, poison=("query", 0.0, "end"))
+    yield scored("rbf", "", dict(gamma="1"))
+    yield scored("rbf", "gamma of heads", dict(gamma="H"), GROUPS, causal=True, alignment="bottom-right")
+    yield scored("rbf", "rank-2", dict(gamma="1"), B=1, Hq=1, Hkv=1, rank=2, D=1)
+
+
+def normalizer_cases():
+    for name in ("sigmoid", "sparsemax", "entmax15"):
+        normalized = lambda about, **changes: case(
+            "-".join([name, *about.split()]), **{**SMALL, "B": 1, "normalizer": name, **changes}
+        )
+        yield normalized("")
+        yield normalized("causal bias", causal=True, bias="1HST", stage="modified")
+        yield normalized("float mask gqa", Hq=4, mask=("float", "B1ST"), scale=3.0)
+        yield normalized("all masked", B=2, lengths=(0, 3))
+        yield normalized("no keys", T=0)
+        yield normalized("one key", T=1)
+        yield normalized("ties", scale=0.0)
+        yield normalized("far apart", scale=25.0)
+        yield normalized("many keys", Hq=1, Hkv=1, S=2, T=40, D=2, scale=0.5)
+        yield normalized("softcap alibi", softcap=2, alibi=True, stage="capped")
+        yield normalized("additive", score="additive", params=ADDITIVE)
+        yield normalized("given", score="given", B=2, lengths=(4, 2))
+        yield normalized("nan visible", causal=True, S=4, poison=("key", np.nan, "middle"))
+        yield normalized("nan behind length", B=2, lengths=(3, 2), poison=("value", np.nan, "end"))
+
+
 PACKED = {
     "packed": dict(),
     "packed-causal-gqa": dict(causal=True, Hq=4, Hkv=2, Dv=3),
     "packed-bottom-right": dict(causal=True, alignment="bottom-right", alibi=True, sinks=True),
     "packed-window-softcap": dict(window=(1, 0), alignment="bottom-right", softcap=2),
+}
+PACKED_SCORES = {
+    "packed-general": dict(SMALL, score="general", params=dict(weight="HDE"), Dk=2, causal=True),
+    "packed-cosine": dict(SMALL, score="cosine", params=dict(beta="H"), Hq=4),
+    "packed-additive": dict(SMALL, score="additive", params=dict(ADDITIVE, bias="A"), Hq=4),
+    "packed-rbf": dict(SMALL, score="rbf", params=dict(gamma="1"), alignment="bottom-right", alibi=True),
 }
 SEQUENCES = ((3, 5), (0, 2), (4, 4), (2, 0), (1, 3), (5, 2))  # queries and keys
 
@@ -364,10 +494,10 @@ def packed_case(name, changes, rng):
     """Each sequence by itself, and then all of them one behind the other."""
     each, crossed = [], True
     for S, T in SEQUENCES:
-        case = dict(DEFAULTS, **changes, name=name, B=1, S=S, T=T)
+        case = dict(DEFAULTS, **dict(changes, name=name, B=1, S=S, T=T))
         tensors = make_tensors(case, rng)
-        for of_all in ("alibi_slopes", "sinks"):
-            if each and of_all in tensors:
+        for of_all in tensors:
+            if each and tensors[of_all].ndim != 4:
                 tensors[of_all] = each[0][0][of_all]
         results, seen = expected(case, tensors)
         if S and T:
@@ -392,21 +522,27 @@ def packed_case(name, changes, rng):
 def main():
     rng = np.random.default_rng(20240607)
     out, seen_names, crossed = [], set(), 0
-    for case in cases():
-        assert case["name"] not in seen_names, case["name"]
-        seen_names.add(case["name"])
-        tensors = make_tensors(case, rng)
-        if case["poison"]:
-            name, what, where = case["poison"]
-            tensors[name][:, :, -1 if where == "end" else 2] = what
-        results, seen = expected(case, tensors)
-        crossed += check_with_torch(case, tensors, results, seen)
-        write_case(out, case, tensors, results)
-    for name, changes in PACKED.items():
-        case, tensors, starts, results, also_by_torch = packed_case(name, changes, rng)
-        seen_names.add(name)
-        crossed += also_by_torch
-        write_packed_case(out, case, tensors, starts, results)
+
+    def add(some_cases, some_packed):
+        nonlocal crossed
+        for case in some_cases:
+            assert case["name"] not in seen_names, case["name"]
+            seen_names.add(case["name"])
+            tensors = make_tensors(case, rng)
+            if case["poison"]:
+                name, what, where = case["poison"]
+                tensors[name][:, :, -1 if where == "end" else 2] = what
+            results, seen = expected(case, tensors)
+            crossed += check_with_torch(case, tensors, results, seen)
+            write_case(out, case, tensors, results)
+        for name, changes in some_packed.items():
+            case, tensors, starts, results, also_by_torch = packed_case(name, changes, rng)
+            seen_names.add(name)
+            crossed += also_by_torch
+            write_packed_case(out, case, tensors, starts, results)
+
+    add(cases(), PACKED)
+    add([*score_cases(), *normalizer_cases()], PACKED_SCORES)
     print("\n".join(out))
     by = f"{crossed} of them also by PyTorch {torch.__version__}" if torch else "PyTorch is not installed"
     print(f"{len(seen_names)} vectors; {by}", file=sys.stderr)

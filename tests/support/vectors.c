@@ -35,17 +35,37 @@ static int choose(const char *word, const char *const *names)
     return -1;
 }
 
+/* True when `field` is one of the sizes of a description, which is then set. */
+static bool set_size(clattn_attention_desc *desc, const char *field, const char *value)
+{
+    const struct {
+        const char *name;
+        size_t *size;
+    } sizes[] = {{"Hq", &desc->query_heads}, {"Hkv", &desc->kv_heads},  {"D", &desc->head_size},
+                 {"Dk", &desc->key_size},    {"Dv", &desc->value_size}, {"A", &desc->hidden_size}};
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
+        if (strcmp(field, sizes[i].name) == 0) {
+            *sizes[i].size = strtoull(value, NULL, 10);
+            return true;
+        }
+    return false;
+}
+
 static void set_field(clattn_attention_desc *desc, const char *field, const char *value,
                       const char *second)
 {
-    static const char *const scores[] = {"scaled-dot", "dot", "given", NULL};
-    static const char *const normalizers[] = {"softmax", "none", NULL};
+    static const char *const scores[] = {
+        "scaled-dot",         "dot",      "given",  "general", "additive", "location",
+        "location-sensitive", "coverage", "cosine", "rbf",     NULL};
+    static const char *const normalizers[] = {"softmax",   "none",     "sigmoid",
+                                              "sparsemax", "entmax15", NULL};
     static const char *const alignments[] = {"top-left", "bottom-right", NULL};
     static const char *const layouts[] = {"bhsd", "bshd", NULL};
     static const char *const stages[] = {"raw", "capped", "modified", NULL};
-    static const char *const fields[] = {"score", "normalizer", "alignment", "layout", "stage",
-                                         "Hq",    "Hkv",        "D",         "Dv",     "softcap",
-                                         "scale", "causal",     "window",    NULL};
+    static const char *const fields[] = {"score",   "normalizer", "alignment", "layout", "stage",
+                                         "softcap", "scale",      "causal",    "window", NULL};
+    if (set_size(desc, field, value))
+        return;
     switch (choose(field, fields)) {
     case 0:
         desc->score = (clattn_score)choose(value, scores);
@@ -63,24 +83,12 @@ static void set_field(clattn_attention_desc *desc, const char *field, const char
         desc->scores_stage = (clattn_scores_stage)choose(value, stages);
         break;
     case 5:
-        desc->query_heads = strtoull(value, NULL, 10);
-        break;
-    case 6:
-        desc->kv_heads = strtoull(value, NULL, 10);
-        break;
-    case 7:
-        desc->head_size = strtoull(value, NULL, 10);
-        break;
-    case 8:
-        desc->value_size = strtoull(value, NULL, 10);
-        break;
-    case 9:
         desc->softcap = strtod(value, NULL);
         break;
-    case 10:
+    case 6:
         desc->scale = strtod(value, NULL), desc->flags |= CLATTN_SCALE;
         break;
-    case 11:
+    case 7:
         desc->flags |= CLATTN_CAUSAL;
         break;
     default:
@@ -176,6 +184,7 @@ void vector_make_call(host_call *out, const vector *from, clattn_dtype dtype)
 {
     *out = (host_call){.desc = from->desc, .args.struct_size = sizeof out->args};
     clattn_attention_args *args = &out->args;
+    clattn_score_params *params = &args->params;
     const struct {
         const char *name;
         clattn_tensor *to;
@@ -192,6 +201,20 @@ void vector_make_call(host_call *out, const vector *from, clattn_dtype dtype)
                {"sinks", &args->sinks, CLATTN_SINKS, false},
                {"cu_seqlens_q", &args->cu_seqlens_q, CLATTN_PACKED, false},
                {"cu_seqlens_k", &args->cu_seqlens_k, CLATTN_PACKED, false},
+               {"params.weight", &params->weight, 0, false},
+               {"params.w_query", &params->w_query, 0, false},
+               {"params.w_key", &params->w_key, 0, false},
+               {"params.v", &params->v, 0, false},
+               {"params.bias", &params->bias, 0, false},
+               {"params.g", &params->g, 0, false},
+               {"params.conv", &params->conv, 0, false},
+               {"params.w_location", &params->w_location, 0, false},
+               {"params.w_coverage", &params->w_coverage, 0, false},
+               {"params.beta", &params->beta, 0, false},
+               {"params.gamma", &params->gamma, 0, false},
+               {"params.previous_weights", &params->previous_weights, 0, false},
+               {"params.cumulative_weights", &params->cumulative_weights, 0, false},
+               {"params.coverage", &params->coverage, 0, false},
                {"output", &args->output, CLATTN_OUTPUT, true},
                {"weights", &args->weights, CLATTN_WEIGHTS, true},
                {"scores", &args->scores, CLATTN_SCORES, true},

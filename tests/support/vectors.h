@@ -16,7 +16,7 @@ typedef struct vector_tensor {
 typedef struct vector {
     char name[128];
     clattn_attention_desc desc; /* without dtype */
-    vector_tensor tensors[12];
+    vector_tensor tensors[HOST_CALL_TENSORS];
     size_t tensor_count;
 } vector;
 

@@ -113,7 +113,7 @@ def attention(
         key: (B, Hkv, T, Dk) and likewise; Hq a multiple of Hkv. None with score "location", which reads none.
         value: (B, Hkv, T, Dv) and likewise.
         score: how a query meets a key, see Scores.
-        params: parameters of the score by name, of any float type, numbers where they are scalars.
+        params: parameters of the score by name, of any float type; numbers and lists get that of the sums.
         scale: multiplies the scores; None: 1/sqrt(D) for "scaled-dot", 1 for all others.
         softcap: scores become softcap * tanh(score / softcap); None or 0: none.
         causal: query i sees key j when j <= p, where p = i + offset is the query's place among the keys;

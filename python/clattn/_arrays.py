@@ -139,10 +139,13 @@ def floats(given: Any, name: str) -> np.ndarray:
     return a
 
 
-def numbers(given: Any, name: str) -> np.ndarray:
-    """A tensor of any float type, which integers get, too."""
+def numbers(given: Any, name: str, otherwise: np.dtype) -> np.ndarray:
+    """A tensor of any float type; integers get the type `otherwise`, as do lists and numbers, which have none."""
     a = tensor(given, name)
-    return floats(a.astype(np.float64) if a.dtype.kind in "iu" else a, name)
+    if a.dtype.kind in "iu" or (a.dtype.kind == "f" and not hasattr(given, "dtype")):
+        with np.errstate(over="ignore"):  # the library refuses what is infinite then
+            a = a.astype(otherwise)
+    return floats(a, name)
 
 
 def _address(a: np.ndarray) -> int:

@@ -163,16 +163,19 @@ def _cu_seqlens(q: Any, k: Any, outputs: int) -> list[np.ndarray]:
     return [_integers(q, "cu_seqlens_q"), _integers(k, "cu_seqlens_k")]
 
 
-def _modification(given: Any, name: str, value: np.ndarray) -> np.ndarray:
+def _modification(given: Any, name: str, sums: np.dtype) -> np.ndarray:
     a = tensor(given, name)
     if not hasattr(given, "dtype") and a.dtype.kind in ("f" if name == "mask" else "iuf"):
-        a = a.astype(_wide(value.dtype))  # lists and numbers come without a type
+        a = a.astype(sums)  # lists and numbers come without a type
     return a
+
+
+_F32, _F64 = np.dtype(np.float32), np.dtype(np.float64)
 
 
 def _wide(dtype: np.dtype) -> np.dtype:
     """The type of the sums."""
-    return np.dtype(np.float64 if dtype == np.float64 else np.float32)
+    return _F64 if dtype == _F64 else _F32
 
 
 def _heads(shape: tuple[int, ...], layout: int, packed: bool) -> int:
@@ -392,8 +395,9 @@ def describe(
     if key is not None or score != "location":
         arrays["key"] = tensor(key, "key")
     flags, outputs, scale_number = 0, _native.OUTPUT, 0.0
+    sums = _wide(arrays["value"].dtype)
     if params is not None:
-        arrays.update(parameters(params, _choice(SCORES, "score", score), score))
+        arrays.update(parameters(params, _choice(SCORES, "score", score), score, sums))
     causal, alignment = _causal(causal, alignment)
     if causal:
         flags |= _native.CAUSAL
@@ -404,19 +408,19 @@ def describe(
         scale_number = _number(scale, "scale")
         flags |= _native.SCALE
     if mask is not None:
-        arrays["mask"] = _modification(mask, "mask", arrays["value"])
+        arrays["mask"] = _modification(mask, "mask", sums)
         flags |= _native.MASK
     if bias is not None:
-        arrays["bias"] = _modification(bias, "bias", arrays["value"])
+        arrays["bias"] = _modification(bias, "bias", sums)
         flags |= _native.BIAS
     if kv_lengths is not None:
         arrays["kv_lengths"] = _integers(kv_lengths, "kv_lengths")
         flags |= _native.KV_LENGTHS
     if alibi_slopes is not None:
-        arrays["alibi_slopes"] = numbers(alibi_slopes, "alibi_slopes")
+        arrays["alibi_slopes"] = numbers(alibi_slopes, "alibi_slopes", sums)
         flags |= _native.ALIBI
     if sinks is not None:
-        arrays["sinks"] = numbers(sinks, "sinks")
+        arrays["sinks"] = numbers(sinks, "sinks", sums)
         flags |= _native.SINKS
     if _flag(return_weights, "return_weights"):
         outputs |= _native.WEIGHTS

@@ -43,8 +43,9 @@ SCORES = {
 GIVEN = Score(_native.SCORE_GIVEN)
 
 
-def parameters(params: Any, score: Score, called: str) -> dict[str, np.ndarray]:
-    """Those that are given, under the names that the library has for them: "params.weight"."""
+def parameters(params: Any, score: Score, called: str, otherwise: np.dtype) -> dict[str, np.ndarray]:
+    """Those that are given, under the names that the library has for them: "params.weight". Numbers without a float
+    type get the type `otherwise`."""
     if not hasattr(params, "keys"):
         raise TypeError(f"params: of type {type(params).__name__}, expected a dict of arrays by name")
     found = {}
@@ -53,7 +54,7 @@ def parameters(params: Any, score: Score, called: str) -> dict[str, np.ndarray]:
             expected = "another name" if score.required else "none"
             raise ValueError(f"params: {name!r}, expected {expected}, as {_what_it_takes(score, called)}")
         if params[name] is not None:
-            found["params." + name] = numbers(params[name], "params." + name)
+            found["params." + name] = numbers(params[name], "params." + name, otherwise)
     return found
 
 

@@ -109,7 +109,7 @@ class Parameters:
     def number_array(self, a: np.ndarray) -> Any:
         """Of any float type, laid out in any way; or a number or lists, which come without a type."""
         if not a.ndim or (a.size and self.draw.chance(0.1)):
-            return a.tolist()
+            return a.astype(np.float32).tolist()  # which they become
         return self.draw.laid_out(a.astype(self.draw.one(list(DTYPES.values()))))
 
     def matrix(self, *shape: int) -> Any:

@@ -9,6 +9,7 @@ import pytest
 from plain import DTYPES, expect
 
 import clattn
+from clattn import _job
 
 B, HQ, HKV, S, T, D, DK, DV, A = 2, 4, 2, 3, 7, 5, 6, 4, 8
 RNG = np.random.default_rng(5)
@@ -231,6 +232,9 @@ def test_types_of_parameters() -> None:
     for dtype in (*DTYPES.values(), ">f4"):
         of_type = {name: a.astype(dtype) for name, a in params.items()}
         np.testing.assert_array_equal(clattn.attention(**call_of("additive", {**of_type, "g": 2})), want)
+    assert {a.dtype.name for a in _job.describe(**call_of("additive", {**params, "g": 2.0})).kept.values()} == {
+        "float32"
+    }
     lists = {name: a.tolist() for name, a in params.items()}
     np.testing.assert_array_equal(clattn.attention(**call_of("additive", {**lists, "g": np.int8(2)})), want)
 

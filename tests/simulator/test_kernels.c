@@ -14,23 +14,28 @@
 
 /* A new kernel is a name here. A new variant is a row, a name in tests/CMakeLists.txt, which makes a
  * CTest test of each, and maybe a case below for its tiles. */
-#define KERNELS 6 /* of one variant, at most */
+#define KERNELS 8 /* of one variant, at most */
+#define ONE_PASS (CLATTN_OUTPUT | CLATTN_LSE)
 static const struct {
     const char *name;
     const char *kernels[KERNELS];
-    bool is_fused;       /* makes output and lse alone, of scores of its own */
+    uint32_t outputs; /* of a variant that makes them in one pass, of scores of its own; 0: all */
     bool takes_last_row; /* of the tuning table alone: its products are what the others differ in */
     bool takes_packed;
 } variants[] = {
-    {"lanes", {"lanes", "pack"}, .is_fused = true, .takes_packed = true},
-    {"decode", {"decode", "decode_merge"}, .is_fused = true},
+    {"lanes", {"lanes", "pack", "unit_rows"}, .outputs = ONE_PASS, .takes_packed = true},
+    {"decode", {"decode", "decode_merge"}, .outputs = ONE_PASS | CLATTN_WEIGHTS},
+    {"additive",
+     {"additive", "decode_merge", "location_features", "unit_rows"},
+     .outputs = ONE_PASS | CLATTN_WEIGHTS},
     {"tiles",
      {"tiles", "merge_parts"},
-     .is_fused = true,
+     .outputs = ONE_PASS,
      .takes_last_row = true,
      .takes_packed = true},
     {.name = "staged",
-     .kernels = {"pack", "product_lanes", "product_tiles", "softmax_rows", "hidden_values"}},
+     .kernels = {"pack", "product_lanes", "product_tiles", "softmax_rows", "hidden_values",
+                 "additive_scores", "rbf_scores"}},
 #ifdef CLATTN_WITH_CLBLAST
     {"staged-clblast", {"pack", "softmax_rows", "hidden_values", "unpack"}, .takes_last_row = true},
 #endif
@@ -70,6 +75,33 @@ static const clattn_case calls[] = {
     {"sums over blocks of elements", .S = 2, .T = 5, .D = 257, .Dv = 2},
     {"chunks of keys, over several work-items", .S = 1, .T = 523, .D = 5, .Dv = 3},
     {"splits of keys", .S = 1, .T = 1030, .D = 2, .Dv = 1},
+    {"weights", .B = 2, .Hq = 2, .S = 1, .T = 21, .D = 5, .Dv = 3, .flags = CLATTN_KV_LENGTHS,
+     .outputs = CLATTN_OUTPUT | CLATTN_WEIGHTS},
+    {"general", .B = 2, .Hq = 2, .S = 3, .T = 10, .D = 5, .Dk = 7, .score = CLATTN_SCORE_GENERAL,
+     .params = PARAMS_OF_HEADS},
+    {"location", .B = 2, .S = 3, .T = 10, .D = 5, .score = CLATTN_SCORE_LOCATION},
+    {"cosine", .Hq = 2, .S = 3, .T = 10, .D = 5, .score = CLATTN_SCORE_COSINE,
+     .params = PARAM_OF_ROWS},
+    {"rbf", .Hq = 4, .Hkv = 2, .S = 3, .T = 18, .D = 5, .score = CLATTN_SCORE_RBF,
+     .params = PARAMS_OF_HEADS},
+    {"additive", .B = 2, .Hq = 4, .Hkv = 2, .S = 3, .T = 18, .D = 5, .Dk = 4, .A = 7,
+     .score = CLATTN_SCORE_ADDITIVE, .params = PARAMS_OF_HEADS | PARAM_BIAS | PARAM_G,
+     .flags = CLATTN_CAUSAL},
+    {"additive, wide sums", .S = 2, .T = 3, .D = 3, .A = 5, .score = CLATTN_SCORE_ADDITIVE,
+     .param_spread = 12},
+    {"additive, small sums and a rest of units", .S = 2, .T = 3, .D = 2, .A = 70,
+     .score = CLATTN_SCORE_ADDITIVE, .param_spread = 0.01,
+     .outputs = CLATTN_OUTPUT | CLATTN_WEIGHTS},
+    {"additive, NaN behind lengths", .B = 3, .S = 3, .T = 10, .fill = FILL_NAN_LAST,
+     .score = CLATTN_SCORE_ADDITIVE, .flags = CLATTN_KV_LENGTHS, .stage = CLATTN_SCORES_MODIFIED},
+    {"additive, chunks of keys", .S = 1, .T = 523, .D = 2, .A = 3, .Dv = 2,
+     .score = CLATTN_SCORE_ADDITIVE},
+    {"location-sensitive", .B = 2, .S = 1, .T = 10, .D = 3, .A = 5, .C = 2, .K = 3,
+     .score = CLATTN_SCORE_LOCATION_SENSITIVE, .params = PARAM_CUMULATIVE},
+    {"coverage", .B = 2, .S = 1, .T = 10, .D = 3, .A = 5, .score = CLATTN_SCORE_COVERAGE},
+    {"sigmoid", .S = 3, .T = 18, .normalizer = CLATTN_NORMALIZER_SIGMOID},
+    {"sparsemax", .S = 3, .T = 18, .normalizer = CLATTN_NORMALIZER_SPARSEMAX},
+    {"entmax15", .S = 3, .T = 18, .normalizer = CLATTN_NORMALIZER_ENTMAX15, .flags = CLATTN_CAUSAL},
     {"packed", .Hq = 4, .Hkv = 2, .D = 5,
      .packed = PACKED({3, 5}, {0, 2}, {19, 70}, {2, 0}, {1, 1}), .flags = CLATTN_CAUSAL},
     {"packed, NaN in the neighbours", .D = 4, .fill = FILL_NAN_SEQUENCES,
@@ -136,8 +168,8 @@ static int run_and_judge(const void *argument)
     host_call call;
     clattn_report report = {0};
     int answer = 0;
-    if (variants[r->variant].is_fused)
-        c.outputs = CLATTN_OUTPUT | CLATTN_LSE;
+    if (variants[r->variant].outputs)
+        c.outputs = c.outputs ? c.outputs & variants[r->variant].outputs : ONE_PASS;
     case_make(&call, &c);
     call.desc.variant = variants[r->variant].name;
     if (run_once(r, &call, &answer) != CLATTN_OK ||
@@ -194,13 +226,25 @@ static void every_kernel_file_is_listed(void **state)
     }
 }
 
-/* Fused variants make their own scores, and decode those of few queries. */
+static bool is_additive(const clattn_case *c)
+{
+    return c->score == CLATTN_SCORE_ADDITIVE || c->score == CLATTN_SCORE_LOCATION_SENSITIVE ||
+           c->score == CLATTN_SCORE_COVERAGE;
+}
+
+/* Variants that go in one pass make their own scores, of products or additive ones, decode those of few
+ * queries in one type; they have two normalizers. */
 static bool takes(size_t v, const clattn_case *c)
 {
+    const bool additive = strcmp(variants[v].name, "additive") == 0,
+               decode = strcmp(variants[v].name, "decode") == 0;
     if (c->packed && !variants[v].takes_packed)
         return false;
-    return !variants[v].is_fused || (c->score != CLATTN_SCORE_GIVEN &&
-                                     (c->S <= 16 || strcmp(variants[v].name, "decode") != 0));
+    if (!variants[v].outputs)
+        return true;
+    return c->score != CLATTN_SCORE_GIVEN && c->score != CLATTN_SCORE_RBF &&
+           c->score != CLATTN_SCORE_LOCATION && c->normalizer <= CLATTN_NORMALIZER_NONE &&
+           is_additive(c) == additive && (c->S <= 16 || !decode);
 }
 
 static int run_variant(size_t v)

@@ -6,7 +6,7 @@
 #include "files.h"
 #include "heatmap.h"
 #include "labels.h"
-#include "options.h"
+#include "numbers.h"
 #include "report.h"
 #include "text.h"
 

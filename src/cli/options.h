@@ -79,8 +79,4 @@ const char *cli_score_name(clattn_score score);
  * code of text.h. */
 int cli_options_parse(cli_options *options, int command, int argc, char **argv);
 
-/* A whole decimal number, with nothing before or behind it, in [low, high]. */
-int cli_parse_integer(int64_t *out, const char *option, const char *text, int64_t low,
-                      int64_t high);
-
 #endif

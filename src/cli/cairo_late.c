@@ -7,7 +7,9 @@
 
 #define LIBRARY "libcairo.so.2"
 
-int cli_cairo_load(cli_cairo *cairo)
+static cli_cairo cairo;
+
+int cli_cairo_load(const cli_cairo **out)
 {
     void *library = dlopen(LIBRARY, RTLD_NOW | RTLD_LOCAL); /* stays until the process ends */
     if (!library)
@@ -18,12 +20,13 @@ int cli_cairo_load(cli_cairo *cairo)
             dlerror());
         /* POSIX lets an object pointer hold a function's address, C itself does not. */
 #define FIND(name)                                                                                 \
-    *(void **)&cairo->name = dlsym(library, "cairo_" #name);                                       \
-    if (!cairo->name)                                                                              \
+    *(void **)&cairo.name = dlsym(library, "cairo_" #name);                                        \
+    if (!cairo.name)                                                                               \
         return CLI_FAIL(CLI_SYSTEM,                                                                \
                         "--output: a picture needs cairo's cairo_" #name ", found: %s",            \
                         dlerror());
     CLI_CAIRO_FUNCTIONS(FIND)
 #undef FIND
+    *out = &cairo;
     return CLI_DONE;
 }

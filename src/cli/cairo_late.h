@@ -11,13 +11,17 @@
     X(destroy)                                                                                     \
     X(fill)                                                                                        \
     X(font_extents)                                                                                \
+    X(get_source)                                                                                  \
     X(image_surface_create)                                                                        \
+    X(image_surface_get_data)                                                                      \
+    X(image_surface_get_stride)                                                                    \
     X(line_to)                                                                                     \
     X(move_to)                                                                                     \
     X(paint)                                                                                       \
     X(pattern_add_color_stop_rgb)                                                                  \
     X(pattern_create_linear)                                                                       \
     X(pattern_destroy)                                                                             \
+    X(pattern_set_filter)                                                                          \
     X(rectangle)                                                                                   \
     X(restore)                                                                                     \
     X(rotate)                                                                                      \
@@ -29,12 +33,14 @@
     X(set_line_width)                                                                              \
     X(set_source)                                                                                  \
     X(set_source_rgb)                                                                              \
+    X(set_source_surface)                                                                          \
     X(show_text)                                                                                   \
     X(status)                                                                                      \
     X(status_to_string)                                                                            \
     X(stroke)                                                                                      \
     X(surface_destroy)                                                                             \
     X(surface_finish)                                                                              \
+    X(surface_mark_dirty)                                                                          \
     X(surface_status)                                                                              \
     X(surface_write_to_png_stream)                                                                 \
     X(svg_surface_create_for_stream)                                                               \
@@ -49,6 +55,6 @@ typedef struct cli_cairo {
 } cli_cairo;
 
 /* Loads them once for the process. CLI_SYSTEM where cairo is not installed. */
-int cli_cairo_load(cli_cairo *cairo);
+int cli_cairo_load(const cli_cairo **out);
 
 #endif

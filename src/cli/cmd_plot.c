@@ -1,58 +1,60 @@
-/* cmd_plot.c: `clattn plot`: one head's weights as a heat map. */
+/* cmd_plot.c: `clattn plot`: weights as a heat map, in a file or on the terminal. */
 #include "args.h"
-#include "arrays.h"
 #include "commands.h"
-#include "convert.h"
 #include "files.h"
 #include "heatmap.h"
 #include "labels.h"
 #include "numbers.h"
 #include "report.h"
 #include "text.h"
+#include "weights.h"
 
 #include <inttypes.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
 
 static const char help[] =
-    "usage: clattn plot --weights W.npy --output P.png|P.svg [options]\n"
+    "usage: clattn plot --weights W.npy [--output P.png|P.svg] [options]\n"
     "\n"
-    "Draws the attention weights of one head as a labelled heat map: a row per query, a column per "
-    "key.\n"
+    "Draws attention weights as labelled heat maps, of all heads or of one: a row per query, a "
+    "column per key.\n"
+    "Says on stderr when rows do not add up to 1, as those of softmax, sparsemax and entmax15 do.\n"
     "\n"
-    "  Head 1 of the first sentence, with its words on both axes:\n"
-    "    clattn plot --weights w.npy --head 1 --query-labels words.txt --key-labels words.txt "
-    "--output w.png\n"
-    "  The same of the sixth sentence, to scale in a document:\n"
+    "  All heads of the first sentence, with its words on both axes:\n"
+    "    clattn plot --weights w.npy --query-labels words.txt --key-labels words.txt --output "
+    "w.png\n"
+    "  Head 1 of the sixth sentence, to scale in a document:\n"
     "    clattn plot --weights w.npy --batch 5 --head 1 --query-labels words.txt --key-labels "
     "words.txt --output w.svg\n"
+    "  A look at it in the terminal:\n"
+    "    clattn plot --weights w.npy --head 1\n"
     "\n"
     "  --weights W            (B,Hq,S,T), (B,S,T) or (S,T), in FILE.npy or FILE.safetensors:NAME\n"
-    "  --output P             .png or .svg\n"
-    "  --batch I, --head I    which matrix; default 0\n"
+    "  --output P             .png or .svg; default -, text on stdout as wide as the terminal\n"
+    "  --batch I              which entry of the batch; default 0\n"
+    "  --head I               which head; default all, beside each other on one scale\n"
     "  --query-labels FILE    one label per line, or a line of words for each entry of the batch\n"
     "  --key-labels FILE      likewise; rows and columns beyond the labels are padding and left "
     "out\n"
-    "  --json                 the report as JSON on stdout\n";
+    "  --json                 the report on a picture as JSON on stdout\n";
 
 typedef struct plot_options {
-    const char *weights, *output, *query_labels, *key_labels;
-    int64_t batch, head;
+    const char *weights, *query_labels, *key_labels;
+    const char *output;  /* NULL: text on stdout */
+    int64_t batch, head; /* -1: all heads */
     int json, help;
 } plot_options;
 
-/* Sums are of values rounded to as few as 8 bits. */
-#define SUM_TOLERANCE 0.01
-
-/* What is drawn: rows and columns after cropping, and what its rows sum to. */
-typedef struct picture {
-    double *values; /* of the chosen matrix, S rows of T */
-    size_t queries, keys, rows, columns;
-    size_t odd_rows, worst_row; /* rows that do not sum to 1, the one farthest from it */
-    double worst_sum;
-} picture;
+/* What is drawn: rows and columns are those of the weights that have labels. */
+typedef struct plot {
+    cli_weights weights;
+    size_t rows, columns;
+    cli_labels row_labels, column_labels;
+    cli_sums sums;
+} plot;
 
 enum { WEIGHTS, OUTPUT, BATCH, HEAD, QUERY_LABELS, KEY_LABELS, JSON, HELP, OPTIONS };
 
@@ -74,7 +76,7 @@ static int apply(plot_options *o, size_t option, const char *value)
         o->weights = value;
         break;
     case OUTPUT:
-        o->output = value;
+        o->output = strcmp(value, "-") == 0 ? NULL : value;
         break;
     case BATCH:
         return cli_parse_integer(&o->batch, "batch", value, 0, INT64_MAX);
@@ -100,7 +102,7 @@ static int parse(plot_options *o, int argc, char **argv)
     cli_args args = cli_args_of(argc, argv, table, OPTIONS);
     size_t option = 0;
     int result = CLI_DONE;
-    memset(o, 0, sizeof *o);
+    *o = (plot_options){.head = -1};
     while (option != OPTIONS) {
         const char *value = NULL;
         CLI_TRY(cli_args_next(&args, &option, &value));
@@ -111,9 +113,10 @@ static int parse(plot_options *o, int argc, char **argv)
         goto done;
     if (!o->weights)
         result = CLI_FAIL(CLI_BAD_INPUT, "--weights: missing; expected a file");
-    else if (!o->output)
-        result =
-            CLI_FAIL(CLI_BAD_INPUT, "--output: missing; expected a file that ends in .png or .svg");
+    else if (o->json && !o->output)
+        result = CLI_FAIL(CLI_BAD_INPUT,
+                          "--json: given with a drawing on stdout; expected --output FILE.png or "
+                          "FILE.svg beside it");
 done:
     return result;
 }
@@ -125,52 +128,8 @@ static int picture_type(cli_picture_type *type, const char *path)
     *type = strcmp(end, ".svg") == 0 ? CLI_SVG : CLI_PNG;
     if (*type == CLI_SVG || strcmp(end, ".png") == 0)
         return CLI_DONE;
-    return CLI_FAIL(CLI_BAD_INPUT, "--output: %s; expected a name that ends in .png or .svg", path);
-}
-
-static int check_index(const char *option, int64_t index, int64_t count, const char *path)
-{
-    if (index < count)
-        return CLI_DONE;
-    return CLI_FAIL(CLI_BAD_INPUT, "--%s: %" PRId64 "; %s has %" PRId64 ", counted from 0", option,
-                    index, path, count);
-}
-
-/* Takes the matrix of --batch and --head out of the file. */
-static int load_matrix(picture *p, const plot_options *o)
-{
-    npy_array array = {0};
-    clattn_tensor t = {0};
-    char shape[NPY_SHAPE_TEXT];
-    int result = CLI_DONE;
-    CLI_TRY(cli_array_read(&array, "weights", o->weights));
-    CLI_TRY(cli_tensor_from_npy(&t, &array, CLI_FLOATS, "weights", o->weights));
-    npy_shape_text(shape, t.rank, t.shape);
-    if (t.rank < 2 || t.shape[t.rank - 1] == 0 || t.shape[t.rank - 2] == 0) {
-        result = CLI_FAIL(
-            CLI_BAD_INPUT,
-            "--weights: %s: shape %s; expected (B,Hq,S,T), (B,S,T) or (S,T), S and T above 0",
-            o->weights, shape);
-        goto done;
-    }
-    int64_t heads = t.rank == 4 ? t.shape[1] : 1;
-    CLI_TRY(check_index("batch", o->batch, t.rank > 2 ? t.shape[0] : 1, o->weights));
-    CLI_TRY(check_index("head", o->head, heads, o->weights));
-    p->queries = (size_t)t.shape[t.rank - 2];
-    p->keys = (size_t)t.shape[t.rank - 1];
-    p->values = calloc(p->queries, p->keys * sizeof *p->values);
-    if (!p->values) {
-        result = CLI_FAIL(CLI_SYSTEM, "--weights: no memory for a matrix of %zu by %zu", p->queries,
-                          p->keys);
-        goto done;
-    }
-    size_t first = (size_t)(o->batch * heads + o->head) * p->queries * p->keys;
-    for (size_t i = 0; i < p->queries * p->keys; i++)
-        p->values[i] = clattn_element_load(t.dtype, t.host, first + i);
-done:
-    npy_free(&array);
-    free(t.host);
-    return result;
+    return CLI_FAIL(CLI_BAD_INPUT,
+                    "--output: %s; expected a name that ends in .png or .svg, or - for text", path);
 }
 
 /* Labels of one axis; fewer than the axis is long crop it. */
@@ -190,48 +149,93 @@ static int load_labels(cli_labels *labels, size_t *shown, size_t length, const c
     return CLI_DONE;
 }
 
-static void sum_rows(picture *p)
+static int load(plot *p, const plot_options *o)
 {
-    for (size_t i = 0; i < p->rows; i++) {
-        double sum = 0;
-        for (size_t j = 0; j < p->keys; j++)
-            sum += p->values[i * p->keys + j];
-        if (fabs(sum - 1) <= SUM_TOLERANCE)
-            continue;
-        if (p->odd_rows++ == 0 || !(fabs(sum - 1) <= fabs(p->worst_sum - 1))) {
-            p->worst_row = i;
-            p->worst_sum = sum;
-        }
-    }
+    int result = CLI_DONE;
+    CLI_TRY(cli_weights_read(&p->weights, o->weights, o->batch, o->head));
+    CLI_TRY(load_labels(&p->row_labels, &p->rows, p->weights.queries, "query-labels",
+                        o->query_labels, o->batch));
+    CLI_TRY(load_labels(&p->column_labels, &p->columns, p->weights.keys, "key-labels",
+                        o->key_labels, o->batch));
+    p->sums = cli_weights_sum(&p->weights, p->rows);
+done:
+    return result;
 }
 
-static int print_report(const picture *p, const plot_options *o)
+static int print_report(const plot *p, const plot_options *o)
 {
-    if (o->json) {
-        cJSON *root = cJSON_CreateObject();
-        cJSON_AddStringToObject(root, "output", o->output);
-        cJSON_AddNumberToObject(root, "rows", (double)p->rows);
-        cJSON_AddNumberToObject(root, "columns", (double)p->columns);
-        cJSON_AddNumberToObject(root, "batch", (double)o->batch);
-        cJSON_AddNumberToObject(root, "head", (double)o->head);
-        cJSON_AddNumberToObject(root, "rows_not_one", (double)p->odd_rows);
-        return cli_json_print(root);
+    if (!o->json) {
+        printf("%s: %zu rows, %zu columns", o->output, p->rows, p->columns);
+        if (p->weights.heads > 1)
+            printf(", %zu heads", p->weights.heads);
+        putchar('\n');
+        return CLI_DONE;
     }
-    printf("%s: %zu rows, %zu columns\n", o->output, p->rows, p->columns);
-    if (p->odd_rows)
-        printf("%zu of %zu rows do not sum to 1 (row %zu: %.3g)\n", p->odd_rows, p->rows,
-               p->worst_row, p->worst_sum);
-    return CLI_DONE;
+    cJSON *root = cJSON_CreateObject();
+    cJSON_AddStringToObject(root, "output", o->output);
+    cJSON_AddNumberToObject(root, "rows", (double)p->rows);
+    cJSON_AddNumberToObject(root, "columns", (double)p->columns);
+    cJSON_AddNumberToObject(root, "batch", (double)o->batch);
+    cJSON_AddNumberToObject(root, "head", (double)p->weights.first);
+    cJSON_AddNumberToObject(root, "heads", (double)p->weights.heads);
+    cJSON_AddNumberToObject(root, "rows_not_one", (double)p->sums.odd);
+    return cli_json_print(root);
+}
+
+/* Weights of other normalizers are drawn as well as any, but should be known for what they are. */
+static void note_sums(const cli_sums *sums)
+{
+    char words[160];
+    if (sums->odd == 0)
+        return;
+    snprintf(words, sizeof words,
+             "%zu of %zu rows do not add up to 1 (farthest: row %zu of head %zu, %.4g); with "
+             "normalizer none or sigmoid they need not",
+             sums->odd, sums->rows, sums->worst_row, sums->worst_head, sums->worst);
+    cli_note(words);
+}
+
+/* Columns of the terminal, else what COLUMNS says, else 80. */
+static size_t text_width(void)
+{
+    struct winsize size;
+    const char *variable = getenv("COLUMNS");
+    int64_t columns = 0;
+    if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0)
+        return size.ws_col;
+    if (variable && cli_parse_integer(&columns, "columns", variable, 1, 10000) == CLI_DONE)
+        return (size_t)columns;
+    return 80;
+}
+
+/* A terminal that says it knows all colours, of a user who has not said that none are wanted. */
+static int has_colours(void)
+{
+    const char *known = getenv("COLORTERM"), *unwanted = getenv("NO_COLOR");
+    return isatty(STDOUT_FILENO) && known &&
+           (strcmp(known, "truecolor") == 0 || strcmp(known, "24bit") == 0) &&
+           !(unwanted && unwanted[0]);
+}
+
+static int draw_file(const cli_heatmap *map, const char *path, cli_picture_type type)
+{
+    cli_picture drawn = {0};
+    cli_files files = {0};
+    int result = CLI_DONE;
+    CLI_TRY(cli_heatmap_draw(&drawn, map, type));
+    CLI_TRY(cli_files_write(&files, "output", path, NULL, 0, drawn.bytes, drawn.size));
+    CLI_TRY(cli_files_commit(&files));
+done:
+    cli_files_discard(&files);
+    free(drawn.bytes);
+    return result;
 }
 
 int cli_plot(int argc, char **argv)
 {
     plot_options o;
-    picture p = {0};
+    plot p = {0};
     cli_picture_type type = CLI_PNG;
-    cli_labels row_labels = {0}, column_labels = {0};
-    cli_picture drawn = {0};
-    cli_files files = {0};
     char title[96];
     int result = CLI_DONE;
     CLI_TRY(parse(&o, argc, argv));
@@ -239,34 +243,40 @@ int cli_plot(int argc, char **argv)
         fputs(help, stdout);
         goto done;
     }
-    CLI_TRY(picture_type(&type, o.output));
+    if (o.output)
+        CLI_TRY(picture_type(&type, o.output));
     const cli_name inputs[] = {
         {"weights", o.weights}, {"query-labels", o.query_labels}, {"key-labels", o.key_labels}};
     const cli_name output = {"output", o.output};
     CLI_TRY(cli_files_check(inputs, sizeof inputs / sizeof inputs[0], &output, 1));
-    CLI_TRY(load_matrix(&p, &o));
-    CLI_TRY(load_labels(&row_labels, &p.rows, p.queries, "query-labels", o.query_labels, o.batch));
-    CLI_TRY(load_labels(&column_labels, &p.columns, p.keys, "key-labels", o.key_labels, o.batch));
-    sum_rows(&p);
-    snprintf(title, sizeof title, "Attention weights, batch %" PRId64 ", head %" PRId64, o.batch,
-             o.head);
-    const cli_heatmap map = {.values = p.values,
+    CLI_TRY(load(&p, &o));
+    if (p.weights.heads > 1)
+        snprintf(title, sizeof title, "Attention weights, batch %" PRId64 ", %zu heads", o.batch,
+                 p.weights.heads);
+    else
+        snprintf(title, sizeof title, "Attention weights, batch %" PRId64 ", head %zu", o.batch,
+                 p.weights.first);
+    const cli_heatmap map = {.values = p.weights.values,
+                             .matrices = p.weights.heads,
+                             .matrix_stride = p.weights.queries * p.weights.keys,
                              .rows = p.rows,
                              .columns = p.columns,
-                             .stride = p.keys,
-                             .row_labels = row_labels.words,
-                             .column_labels = column_labels.words,
+                             .stride = p.weights.keys,
+                             .row_labels = p.row_labels.words,
+                             .column_labels = p.column_labels.words,
                              .title = title,
                              .subtitle = "A row is a query, a column is a key."};
-    CLI_TRY(cli_heatmap_draw(&drawn, &map, type));
-    CLI_TRY(cli_files_write(&files, "output", o.output, NULL, 0, drawn.bytes, drawn.size));
-    CLI_TRY(cli_files_commit(&files));
-    CLI_TRY(print_report(&p, &o));
+    if (o.output) {
+        CLI_TRY(draw_file(&map, o.output, type));
+        CLI_TRY(print_report(&p, &o));
+    } else {
+        cli_heatmap_print(stdout, &map, text_width(), has_colours());
+    }
+    if (fflush(stdout) == 0) /* a failure is one line alone */
+        note_sums(&p.sums);
 done:
-    cli_files_discard(&files);
-    cli_labels_free(&row_labels);
-    cli_labels_free(&column_labels);
-    free(drawn.bytes);
-    free(p.values);
+    cli_labels_free(&p.row_labels);
+    cli_labels_free(&p.column_labels);
+    cli_weights_free(&p.weights);
     return result;
 }

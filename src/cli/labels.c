@@ -2,6 +2,7 @@
 #include "labels.h"
 
 #include "text.h"
+#include "utf8.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -13,34 +14,12 @@
 
 static const char blanks[] = " \t\r\v\f";
 
-/* Bytes of the UTF-8 character at `at`, 0 where there is
- * none: cut, overlong, a surrogate, beyond U+10FFFF. */
-static size_t character_length(const unsigned char *at)
-{
-    size_t length = at[0] < 0x80             ? 1
-                    : (at[0] & 0xe0) == 0xc0 ? 2
-                    : (at[0] & 0xf0) == 0xe0 ? 3
-                    : (at[0] & 0xf8) == 0xf0 ? 4
-                                             : 0;
-    for (size_t i = 1; i < length; i++) {
-        if ((at[i] & 0xc0) != 0x80)
-            return 0;
-    }
-    if (length == 2 && at[0] < 0xc2)
-        return 0;
-    if (length == 3 && ((at[0] == 0xe0 && at[1] < 0xa0) || (at[0] == 0xed && at[1] >= 0xa0)))
-        return 0;
-    if (length == 4 &&
-        ((at[0] == 0xf0 && at[1] < 0x90) || at[0] > 0xf4 || (at[0] == 0xf4 && at[1] >= 0x90)))
-        return 0;
-    return length;
-}
-
-/* Cairo draws nothing at all of a text with one bad byte. */
+/* Cairo draws nothing at all of a text with one bad byte, and a terminal obeys some characters. What
+ * parts words and lines stays. */
 static void make_valid(char *text)
 {
     while (*text) {
-        size_t length = character_length((const unsigned char *)text);
+        const size_t length = *text == '\n' || strchr(blanks, *text) ? 1 : cli_utf8_length(text);
         if (length == 0)
             *text = '?';
         text += length ? length : 1;

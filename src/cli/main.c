@@ -17,7 +17,7 @@ static const struct {
     {"run", cli_run, "computes attention on .npy files"},
     {"verify", cli_verify, "computes it and holds every error against its bound"},
     {"bench", cli_bench, "times devices and variants side by side"},
-    {"plot", cli_plot, "draws attention weights as a labelled heat map"},
+    {"plot", cli_plot, "draws attention weights as labelled heat maps, or prints them"},
 };
 #define COMMANDS (sizeof commands / sizeof commands[0])
 

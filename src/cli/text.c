@@ -96,6 +96,11 @@ void cli_warn(const char *words)
     fprintf(stderr, "clattn: warning: %s\n", words);
 }
 
+void cli_note(const char *words)
+{
+    fprintf(stderr, "clattn: note: %s\n", words);
+}
+
 void cli_report_failure(void)
 {
     fprintf(stderr, "clattn: %s\n", sentence);

@@ -32,6 +32,9 @@ const char *cli_sentence(void);
 /* Prints a warning on stderr, for a command that has done its work: a failure is one line alone. */
 void cli_warn(const char *words);
 
+/* The same for what may be just as it should be. */
+void cli_note(const char *words);
+
 /* Prints "clattn: " and the sentence on stderr. */
 void cli_report_failure(void);
 

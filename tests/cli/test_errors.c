@@ -233,11 +233,15 @@ static const struct wrong {
     {2, "plot --weights k.npy --output --json", "--output|'--json' follows", NULL},
     {2, "plot --weights k.npy --output p.png --causal", "unknown option|--causal|plot --help",
      NULL},
-    {2, "plot --weights k.npy", "--output|missing", NULL},
+    {2, "plot --weights k.npy --json", "--json|--output FILE.png", NULL},
+    {2, "plot --weights k.npy --output - --json", "--json|--output FILE.png", NULL},
     {2, "plot --weights k.npy --output p.jpg", "--output|.png or .svg", NULL},
     {2, "plot --weights one.npy --output p.png", "--weights|(2,)", NULL},
     {2, "plot --weights k.npy --output p.png --batch 2", "--batch|2", NULL},
     {2, "plot --weights k.npy --output p.png --head 1", "--head|1", NULL},
+    {2, "plot --weights k.npy --output p.png --head -1", "--head|'-1'|at least 0", NULL},
+    {2, "plot --weights headless.npy --output p.png", "--weights|(1, 0, 3, 4)|Hq, S and T above 0",
+     NULL},
     {2, "plot --weights k.npy --output p.png --batch x", "--batch|'x'", NULL},
     {2, "plot --weights k.npy --output p.png --query-labels none.txt",
      "--query-labels|none.txt|No such file|text", NULL},
@@ -271,6 +275,7 @@ static int prepare(void **state)
     write_array("one.npy", 'f', 4, 1, (int64_t[]){2}, zeros);
     write_array("s.npy", 'f', 4, 3, (int64_t[]){2, 3, 5}, (float[30]){0});
     write_array("empty.npy", 'f', 4, 3, (int64_t[]){2, 3, 0}, zeros);
+    write_array("headless.npy", 'f', 4, 4, (int64_t[]){1, 0, 3, 4}, zeros);
     write_array("long.npy", 'i', 8, 1, (int64_t[]){2}, (int64_t[]){6, 1});
     write_array("three.npy", 'i', 8, 1, (int64_t[]){3}, (int64_t[]){1, 1, 1});
     write_text("words.txt", "the animal was too tired\n");
@@ -333,6 +338,8 @@ static const struct bad_output {
 } bad_outputs[] = {
     {"a full disk", "devices", "report|space", ">/dev/full", NULL},
     {"a full disk, in JSON", "devices --json", "report|space", ">/dev/full", NULL},
+    {"a full disk, for a picture of characters", "plot --weights s.npy", "report|space",
+     ">/dev/full", NULL},
     {"a closed one", "devices", "report|Bad file descriptor", ">&-", NULL},
     {"a pipe without a reader", "devices", "report|Broken pipe", NULL, NULL},
     {"a report that nobody reads comes after its files", RUN, "report|Broken pipe", NULL, "o.npy"},

@@ -29,9 +29,12 @@ typedef struct scorer {
 
 static inline void score_chunk(const scorer *by, vec *scores, chunk_place chunk, int M)
 {
-    const clattn_int begin = chunk.j + (chunk.seen_begin - chunk.j) / VW * VW;
-    additive_block((ACC *)scores + (begin - chunk.j), CHUNK, &by->head, by->first, M, begin,
-                   chunk.seen_end, by->scale);
+    /* Whole vectors, as far as there are keys: a row's do not depend on what the rows beside it see. */
+    const clattn_int begin = chunk.j + (chunk.seen_begin - chunk.j) / VW * VW,
+                     end = chunk.j + min((chunk.seen_end - chunk.j + VW - 1) / VW * VW,
+                                         (clattn_int)chunk.count);
+    additive_block((ACC *)scores + (begin - chunk.j), CHUNK, &by->head, by->first, M, begin, end,
+                   by->scale);
 }
 
 #include "attend.clh"

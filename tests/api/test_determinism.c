@@ -45,7 +45,8 @@ static clattn_device_info real_info;
 
 static void take_cases(const char *name)
 {
-    const bool few = strcmp(name, "decode") == 0, fused = strcmp(name, "staged") != 0;
+    const bool few = strcmp(name, "decode") == 0, fused = strcmp(name, "staged") != 0,
+               additive = strcmp(name, "additive") == 0;
     variant = name;
     cases_taken = 0;
     for (size_t c = 0; c < (device_takes(device, CLATTN_F64) ? CASES : CASES - 1); c++) {
@@ -56,6 +57,10 @@ static void take_cases(const char *name)
         cases[cases_taken] = all_cases[c];
         if (fused)
             cases[cases_taken].outputs = CLATTN_OUTPUT | CLATTN_LSE;
+        if (additive) { /* some rows of sums that want another form than their neighbours */
+            cases[cases_taken].score = CLATTN_SCORE_ADDITIVE, cases[cases_taken].A = 40;
+            cases[cases_taken].param_spread = 0.1;
+        }
         if (few) /* queries of a key head, and keys enough to split */
             cases[cases_taken].S = 3, cases[cases_taken].T *= 7;
         cases_taken++;
@@ -313,7 +318,7 @@ int main(void)
         return 1;
     }
     real_info = device->info;
-    static const char *const variants[] = {"staged", "lanes", "decode", "tiles"};
+    static const char *const variants[] = {"staged", "lanes", "decode", "additive", "tiles"};
     for (size_t v = 0; v < sizeof variants / sizeof *variants; v++) {
         take_cases(variants[v]);
         /* Saving a binary takes PoCL as long as its first run did, most of all for work-groups. */

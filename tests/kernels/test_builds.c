@@ -96,7 +96,7 @@ typedef struct build {
 } build;
 
 static clattn_device *device;
-static build builds[128];
+static build builds[192];
 static size_t build_count;
 
 static void builds_without_a_warning(void **state)

@@ -162,8 +162,9 @@ static void add_tuning(named_tests *tests, const clattn__tuning *tuning)
         add(tests, "product_lanes.cl", type, tile);
         add(tests, "softmax_rows.cl", type, group);
         (void)snprintf(lanes, sizeof lanes,
-                       "-DMOST=64 -DKIND=%d -DNV=%d -DMK=%d -DMD=%d -DBK=%d -DGENERAL=%d", wide,
-                       tuning->lanes_vectors, tuning->lanes_keys, tuning->lanes_values,
+                       "-DMOST=64 -DKIND=%d -DQUERY_KIND=%d -DNV=%d -DMK=%d -DMD=%d -DBK=%d "
+                       "-DGENERAL=%d",
+                       wide, wide, tuning->lanes_vectors, tuning->lanes_keys, tuning->lanes_values,
                        tuning->lanes_block, !wide);
         add(tests, "lanes.cl", type, lanes);
     }

@@ -197,15 +197,39 @@ static void scores_are_their_formulas(void **state)
     }
 }
 
+/* One score is enough, as a driver compiles its kernels: all parameters go the same way to a device. */
 static void a_device_takes_them(void **state)
 {
     (void)state;
-    run_well("verify", scores[0].arguments, "--normalizer sparsemax");
-    run_well("verify", scores[1].arguments, "--weights w.npy --normalizer entmax15");
+    run_well("verify", scores[1].arguments, "--variant staged");
     assert_non_null(strstr(standard_output, "score additive, Dk 6, A 3"));
-    run_well("verify", scores[3].arguments, "--json");
-    assert_non_null(strstr(standard_output, "\"score\":\t\"location-sensitive\""));
-    run_well("verify", scores[5].arguments, "--normalizer sigmoid");
+}
+
+static void normalizers_have_their_names(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"softmax", "sparsemax", "entmax15"};
+    float weights[B][S][T];
+    for (size_t n = 0; n < 3; n++) {
+        char more[96];
+        snprintf(more, sizeof more, "--normalizer %s --device reference --weights w.npy", names[n]);
+        run_well("run", scores[0].arguments, more);
+        load("w.npy", weights, sizeof weights);
+        for (int e = 0; e < B * S; e++) {
+            double sum = 0;
+            for (int j = 0; j < T; j++)
+                sum += (double)((float *)weights)[e * T + j];
+            assert_true(fabs(sum - 1) < 1e-6);
+        }
+    }
+    run_well("run", scores[0].arguments,
+             "--normalizer sigmoid --device reference --weights w.npy --json");
+    assert_non_null(strstr(standard_output, "\"score\":\t\"general\""));
+    load("w.npy", weights, sizeof weights);
+    for (int e = 0; e < B * S * T; e++) {
+        const double want = 1 / (1 + exp(-general(e / (S * T), e / T % S, e % T)));
+        assert_true(fabs((double)((float *)weights)[e] - want) < 1e-6);
+    }
 }
 
 static void write_entry(const char *name, const void *data, size_t bytes)
@@ -265,6 +289,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(scores_are_their_formulas),
         cmocka_unit_test(a_device_takes_them),
+        cmocka_unit_test(normalizers_have_their_names),
         cmocka_unit_test(parameters_keep_their_type),
         cmocka_unit_test(bench_makes_them),
     };

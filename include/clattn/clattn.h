@@ -15,13 +15,14 @@
  *   clattn_device_close(device);
  *
  * A tour: status.h (how calls fail) - device.h (find, open, close) - tensor.h (where numbers lie) -
- * attention.h (what to compute, on what) - plan.h (make ready, run) - reference.h (the same on the
- * CPU; verify). */
+ * attention.h (what to compute, on what) - plan.h (make ready, run) - decoder.h (one query after the
+ * other over the same keys) - reference.h (the same on the CPU; verify). */
 #ifndef CLATTN_H
 #define CLATTN_H
 
 #include <clattn/attention.h>
 #include <clattn/base.h>
+#include <clattn/decoder.h>
 #include <clattn/device.h>
 #include <clattn/plan.h>
 #include <clattn/reference.h>

@@ -7,6 +7,8 @@
 #include "tuning/tuning.h"
 #include "watched.h"
 
+#include <clattn/decoder.h>
+
 #include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,6 +24,7 @@ static const struct {
     uint32_t outputs; /* of a variant that makes them in one pass, of scores of its own; 0: all */
     bool takes_last_row; /* of the tuning table alone: its products are what the others differ in */
     bool takes_packed;
+    bool is_decoder; /* no variant: a step of a decoder, whose own kernel this is */
 } variants[] = {
     {"lanes", {"lanes", "pack", "unit_rows"}, .outputs = ONE_PASS, .takes_packed = true},
     {"decode", {"decode", "decode_merge"}, .outputs = ONE_PASS | CLATTN_WEIGHTS},
@@ -36,6 +39,7 @@ static const struct {
     {.name = "staged",
      .kernels = {"pack", "product_lanes", "product_tiles", "softmax_rows", "hidden_values",
                  "additive_scores", "rbf_scores"}},
+    {"decoder", {"accumulate"}, .outputs = ONE_PASS, .takes_last_row = true, .is_decoder = true},
 #ifdef CLATTN_WITH_CLBLAST
     {"staged-clblast", {"pack", "softmax_rows", "hidden_values", "unpack"}, .takes_last_row = true},
 #endif
@@ -133,6 +137,34 @@ static int bits_of(size_t variant, const clattn_timing *timings, size_t count)
     return bits;
 }
 
+/* The query or output of one step: (B, Hq, 1, size) without its row. */
+static clattn_tensor row_of_step(const clattn_tensor *from)
+{
+    clattn_tensor row = *from;
+    row.rank = 3;
+    row.shape[2] = from->shape[3], row.strides[2] = from->strides[3];
+    return row;
+}
+
+/* The first step of a decoder that begins with the call's coverage. */
+static clattn_status step_once(clattn_device *device, const host_call *call)
+{
+    clattn_decoder *decoder = NULL;
+    clattn_attention_args shared = call->args;
+    const clattn_tensor none = {0}, query = row_of_step(&call->args.query),
+                        output = row_of_step(&call->args.output);
+    shared.query = shared.output = none;
+    clattn_status status = clattn_decoder_create(&decoder, device, &call->desc, 0, 0);
+    if (status == CLATTN_OK)
+        status = clattn_decoder_begin(decoder, &shared);
+    if (status == CLATTN_OK)
+        status = clattn_decoder_step(decoder, &query, &output);
+    if (status == CLATTN_OK)
+        status = clattn_device_finish(device);
+    clattn_decoder_destroy(decoder);
+    return status;
+}
+
 /* Once: a second run would find its scratch memory written. */
 static clattn_status run_once(const run *r, const host_call *call, int *answer)
 {
@@ -147,6 +179,12 @@ static clattn_status run_once(const run *r, const host_call *call, int *answer)
         device->tuning = r->tuning;
         /* The simulator says that it is of every kind; the row says which one it is for. */
         device->info.kind = r->tuning->cpu_like ? CLATTN_DEVICE_CPU : CLATTN_DEVICE_GPU_DISCRETE;
+        if (variants[r->variant].is_decoder) {
+            status = step_once(device, call);
+            *answer = FIRST_KERNEL; /* after each step with coverage */
+            clattn_device_close(device);
+            return status;
+        }
         status = clattn_plan_create(&plan, device, &call->desc);
     }
     if (status == CLATTN_OK)
@@ -170,8 +208,11 @@ static int run_and_judge(const void *argument)
     int answer = 0;
     if (variants[r->variant].outputs)
         c.outputs = c.outputs ? c.outputs & variants[r->variant].outputs : ONE_PASS;
+    if (variants[r->variant].is_decoder)
+        c.outputs = CLATTN_OUTPUT;
     case_make(&call, &c);
-    call.desc.variant = variants[r->variant].name;
+    if (!variants[r->variant].is_decoder)
+        call.desc.variant = variants[r->variant].name;
     if (run_once(r, &call, &answer) != CLATTN_OK ||
         clattn_verify(&report, &call.desc, &call.args, 0) != CLATTN_OK)
         (void)fprintf(stderr, "%s\n", clattn_last_error());
@@ -240,6 +281,8 @@ static bool takes(size_t v, const clattn_case *c)
                decode = strcmp(variants[v].name, "decode") == 0;
     if (c->packed && !variants[v].takes_packed)
         return false;
+    if (variants[v].is_decoder)
+        return c->score == CLATTN_SCORE_COVERAGE;
     if (!variants[v].outputs)
         return true;
     return c->score != CLATTN_SCORE_GIVEN && c->score != CLATTN_SCORE_RBF &&

@@ -38,6 +38,7 @@ typedef struct product_case {
     bool factors;
     int64_t offset, more_columns; /* of A: before its first row, behind each */
     double alpha;                 /* 0: 1 */
+    int64_t b_heads;              /* 0: B * Hkv */
     product_fill fill;
 } product_case;
 
@@ -60,6 +61,10 @@ static const product_case cases[] = {
     {"rows of A apart", .B = 2, .Hq = 2, .Hkv = 2, .S = 9, .N = 20, .K = 13, .offset = 7,
      .more_columns = 5},
     {"grouped heads", .B = 3, .Hq = 6, .Hkv = 2, .S = 5, .N = 9, .K = 7},
+    {"one matrix for all heads", .B = 3, .Hq = 2, .Hkv = 2, .S = 5, .N = PAST, .K = 7,
+     .b_heads = 1},
+    {"a matrix for each head of all sequences", .B = 3, .Hq = 4, .Hkv = 2, .S = 5, .N = PAST,
+     .K = 7, .b_heads = 2},
     {"grouped heads, one past a work-item", .Hq = 3, .S = PAST, .N = 9, .K = 7},
     {"factors", .B = 2, .Hq = 6, .Hkv = 2, .S = 5, .N = 33, .K = 7, .factors = true},
     {"factors, one past a work-item and DEPTH", .Hq = 2, .Hkv = 2, .S = PAST, .N = PAST, .K = PAST,
@@ -127,7 +132,7 @@ static clattn_device_info real_info;
 
 typedef struct product_tensors {
     host_call memory;
-    int64_t G, M, N, K, lda, panel;
+    int64_t G, M, N, K, lda, panel, b_heads;
     clattn_tensor a, b, c, factors;
 } product_tensors;
 
@@ -196,7 +201,8 @@ static size_t a_at(const product_tensors *t, const product_case *c, int64_t g, i
 static size_t b_at(const product_tensors *t, int64_t g, int64_t k, int64_t n)
 {
     const int64_t panels = clattn__ceil_div(t->N, t->panel);
-    return (size_t)(((g * panels + n / t->panel) * t->K + k) * t->panel + n % t->panel);
+    return (size_t)(((g % t->b_heads * panels + n / t->panel) * t->K + k) * t->panel +
+                    n % t->panel);
 }
 
 /* What lies between the rows of A, and past the last column of B, is NaN: it must not be used. */
@@ -234,6 +240,7 @@ static void make(product_tensors *t, const product_case *c, const void *multipli
     const int64_t B = size_of(c->B, 1), Hq = size_of(c->Hq, 1), Hkv = c->Hkv ? c->Hkv : 1,
                   S = size_of(c->S, rows_at_a_time());
     *t = (product_tensors){.G = B * Hkv, .M = Hq / Hkv * S};
+    t->b_heads = c->b_heads ? c->b_heads : t->G;
     t->panel = multiplier->panel(multiplier_state, device, c->sums);
     t->N = size_of(c->N, t->panel);
     t->K = size_of(c->K, depth_of_sums());
@@ -267,6 +274,7 @@ static void run(product_tensors *t, const product_case *c, uint32_t compute_unit
                                      .a_offset = c->offset,
                                      .lda = t->lda,
                                      .b = b.buffer,
+                                     .b_heads = t->b_heads,
                                      .c = to.buffer,
                                      .factors = c->factors ? factors.buffer : NULL,
                                      .c_view = clattn__view(&to),

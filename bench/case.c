@@ -76,8 +76,7 @@ double bench_case_flops(const bench_case *c)
     return 4.0 * (double)c->H * (double)c->D * pairs;
 }
 
-/* Uniform in [-1, 1): SplitMix64 (Steele, Lea and Flood, OOPSLA 2014). */
-static float next_number(uint64_t *state)
+float bench_next_number(uint64_t *state)
 {
     uint64_t z = *state += 0x9e3779b97f4a7c15u;
     z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
@@ -114,7 +113,7 @@ bool bench_case_make(bench_case *c)
         if (!*tensors[i])
             return false;
         for (size_t n = 0; n < count; n++)
-            (*tensors[i])[n] = next_number(&state);
+            (*tensors[i])[n] = bench_next_number(&state);
     }
     return true;
 }

@@ -26,6 +26,9 @@ bool bench_case_make(bench_case *c);
 bool bench_case_save(bench_case *c);
 void bench_case_free(bench_case *c);
 
+/* Uniform in [-1, 1): SplitMix64 (Steele, Lea and Flood, OOPSLA 2014). */
+float bench_next_number(uint64_t *state);
+
 /* Elements of query and output, and of key or value. */
 size_t bench_case_queries(const bench_case *c);
 size_t bench_case_keys(const bench_case *c);

@@ -67,32 +67,31 @@ static bool can_import(const char *python, const char *statement)
     return process > 0 && waitpid(process, &status, 0) == process && status == 0;
 }
 
-static void start_python(bench_peer *peer, const char *python, const char *library,
-                         const char *imports)
+void bench_peer_start_python(bench_peer *peer, const char *script, const char *argument,
+                             const char *imports)
 {
+    const char *named = getenv("BENCH_PYTHON"), *python = named ? named : "python3";
+    (void)signal(SIGPIPE, SIG_IGN); /* a peer that ended is found by its silence */
     if (!can_import(python, imports)) {
         peer->why_not = "not installed (BENCH_PYTHON names an interpreter that has it)";
         return;
     }
-    start(peer, python, (char *[]){(char *)python, (char *)PYTHON_PEERS, (char *)library, NULL});
+    start(peer, python, (char *[]){(char *)python, (char *)script, (char *)argument, NULL});
 }
 
 bench_peer *bench_peers_start(void)
 {
-    const char *python = getenv("BENCH_PYTHON");
     const char *clblast = CLBLAST3, *openblas = OPENBLAS3;
     (void)signal(SIGPIPE, SIG_IGN); /* a peer that ended is found by its silence */
     start(&peers[0], clblast, (char *[]){(char *)clblast, NULL});
     start(&peers[1], openblas, (char *[]){(char *)openblas, NULL});
-    if (!python)
-        python = "python3";
-    start_python(&peers[2], python, "torch", "import torch, numpy");
-    start_python(&peers[3], python, "onnxruntime", "import onnxruntime, onnx, numpy");
+    bench_peer_start_python(&peers[2], PYTHON_PEERS, "torch", "import torch, numpy");
+    bench_peer_start_python(&peers[3], PYTHON_PEERS, "onnxruntime",
+                            "import onnxruntime, onnx, numpy");
     return peers;
 }
 
-/* Sends a line and reads the answer; false when the peer is silent. */
-static bool ask(bench_peer *peer, const char *question, char *answer, int size)
+bool bench_peer_ask(bench_peer *peer, const char *question, char *answer, int size)
 {
     if (peer->why_not)
         return false;
@@ -111,7 +110,7 @@ bool bench_peer_case(bench_peer *peer, const bench_case *c)
     (void)snprintf(line, sizeof line, "%s %d %d %d %d %d %d %.9g %d %s",
                    c->starts ? "packed" : "case", c->B, c->H, c->Hkv, c->S, c->T, c->D,
                    1.0 / sqrt((double)c->D), c->causal, c->file);
-    if (!ask(peer, line, answer, sizeof answer) || strncmp(answer, "ready", 5) != 0)
+    if (!bench_peer_ask(peer, line, answer, sizeof answer) || strncmp(answer, "ready", 5) != 0)
         return false;
     if (sscanf(answer, "ready %31[^\n]", peer->way) != 1)
         peer->way[0] = '\0';
@@ -121,25 +120,29 @@ bool bench_peer_case(bench_peer *peer, const bench_case *c)
 double bench_peer_go(bench_peer *peer)
 {
     char answer[64];
-    return ask(peer, "go", answer, sizeof answer) ? strtod(answer, NULL) : -1;
+    return bench_peer_ask(peer, "go", answer, sizeof answer) ? strtod(answer, NULL) : -1;
 }
 
-bool bench_peer_output(bench_peer *peer, const bench_case *c, float *output)
+bool bench_peer_read(bench_peer *peer, float *output, size_t count)
 {
     char path[] = "/tmp/clattn-peer-XXXXXX", line[64], answer[64];
-    const size_t count = bench_case_queries(c);
     const int descriptor = mkstemp(path);
     bool ok = false;
     if (descriptor < 0)
         return false;
     (void)snprintf(line, sizeof line, "save %s", path);
     FILE *file = fdopen(descriptor, "rb");
-    if (file && ask(peer, line, answer, sizeof answer))
+    if (file && bench_peer_ask(peer, line, answer, sizeof answer))
         ok = fread(output, sizeof *output, count, file) == count;
     if (file)
         (void)fclose(file);
     (void)unlink(path);
     return ok;
+}
+
+bool bench_peer_output(bench_peer *peer, const bench_case *c, float *output)
+{
+    return bench_peer_read(peer, output, bench_case_queries(c));
 }
 
 void bench_peers_stop(bench_peer *all)

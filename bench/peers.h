@@ -17,6 +17,15 @@ typedef struct bench_peer {
     FILE *to, *from;
 } bench_peer;
 
+/* Starts a Python peer with an argument, where the interpreter that BENCH_PYTHON names can import what it
+ * needs; `why_not` says so where it cannot. */
+void bench_peer_start_python(bench_peer *peer, const char *script, const char *argument,
+                             const char *imports);
+/* Sends a line and reads the answer; false when the peer is silent. */
+bool bench_peer_ask(bench_peer *peer, const char *question, char *answer, int size);
+/* Reads `count` numbers of what the peer computed last. */
+bool bench_peer_read(bench_peer *peer, float *output, size_t count);
+
 /* All known peers, started where they are installed. The list ends with a NULL name. */
 bench_peer *bench_peers_start(void);
 void bench_peers_stop(bench_peer *peers);

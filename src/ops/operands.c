@@ -80,18 +80,21 @@ static clattn_status build_products(clattn__operands *o, clattn_device *device)
     if (!cpu_like && device->in_order)
         shared = &clattn__multiplier_clblast;
 #endif
+    void *product = NULL, *shared_product = NULL;
     if (o->multiplier)
         return CLATTN_OK;
     TRY(clattn__pack_create(&o->pack, device, o->dtype));
-    o->multiplier = own;
-    TRY(own->create(&o->product, device, o->dtype));
-    o->shared_multiplier = shared;
-    o->shared_product = o->product;
-    if (shared != own) {
-        o->shared_product = NULL;
-        TRY(shared->create(&o->shared_product, device, o->dtype));
-    }
+    TRY(own->create(&product, device, o->dtype));
+    if (shared != own)
+        TRY(shared->create(&shared_product, device, o->dtype));
+    o->multiplier = own, o->product = product;
+    o->shared_multiplier = shared, o->shared_product = shared == own ? product : shared_product;
+    return CLATTN_OK;
 done:
+    /* The next call tries again. */
+    clattn__kernel_release(&o->pack);
+    own->release(product);
+    shared->release(shared_product);
     return status;
 }
 
@@ -116,7 +119,7 @@ static clattn_status take_rows(clattn__operands *o, clattn_device *device,
     const clattn__packing dense = {CLATTN__LANES_ARE_ROWS, 1, rows->shape[3], rows->shape[2]};
     product->a = rows->buffer;
     product->a_offset = rows->offset;
-    product->lda = rows->shape[2] == 1 ? rows->shape[3] : rows->strides[2];
+    product->lda = rows->strides[2];
     if (any_memory && clattn__rows_are_ready(rows, clattn__sum_dtype(o->dtype)))
         return CLATTN_OK;
     TRY(clattn__scratch_reserve(&o->rows, device,

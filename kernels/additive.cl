@@ -12,7 +12,7 @@
  *           and lse; with several, chunks go to `parts` for decode_merge.cl
  * Memory    as additive.clh and attend.clh; no scores are written
  * Edges     keys outside of all bounds of a block are not read
- * See       src/ops/additive.c, src/reference, tests/kernels/test_additive.c
+ * See       src/ops/additive.c, src/reference, tests/api/test_scores.c
  *
  * -D        as additive.clh and chunks.clh
  */

@@ -10,7 +10,7 @@
  * Launch    global {blocks * splits, Hq, B}, local {1, 1, 1}; a work-item makes ROWS queries of a head by
  *           split_keys keys, a multiple of VW
  * Edges     what lies past T in a row's last vector is of no meaning
- * See       src/ops/additive.c, src/reference, tests/kernels/test_additive.c
+ * See       src/ops/pairs.c, src/reference, tests/api/test_scores.c
  *
  * -D        as additive.clh
  */

@@ -10,7 +10,7 @@
  * Launch    global {ceil(T / VW), H, B}, local {1, 1, 1}; a work-item makes all features of VW keys
  * Memory    FILTERS vectors of sums in registers; reads the weights once for each FILTERS filters
  * Edges     what lies past T in a row's last vector is of no meaning
- * See       src/ops/operands.c, tests/kernels/test_operands.c
+ * See       src/ops/operands.c, tests/api/test_scores.c
  *
  * -D        meaning                            values   set by
  * FILTERS   filters that share a reading       1 to 16  src/ops/operands.c

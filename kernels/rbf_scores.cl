@@ -11,10 +11,10 @@
  * Memory    ROWS * VW vectors of sums in private memory
  * Edges     differences are squared as they are: |q|^2 - 2 q.k + |k|^2 would lose all that near vectors
  *           differ by. What lies past T in a row's last vector is of no meaning
- * See       src/ops/rbf.c, src/reference, tests/kernels/test_rbf.c
+ * See       src/ops/pairs.c, src/reference, tests/api/test_scores.c
  *
  * -D        meaning                     values   set by
- * ROWS      queries of a block          1 to 8   src/ops/rbf.c
+ * ROWS      queries of a block          1 to 8   src/ops/pairs.c
  */
 #include "common.clh"
 #include "modify.clh"

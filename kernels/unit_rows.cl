@@ -9,7 +9,7 @@
  * Memory    reads each row three times, from the nearest cache but for the first time
  * Edges     rows are brought to a largest element of 1 first, so that no square leaves its range; what
  *           is not finite makes its row NaN
- * See       src/ops/operands.c, tests/kernels/test_operands.c
+ * See       src/ops/operands.c, tests/api/test_scores.c
  *
  * -D         meaning                   values   set by
  * ITEM_ROWS  rows of a work-item       1 to 64  src/ops/operands.c

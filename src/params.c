@@ -162,24 +162,7 @@ clattn_status clattn__call_params(clattn__call *call, const clattn_attention_des
     int64_t sizes[] = {
         [ONE] = 1,         [D] = call->D,     [DK] = call->Dk, [A] = (int64_t)desc->hidden_size,
         [C] = CLATTN__ANY, [K] = CLATTN__ANY, [T] = call->T};
-    /* Whether there are cumulative weights says what filters look like. */
-    static const size_t order[CLATTN__PARAMS] = {CLATTN__WEIGHT,
-                                                 CLATTN__W_QUERY,
-                                                 CLATTN__W_KEY,
-                                                 CLATTN__V,
-                                                 CLATTN__BIAS,
-                                                 CLATTN__G,
-                                                 CLATTN__BETA,
-                                                 CLATTN__GAMMA,
-                                                 CLATTN__PREVIOUS_WEIGHTS,
-                                                 CLATTN__COVERAGE,
-                                                 CLATTN__CUMULATIVE_WEIGHTS,
-                                                 CLATTN__CONV,
-                                                 CLATTN__CONV_CUMULATIVE,
-                                                 CLATTN__W_LOCATION,
-                                                 CLATTN__W_COVERAGE};
-    for (size_t n = 0; n < CLATTN__PARAMS; n++) {
-        const size_t p = order[n];
+    for (size_t p = 0; p < CLATTN__PARAMS; p++) {
         const clattn_tensor *tensor = given_as(given, p);
         const bool met = (desc->flags & CLATTN_PROJECTED_KEYS && meets_keys(p)) ||
                          (desc->flags & CLATTN_PROJECTED_QUERY && p == CLATTN__W_QUERY),

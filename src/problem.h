@@ -27,15 +27,15 @@ typedef enum clattn__param {
     CLATTN__V,
     CLATTN__BIAS,
     CLATTN__G,
-    CLATTN__CONV,
-    CLATTN__CONV_CUMULATIVE,
-    CLATTN__W_LOCATION,
-    CLATTN__W_COVERAGE,
     CLATTN__BETA,
     CLATTN__GAMMA,
     CLATTN__PREVIOUS_WEIGHTS,
     CLATTN__CUMULATIVE_WEIGHTS,
     CLATTN__COVERAGE,
+    CLATTN__CONV, /* behind cumulative weights, which say what it looks like */
+    CLATTN__CONV_CUMULATIVE,
+    CLATTN__W_LOCATION, /* behind conv, which says how many columns it has */
+    CLATTN__W_COVERAGE,
     CLATTN__PARAMS
 } clattn__param;
 

@@ -176,9 +176,13 @@ done:
 clattn_status clattn__check_finite(const clattn_tensor *view, const char *name, clattn_dtype dtype)
 {
     clattn_status status = CLATTN_OK;
-    const int64_t *n = view->shape;
     const bool wide = dtype == CLATTN_F64;
-    const int64_t count = view->host ? n[0] * n[1] * n[2] * n[3] : 0;
+    int64_t n[4], count = view->host != NULL;
+    for (int axis = 0; axis < 4; axis++) {
+        /* What is broadcast is looked at once. */
+        n[axis] = view->strides[axis] == 0 && view->shape[axis] > 1 ? 1 : view->shape[axis];
+        count *= n[axis];
+    }
     for (int64_t e = 0; e < count; e++) {
         const int64_t at = clattn__at(view, e / (n[3] * n[2] * n[1]), e / (n[3] * n[2]) % n[1],
                                       e / n[3] % n[2], e % n[3]);

@@ -23,8 +23,6 @@ typedef struct clattn__product {
 /* One way to compute products. */
 typedef struct clattn__multiplier {
     bool takes_factors;
-    /* Takes fewer b_heads than there are key heads. */
-    bool shares_panels;
     /* Reads and writes the caller's tensors, too, which may be aligned to their elements only. */
     bool takes_any_memory;
     /* Columns of a panel of B. */

@@ -95,6 +95,6 @@ done:
     return status;
 }
 
-const clattn__multiplier clattn__multiplier_clblast = {false,  false,   false, panel,
-                                                       create, release, run,   NULL};
+const clattn__multiplier clattn__multiplier_clblast = {false,   false, panel, create,
+                                                       release, run,   NULL};
 #endif

@@ -73,5 +73,4 @@ static clattn_status run(void *state, clattn_device *device, clattn__timeline *t
     return clattn__launch(device, timeline, state, global, local, args, sizeof args / sizeof *args);
 }
 
-const clattn__multiplier clattn__multiplier_lanes = {true,   true,    true, panel,
-                                                     create, release, run,  NULL};
+const clattn__multiplier clattn__multiplier_lanes = {true, true, panel, create, release, run, NULL};

@@ -97,5 +97,5 @@ static const char *remark(const void *state)
     return ((const product *)state)->remark;
 }
 
-const clattn__multiplier clattn__multiplier_tiles = {false,  true,    true, panel,
-                                                     create, release, run,  remark};
+const clattn__multiplier clattn__multiplier_tiles = {false,   true, panel, create,
+                                                     release, run,  remark};

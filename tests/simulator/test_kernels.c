@@ -3,6 +3,7 @@
  * the simulator has nothing to say. */
 #include "device.h"
 #include "kernels.h"
+#include "problem.h"
 #include "support/device_runs.h"
 #include "tuning/tuning.h"
 #include "watched.h"
@@ -267,12 +268,6 @@ static void every_kernel_file_is_listed(void **state)
     }
 }
 
-static bool is_additive(const clattn_case *c)
-{
-    return c->score == CLATTN_SCORE_ADDITIVE || c->score == CLATTN_SCORE_LOCATION_SENSITIVE ||
-           c->score == CLATTN_SCORE_COVERAGE;
-}
-
 /* Variants that go in one pass make their own scores, of products or additive ones, decode those of few
  * queries in one type; they have two normalizers. */
 static bool takes(size_t v, const clattn_case *c)
@@ -287,7 +282,7 @@ static bool takes(size_t v, const clattn_case *c)
         return true;
     return c->score != CLATTN_SCORE_GIVEN && c->score != CLATTN_SCORE_RBF &&
            c->score != CLATTN_SCORE_LOCATION && c->normalizer <= CLATTN_NORMALIZER_NONE &&
-           is_additive(c) == additive && (c->S <= 16 || !decode);
+           clattn__is_additive(c->score) == additive && (c->S <= 16 || !decode);
 }
 
 static int run_variant(size_t v)

@@ -1,6 +1,8 @@
 /* cases.c: makes the tensors of a case; the tables are in case_tables.c. */
 #include "cases.h"
 
+#include "problem.h"
+
 #include <math.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -134,12 +136,6 @@ typedef struct sizes {
     int64_t B, Hq, Hkv, S, T, D, Dk, Dv, A;
 } sizes;
 
-static bool is_additive(clattn_score score)
-{
-    return score == CLATTN_SCORE_ADDITIVE || score == CLATTN_SCORE_LOCATION_SENSITIVE ||
-           score == CLATTN_SCORE_COVERAGE;
-}
-
 static sizes sizes_of(const clattn_case *from)
 {
     sizes n = {.B = size_or(from->B, 1),
@@ -150,7 +146,7 @@ static sizes sizes_of(const clattn_case *from)
     n.T = size_or(from->T, n.S);
     n.Dv = size_or(from->Dv, n.D);
     n.Dk = size_or(from->Dk, n.D);
-    n.A = is_additive(from->score) ? size_or(from->A, 8) : 0;
+    n.A = clattn__is_additive(from->score) ? size_or(from->A, 8) : 0;
     if (!from->packed)
         return n;
     n.B = n.S = n.T = 0;
@@ -316,7 +312,7 @@ static void make_params(host_call *out, const clattn_case *from, const sizes *n,
         p->beta = make_numbers(out, 1, heads ? &n->Hq : &one, seed);
     if (from->score == CLATTN_SCORE_RBF)
         p->gamma = make_numbers(out, 1, heads ? &n->Hq : &one, seed);
-    if (!is_additive(from->score))
+    if (!clattn__is_additive(from->score))
         return;
     p->w_query = make_param(out, from, n, n->A, n->D, of_query, seed);
     p->w_key = make_param(out, from, n, n->A, n->Dk, of_key, seed);

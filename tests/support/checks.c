@@ -1,6 +1,7 @@
 #include "checks.h"
 
 #include <math.h>
+#include <string.h>
 
 void assert_status_at(clattn_status wanted, clattn_status got, const char *call, const char *file,
                       int line)
@@ -40,4 +41,16 @@ void assert_verified(const clattn_report *report, const char *about)
         return;
     print_verdicts(report, about);
     fail();
+}
+
+void assert_last_error_says(const char *words)
+{
+    if (!strstr(clattn_last_error(), words))
+        fail_msg("\"%s\" does not say \"%s\"", clattn_last_error(), words);
+}
+
+void assert_argument_refused(clattn_status status, const char *words)
+{
+    assert_status(CLATTN_E_ARGUMENT, status);
+    assert_last_error_says(words);
 }

@@ -17,6 +17,12 @@
 void assert_status_at(clattn_status wanted, clattn_status got, const char *call, const char *file,
                       int line);
 
+/* The thread's last error has these words in it. */
+void assert_last_error_says(const char *words);
+
+/* The same of a call that found its arguments wrong. */
+void assert_argument_refused(clattn_status status, const char *words);
+
 /* |got - wanted| <= tolerance; NaN meets NaN, and an infinity the same one. `what` and `index` go
  * into the report. */
 void assert_close(double got, double wanted, double tolerance, const char *what, size_t index);

@@ -40,61 +40,35 @@ static inline void score_chunk(const scorer *by, vec *scores, chunk_place chunk,
 #include "attend.clh"
 
 kernel __attribute__((reqd_work_group_size(1, 1, 1))) void
-additive(global const void *query, clattn_view of_query, global const void *key, clattn_view of_key,
-         global const void *v, clattn_view of_v, global const void *bias_of_units,
-         clattn_view of_bias, global const void *rows_of_features, clattn_view of_rows,
-         global const void *features, clattn_view of_features, int units, int feature_count,
-         int key_group, ACC scale, ACC softcap, clattn_modifications m, int group, int DV,
-         int normalize, global const void *value, clattn_view of_value, global void *output,
-         clattn_view of_output, global void *lse, clattn_view of_lse, global const void *mask,
-         global const void *bias, global const void *kv_lengths, global const void *alibi_slopes,
-         global const void *sinks, global ACC *parts, clattn_int items, clattn_int item_chunks,
-         clattn_int block_rows, global void *weights, clattn_view of_weights, global ACC *kept,
-         clattn_int kept_step)
+additive(global const void *query, clattn_view query_view, global const void *key,
+         clattn_view key_view, global const void *value, clattn_view value_view,
+         global void *output, clattn_view output_view, global void *lse, clattn_view lse_view,
+         int units, int DV, ACC scale, ACC softcap, clattn_modifications m, clattn_int kv_heads,
+         clattn_int M, int normalize, global const void *mask, global const void *bias,
+         global const void *kv_lengths, global const void *alibi_slopes, global const void *sinks,
+         global ACC *parts, clattn_int items, clattn_int item_chunks, global void *weights,
+         clattn_view weights_view, global ACC *kept, clattn_int kept_step, global const void *v,
+         clattn_view of_v, global const void *bias_of_units, clattn_view of_bias,
+         global const void *rows_of_features, clattn_view of_rows, global const void *features,
+         clattn_view of_features, int feature_count, int key_group, clattn_int block_rows)
 {
     const clattn_int block = get_global_id(0) / items, item = get_global_id(0) % items,
                      h = get_global_id(1), b = get_global_id(2), heads = get_global_size(1),
                      first = block * block_rows, chunks = (m.T + CHUNK - 1) / CHUNK;
-    const scorer by = {{query,
-                        key,
-                        v,
-                        bias_of_units,
-                        rows_of_features,
-                        features,
-                        row_of(of_query, b, h, 0),
-                        row_of(of_key, b, h / key_group, 0),
-                        row_of(of_v, 0, h, 0),
-                        row_of(of_bias, 0, h, 0),
-                        row_of(of_rows, 0, h, 0),
-                        row_of(of_features, b, h, 0),
-                        of_query,
-                        of_key,
-                        of_v,
-                        of_bias,
-                        of_rows,
-                        of_features,
-                        units,
-                        feature_count},
-                       first,
-                       scale};
-    row_task task;
-    task.b = b, task.kv_head = h / group;
+    const scorer by = {take_head(query, query_view, key, key_view, units, v, of_v, bias_of_units,
+                                 of_bias, rows_of_features, of_rows, features, of_features,
+                                 feature_count, key_group, b, h),
+                       first, scale};
+    row_task task = take_task(value, value_view, output, output_view, lse, lse_view, DV, softcap, m,
+                              normalize, mask, bias, kv_lengths, alibi_slopes, sinks, weights,
+                              weights_view, kept_step, item, item_chunks);
+    task.b = b, task.kv_head = h / (heads / kv_heads);
     task.first_head = h, task.first_row = first;
     task.rows = (int)min(m.S - first, block_rows);
-    task.DV = DV, task.normalize = normalize, task.softcap = softcap, task.m = m;
-    task.value = value, task.value_view = of_value;
-    task.mask = mask, task.bias = bias, task.kv_lengths = kv_lengths;
-    task.alibi_slopes = alibi_slopes, task.sinks = sinks;
-    task.output = output, task.output_view = of_output;
-    task.lse = lse, task.lse_view = of_lse;
-    task.chunk_begin = item * item_chunks;
-    task.chunk_end = min(task.chunk_begin + item_chunks, chunks);
     task.parts_step = m.S * PART_SIZE(DV);
     task.parts =
         items > 1 ? parts + (b * heads + h) * chunks * task.parts_step + first * PART_SIZE(DV) : 0;
-    task.weights = weights, task.weights_view = of_weights;
     task.kept =
-        of_weights.kind == KIND_ABSENT ? 0 : kept + ((b * heads + h) * m.S + first) * kept_step;
-    task.kept_step = kept_step;
+        weights_view.kind == KIND_ABSENT ? 0 : kept + ((b * heads + h) * m.S + first) * kept_step;
     attend(&task, &by);
 }

@@ -136,21 +136,13 @@ decode(global const void *query, clattn_view query_view, global const void *key,
         for (int d = 0; d < D; d += VW)
             by.queries[r * QUERY_VECTORS + d / VW] = load_part(query, at, query_view.column, d, D);
     }
-    row_task task;
+    row_task task = take_task(value, value_view, output, output_view, lse, lse_view, DV, softcap, m,
+                              normalize, mask, bias, kv_lengths, alibi_slopes, sinks, weights,
+                              weights_view, kept_step, item, item_chunks);
     task.b = b, task.kv_head = kv_head;
     task.first_head = kv_head * (M / m.S), task.first_row = 0, task.rows = (int)M;
-    task.DV = DV, task.normalize = normalize, task.softcap = softcap, task.m = m;
-    task.value = value, task.value_view = value_view;
-    task.mask = mask, task.bias = bias, task.kv_lengths = kv_lengths;
-    task.alibi_slopes = alibi_slopes, task.sinks = sinks;
-    task.output = output, task.output_view = output_view;
-    task.lse = lse, task.lse_view = lse_view;
-    task.chunk_begin = item * item_chunks;
-    task.chunk_end = min(task.chunk_begin + item_chunks, chunks);
-    task.parts = items > 1 ? parts + g * chunks * M * PART_SIZE(DV) : 0;
     task.parts_step = M * PART_SIZE(DV);
-    task.weights = weights, task.weights_view = weights_view;
+    task.parts = items > 1 ? parts + g * chunks * task.parts_step : 0;
     task.kept = weights_view.kind == KIND_ABSENT ? 0 : kept + g * M * kept_step;
-    task.kept_step = kept_step;
     attend(&task, &by);
 }

@@ -24,9 +24,9 @@
 
 kernel __attribute__((reqd_work_group_size(1, 1, 1))) void
 rbf_scores(global const void *query, clattn_view of_query, global const void *key,
-           clattn_view of_key, global const void *gamma, clattn_view of_gamma, int D, int key_group,
-           ACC scale, clattn_int S, clattn_int T, clattn_int split_keys, global ACC *s,
-           clattn_int stride)
+           clattn_view of_key, int D, ACC scale, clattn_int S, clattn_int T, clattn_int split_keys,
+           global ACC *s, clattn_int stride, global const void *gamma, clattn_view of_gamma,
+           int key_group)
 {
     const clattn_int splits = (T + split_keys - 1) / split_keys,
                      i = get_global_id(0) / splits * ROWS,

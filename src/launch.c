@@ -3,6 +3,7 @@
 
 #include "try.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,6 +26,12 @@ void clattn__kernel_release(clattn__kernel *kernel)
     if (kernel->handle)
         (void)clReleaseKernel(kernel->handle);
     *kernel = (clattn__kernel){0};
+}
+
+void clattn__arg_add(clattn__arg_list *list, size_t size, const void *value)
+{
+    assert(list->count < sizeof list->args / sizeof *list->args);
+    list->args[list->count++] = (clattn__arg){size, value};
 }
 
 clattn_status clattn__timeline_add(clattn__timeline *timeline, const char *kernel, cl_event event)

@@ -22,6 +22,13 @@ typedef struct clattn__arg {
         sizeof(lvalue), &(lvalue)                                                                  \
     }
 
+/* Arguments that come from several places; what they point at stays until the launch. */
+typedef struct clattn__arg_list {
+    clattn__arg args[48];
+    size_t count;
+} clattn__arg_list;
+void clattn__arg_add(clattn__arg_list *list, size_t size, const void *value);
+
 /* The launches of one run, in order. */
 typedef struct clattn__timeline {
     size_t count, capacity;

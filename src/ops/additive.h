@@ -4,25 +4,20 @@
 
 #include "op.h"
 
-/* `more`: what a kernel has beyond them. */
+/* The -D options of additive.clh. */
 void clattn__additive_options(char options[CLATTN__OPTIONS_MAX], const clattn_device *device,
-                              clattn_dtype dtype, const char *more);
+                              clattn_dtype dtype);
 
-/* The arguments that say what additive scores are made of; a kernel adds its own. `list` points into
- * the struct, which stays where it is until the launch. */
+/* The arguments that say what additive scores are made of beside query and key. What the list points at
+ * is in the struct. */
 typedef struct clattn__additive_args {
-    cl_mem query, key, v, bias, rows, features;
-    clattn_view of_query, of_key, of_v, of_bias, of_rows, of_features;
-    cl_int units, feature_count, key_group;
-    clattn__number scale;
-    clattn__arg list[40];
-    size_t count;
+    cl_mem v, bias, rows, features;
+    clattn_view of_v, of_bias, of_rows, of_features;
+    cl_int feature_count, key_group;
 } clattn__additive_args;
 
-/* Of a call whose query and key are projected (operands.h). `other` stands in for absent memory. */
-void clattn__additive_args_init(clattn__additive_args *args, const clattn__problem *problem,
-                                const clattn__call *call, cl_mem other);
-
-void clattn__additive_args_add(clattn__additive_args *args, size_t size, const void *value);
+/* Adds them, of a call whose query and key are projected (operands.h). `other` stands in for absent memory. */
+void clattn__additive_add(clattn__arg_list *list, clattn__additive_args *args,
+                          const clattn__call *call, cl_mem other);
 
 #endif

@@ -3,23 +3,40 @@
 
 #include "try.h"
 
+#include <stdlib.h>
+
 /* Work-items for each compute unit, so that one that is late does not matter. */
 #define ITEMS_PER_UNIT 4
 
-clattn_status clattn__chunked_create(clattn__chunked *chunked, clattn_device *device,
-                                     const clattn_attention_desc *desc, size_t capacity)
+void clattn__chunked_release(void *state)
 {
-    char options[CLATTN__OPTIONS_MAX];
-    clattn__options(options, device, desc->dtype, " -DMOST=%zu -DKIND=%d", capacity,
-                    (int)desc->dtype);
-    return clattn__kernel_create(&chunked->merge, device, "decode_merge", options);
+    clattn__chunked *s = state;
+    if (!s)
+        return;
+    clattn__kernel_release(&s->kernel);
+    clattn__kernel_release(&s->merge);
+    clattn__scratch_release(&s->parts);
+    clattn__scratch_release(&s->kept);
+    free(s);
 }
 
-void clattn__chunked_release(clattn__chunked *chunked)
+clattn_status clattn__chunked_prepare(void **state, clattn_device *device,
+                                      const clattn__problem *problem, const char *name,
+                                      const char *own, size_t capacity)
 {
-    clattn__kernel_release(&chunked->merge);
-    clattn__scratch_release(&chunked->parts);
-    clattn__scratch_release(&chunked->kept);
+    clattn_status status = CLATTN_OK;
+    const clattn_dtype dtype = problem->desc.dtype;
+    char options[CLATTN__OPTIONS_MAX];
+    clattn__chunked *s = calloc(1, sizeof *s);
+    FAIL_IF(!s, CLATTN_E_MEMORY, "%s: no host memory for %zu bytes", name, sizeof *s);
+    *state = s;
+    clattn__options(options, device, dtype, " -DMOST=%zu -DKIND=%d -DCHUNK=%d%s", capacity,
+                    (int)dtype, CLATTN__CHUNK, own);
+    TRY(clattn__kernel_create(&s->kernel, device, name, options));
+    clattn__options(options, device, dtype, " -DMOST=%zu -DKIND=%d", capacity, (int)dtype);
+    TRY(clattn__kernel_create(&s->merge, device, "decode_merge", options));
+done:
+    return status;
 }
 
 /* The largest size that splitting may need. */
@@ -42,8 +59,9 @@ static uint64_t kept_bytes(const clattn__call *call)
            clattn__sum_size(call->value.dtype);
 }
 
-bool clattn__chunked_fit(const clattn_device *device, const clattn__call *call)
+bool clattn__chunked_fits(const void *state, const clattn_device *device, const clattn__call *call)
 {
+    (void)state;
     const uint64_t most = device->info.max_allocation;
     return parts_bytes(call) <= most && (!clattn__has(&call->weights) || kept_bytes(call) <= most);
 }
@@ -79,6 +97,18 @@ clattn_status clattn__split_init(clattn__split *split, clattn__chunked *chunked,
     }
 done:
     return status;
+}
+
+void clattn__split_add(clattn__arg_list *list, const clattn__split *split)
+{
+    const clattn__arg args[] = {
+        CLATTN__ARG(split->parts),       CLATTN__ARG(split->items),
+        CLATTN__ARG(split->item_chunks), CLATTN__ARG(split->weights),
+        CLATTN__ARG(split->of_weights),  CLATTN__ARG(split->kept),
+        CLATTN__ARG(split->kept_step),
+    };
+    for (size_t i = 0; i < sizeof args / sizeof *args; i++)
+        clattn__arg_add(list, args[i].size, args[i].value);
 }
 
 clattn_status clattn__parts_merge(clattn__chunked *chunked, clattn_device *device,

@@ -10,15 +10,20 @@
 /* Values of more elements are more than a core's caches hold of what a work-item keeps. */
 #define CLATTN__CHUNKED_MOST 1024
 
+/* The state of such a variant. */
 typedef struct clattn__chunked {
-    clattn__kernel merge;
+    clattn__kernel kernel, merge;
     clattn__scratch parts; /* what each chunk of several work-items found */
     clattn__scratch kept;  /* scores of weights that are wanted, until their sums are known */
 } clattn__chunked;
 
-clattn_status clattn__chunked_create(clattn__chunked *chunked, clattn_device *device,
-                                     const clattn_attention_desc *desc, size_t capacity);
-void clattn__chunked_release(clattn__chunked *chunked);
+/* Builds kernels/<name>.cl with `options` of its own for sizes up to `capacity`. */
+clattn_status clattn__chunked_prepare(void **state, clattn_device *device,
+                                      const clattn__problem *problem, const char *name,
+                                      const char *options, size_t capacity);
+void clattn__chunked_release(void *state);
+/* No memory of a call is larger than one allocation may be. */
+bool clattn__chunked_fits(const void *state, const clattn_device *device, const clattn__call *call);
 
 /* How the chunks of the keys of `groups` groups of rows are shared out: to one work-item each, or to
  * several, so that each compute unit has some; and the memory for that, or any where none is needed. */
@@ -31,8 +36,8 @@ typedef struct clattn__split {
 clattn_status clattn__split_init(clattn__split *split, clattn__chunked *chunked,
                                  clattn_device *device, const clattn__call *call, int64_t groups);
 
-/* True when no memory of a call is larger than one allocation may be. */
-bool clattn__chunked_fit(const clattn_device *device, const clattn__call *call);
+/* The arguments of a kernel that say so. */
+void clattn__split_add(clattn__arg_list *list, const clattn__split *split);
 
 /* One result of what several work-items found, of `heads` groups of M rows in a batch entry. */
 clattn_status clattn__parts_merge(clattn__chunked *chunked, clattn_device *device,

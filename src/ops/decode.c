@@ -4,8 +4,6 @@
 #include "try.h"
 #include "variant.h"
 
-#include <stdlib.h>
-
 /* Rows of a key head, all query heads together: above, lanes.cl has a vector of them. */
 #define MOST_ROWS 16
 /* lanes.cl makes a vector of rows in the time of one. Measured on 2 cores with AVX-512 (D 64 and 128, 64 to
@@ -14,11 +12,6 @@
 #define FASTER_ROWS 9
 #define FASTER_ROWS_FROM_MEMORY 12
 #define CACHES ((int64_t)24 << 20) /* bytes */
-typedef struct decode {
-    clattn__kernel kernel;
-    clattn__chunked chunked;
-} decode;
-
 static bool accepts(const clattn_device *device, const clattn__problem *problem, bool forced,
                     char *reason, size_t size)
 {
@@ -43,63 +36,32 @@ static bool takes(const clattn__call *call, bool forced)
     return rows <= (forced ? MOST_ROWS : (bytes > CACHES ? FASTER_ROWS_FROM_MEMORY : FASTER_ROWS));
 }
 
-static void release(void *state)
-{
-    decode *s = state;
-    if (!s)
-        return;
-    clattn__kernel_release(&s->kernel);
-    clattn__chunked_release(&s->chunked);
-    free(s);
-}
-
 static clattn_status prepare(void **state, clattn_device *device, const clattn__problem *problem)
 {
-    clattn_status status = CLATTN_OK;
     const clattn_attention_desc *desc = &problem->desc;
-    char options[CLATTN__OPTIONS_MAX];
-    decode *s = calloc(1, sizeof *s);
-    FAIL_IF(!s, CLATTN_E_MEMORY, "decode: no host memory for %zu bytes", sizeof *s);
-    *state = s;
-    const size_t capacity = clattn__fused_capacity(desc->head_size, desc->value_size);
-    clattn__options(options, device, desc->dtype, " -DMOST=%zu -DKIND=%d -DCHUNK=%d -DROWS=%d",
-                    capacity, (int)desc->dtype, CLATTN__CHUNK, MOST_ROWS);
-    TRY(clattn__kernel_create(&s->kernel, device, "decode", options));
-    TRY(clattn__chunked_create(&s->chunked, device, desc, capacity));
-done:
-    return status;
-}
-
-static bool fits(const void *state, const clattn_device *device, const clattn__call *call)
-{
-    (void)state;
-    return clattn__chunked_fit(device, call);
+    char options[32];
+    (void)snprintf(options, sizeof options, " -DROWS=%d", MOST_ROWS);
+    return clattn__chunked_prepare(state, device, problem, "decode", options,
+                                   clattn__fused_capacity(desc->head_size, desc->value_size));
 }
 
 static clattn_status run(void *state, clattn_device *device, const clattn__problem *problem,
                          const clattn__call *call, clattn__timeline *timeline)
 {
     clattn_status status = CLATTN_OK;
-    decode *s = state;
+    clattn__chunked *s = state;
     const clattn_int groups = call->B * call->Hkv;
     clattn__split split;
     clattn__fused_args args;
-    TRY(clattn__split_init(&split, &s->chunked, device, call, groups));
+    TRY(clattn__split_init(&split, s, device, call, groups));
     clattn__fused_args_init(&args, problem, call, &call->key, &call->value);
-    clattn__fused_args_add(&args, sizeof split.parts, &split.parts);
-    clattn__fused_args_add(&args, sizeof split.items, &split.items);
-    clattn__fused_args_add(&args, sizeof split.item_chunks, &split.item_chunks);
-    clattn__fused_args_add(&args, sizeof split.weights, &split.weights);
-    clattn__fused_args_add(&args, sizeof split.of_weights, &split.of_weights);
-    clattn__fused_args_add(&args, sizeof split.kept, &split.kept);
-    clattn__fused_args_add(&args, sizeof split.kept_step, &split.kept_step);
+    clattn__split_add(&args.all, &split);
     const size_t global[3] = {(size_t)(split.items * groups), 1, 1}, local[3] = {1, 1, 1};
-    TRY(clattn__launch(device, timeline, &s->kernel, global, local, args.list, args.count));
-    TRY(clattn__parts_merge(&s->chunked, device, timeline, problem, call, &split, args.heads,
-                            args.M));
+    TRY(clattn__launch(device, timeline, &s->kernel, global, local, args.all.args, args.all.count));
+    TRY(clattn__parts_merge(s, device, timeline, problem, call, &split, args.heads, args.M));
 done:
     return status;
 }
 
-const clattn__variant clattn__variant_decode = {"decode", accepts, takes, prepare,
-                                                release,  fits,    run,   NULL};
+const clattn__variant clattn__variant_decode = {
+    "decode", accepts, takes, prepare, clattn__chunked_release, clattn__chunked_fits, run, NULL};

@@ -1,8 +1,6 @@
 /* fused.c: see fused.h. */
 #include "fused.h"
 
-#include <assert.h>
-
 #define LEAST_CAPACITY 64
 /* Runs of packed sequences: so many that any half of them is about half of the work, and so long that
  * reading the keys once more for each does not show. */
@@ -67,12 +65,6 @@ size_t clattn__fused_capacity(size_t size, size_t other)
     return most;
 }
 
-void clattn__fused_args_add(clattn__fused_args *args, size_t size, const void *value)
-{
-    assert(args->count < sizeof args->list / sizeof *args->list);
-    args->list[args->count++] = (clattn__arg){size, value};
-}
-
 void clattn__fused_args_init(clattn__fused_args *a, const clattn__problem *problem,
                              const clattn__call *call, const clattn_tensor *key,
                              const clattn_tensor *value)
@@ -119,17 +111,17 @@ void clattn__fused_args_init(clattn__fused_args *a, const clattn__problem *probl
         CLATTN__ARG(a->alibi_slopes),
         CLATTN__ARG(a->sinks),
     };
-    a->count = 0;
+    a->all.count = 0;
     for (size_t i = 0; i < sizeof shared / sizeof *shared; i++)
-        clattn__fused_args_add(a, shared[i].size, shared[i].value);
+        clattn__arg_add(&a->all, shared[i].size, shared[i].value);
 }
 
 void clattn__fused_args_add_packed(clattn__fused_args *a, const clattn__call *call)
 {
     a->cu_seqlens_q = clattn__memory_of(&call->cu_seqlens_q, call->query.buffer);
     a->cu_seqlens_k = clattn__memory_of(&call->cu_seqlens_k, call->query.buffer);
-    clattn__fused_args_add(a, sizeof a->cu_seqlens_q, &a->cu_seqlens_q);
-    clattn__fused_args_add(a, sizeof a->cu_seqlens_k, &a->cu_seqlens_k);
+    clattn__arg_add(&a->all, sizeof a->cu_seqlens_q, &a->cu_seqlens_q);
+    clattn__arg_add(&a->all, sizeof a->cu_seqlens_k, &a->cu_seqlens_k);
 }
 
 static clattn_int greatest_divisor(clattn_int a, clattn_int b)

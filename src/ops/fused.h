@@ -22,8 +22,8 @@ bool clattn__fused_is_general(const clattn__problem *problem);
 /* One build serves all sizes up to a power of two: this one serves both. */
 size_t clattn__fused_capacity(size_t size, size_t other);
 
-/* The arguments that the fused kernels begin with, and then their own. `list` points into the struct,
- * which stays where it is until the launch. */
+/* The arguments that the fused kernels begin with, and then their own. `all` points into the struct, which
+ * stays where it is until the launch. */
 typedef struct clattn__fused_args {
     cl_mem query, key, value, output, lse, mask, bias, kv_lengths, alibi_slopes, sinks;
     cl_mem cu_seqlens_q, cu_seqlens_k;
@@ -32,8 +32,7 @@ typedef struct clattn__fused_args {
     clattn_int heads, M; /* rows of a key head */
     cl_int D, Dv, normalize;
     clattn__number scale, softcap;
-    clattn__arg list[32];
-    size_t count;
+    clattn__arg_list all;
 } clattn__fused_args;
 
 /* Keys and values may be copies of the call's. */
@@ -56,7 +55,5 @@ clattn__packed_order clattn__packed_order_of(const clattn__call *call, clattn_in
 
 /* Where each of packed sequences begins. */
 void clattn__fused_args_add_packed(clattn__fused_args *args, const clattn__call *call);
-
-void clattn__fused_args_add(clattn__fused_args *args, size_t size, const void *value);
 
 #endif

@@ -110,15 +110,15 @@ static clattn_status run(void *state, clattn_device *device, const clattn__probl
                      blocks = clattn__ceil_div(args.M, rows);
     const cl_int pair_blocks = (desc->flags & (CLATTN_CAUSAL | CLATTN_KV_LENGTHS)) != 0;
     const clattn__packed_order order = clattn__packed_order_of(call, rows);
-    clattn__fused_args_add(&args, sizeof blocks, &blocks);
-    clattn__fused_args_add(&args, sizeof pair_blocks, &pair_blocks);
+    clattn__arg_add(&args.all, sizeof blocks, &blocks);
+    clattn__arg_add(&args.all, sizeof pair_blocks, &pair_blocks);
     clattn__fused_args_add_packed(&args, call);
-    clattn__fused_args_add(&args, sizeof order.run, &order.run);
-    clattn__fused_args_add(&args, sizeof order.step, &order.step);
+    clattn__arg_add(&args.all, sizeof order.run, &order.run);
+    clattn__arg_add(&args.all, sizeof order.step, &order.step);
     const size_t items =
         clattn__is_packed(problem) ? order.items : (size_t)(blocks * call->B * call->Hkv);
     const size_t global[3] = {items, 1, 1}, local[3] = {1, 1, 1};
-    TRY(clattn__launch(device, timeline, &s->kernel, global, local, args.list, args.count));
+    TRY(clattn__launch(device, timeline, &s->kernel, global, local, args.all.args, args.all.count));
 done:
     return status;
 }

@@ -22,7 +22,9 @@ clattn_status clattn__pairs_create(clattn__kernel *kernel, clattn_device *device
         clattn__options(options, device, dtype, " -DROWS=%d", RBF_ROWS);
         return clattn__kernel_create(kernel, device, "rbf_scores", options);
     }
-    clattn__additive_options(options, device, dtype, "");
+    char own[CLATTN__OPTIONS_MAX];
+    clattn__additive_options(own, device, dtype);
+    clattn__options(options, device, dtype, "%s", own);
     return clattn__kernel_create(kernel, device, "additive_scores", options);
 }
 
@@ -47,28 +49,30 @@ static cuts cut(const clattn_device *device, const clattn__call *call, int64_t r
     return made;
 }
 
-static clattn_status run_rbf(clattn__kernel *kernel, clattn_device *device,
-                             clattn__timeline *timeline, const clattn__problem *problem,
-                             const clattn__call *call, cl_mem scores, int64_t stride)
+clattn_status clattn__pairs_run(clattn__kernel *kernel, clattn_device *device,
+                                clattn__timeline *timeline, const clattn__problem *problem,
+                                const clattn__call *call, cl_mem scores, int64_t stride)
 {
     const clattn_dtype dtype = problem->desc.dtype;
+    const bool rbf = problem->desc.score == CLATTN_SCORE_RBF;
     const clattn_tensor *gamma = &call->params[CLATTN__GAMMA];
-    const cuts by = cut(device, call, RBF_ROWS, clattn__vector_width(device, dtype));
+    const cuts by = cut(device, call, rbf ? RBF_ROWS : device->tuning->additive_rows,
+                        clattn__vector_width(device, dtype));
     const clattn_view of_query = clattn__view(&call->query), of_key = clattn__view(&call->key),
                       of_gamma = clattn__view(gamma);
     const cl_mem query = clattn__memory_of(&call->query, scores),
-                 key = clattn__memory_of(&call->key, scores), of_heads = gamma->buffer;
+                 key = clattn__memory_of(&call->key, scores),
+                 of_heads = clattn__memory_of(gamma, scores);
     const cl_int D = (cl_int)call->D, group = (cl_int)(call->Hq / call->Hkv);
     clattn__number scale;
-    const clattn__arg args[] = {
+    clattn__additive_args of_scores;
+    clattn__arg_list list = {.count = 0};
+    const clattn__arg shared[] = {
         CLATTN__ARG(query),
         CLATTN__ARG(of_query),
         CLATTN__ARG(key),
         CLATTN__ARG(of_key),
-        CLATTN__ARG(of_heads),
-        CLATTN__ARG(of_gamma),
         CLATTN__ARG(D),
-        CLATTN__ARG(group),
         clattn__number_arg(&scale, dtype, problem->scale),
         CLATTN__ARG(call->S),
         CLATTN__ARG(call->T),
@@ -76,35 +80,15 @@ static clattn_status run_rbf(clattn__kernel *kernel, clattn_device *device,
         CLATTN__ARG(scores),
         CLATTN__ARG(stride),
     };
+    for (size_t i = 0; i < sizeof shared / sizeof *shared; i++)
+        clattn__arg_add(&list, shared[i].size, shared[i].value);
+    if (rbf) {
+        clattn__arg_add(&list, sizeof of_heads, &of_heads);
+        clattn__arg_add(&list, sizeof of_gamma, &of_gamma);
+        clattn__arg_add(&list, sizeof group, &group);
+    } else {
+        clattn__additive_add(&list, &of_scores, call, scores);
+    }
     const size_t global[3] = {by.items, (size_t)call->Hq, (size_t)call->B}, local[3] = {1, 1, 1};
-    return clattn__launch(device, timeline, kernel, global, local, args,
-                          sizeof args / sizeof *args);
-}
-
-static clattn_status run_additive(clattn__kernel *kernel, clattn_device *device,
-                                  clattn__timeline *timeline, const clattn__problem *problem,
-                                  const clattn__call *call, cl_mem scores, int64_t stride)
-{
-    const clattn_dtype dtype = problem->desc.dtype;
-    const cuts by =
-        cut(device, call, device->tuning->additive_rows, clattn__vector_width(device, dtype));
-    clattn__additive_args args;
-    clattn__additive_args_init(&args, problem, call, scores);
-    const clattn__arg own[] = {
-        CLATTN__ARG(call->S), CLATTN__ARG(call->T), CLATTN__ARG(by.split_keys),
-        CLATTN__ARG(scores),  CLATTN__ARG(stride),
-    };
-    for (size_t i = 0; i < sizeof own / sizeof *own; i++)
-        clattn__additive_args_add(&args, own[i].size, own[i].value);
-    const size_t global[3] = {by.items, (size_t)call->Hq, (size_t)call->B}, local[3] = {1, 1, 1};
-    return clattn__launch(device, timeline, kernel, global, local, args.list, args.count);
-}
-
-clattn_status clattn__pairs_run(clattn__kernel *kernel, clattn_device *device,
-                                clattn__timeline *timeline, const clattn__problem *problem,
-                                const clattn__call *call, cl_mem scores, int64_t stride)
-{
-    return problem->desc.score == CLATTN_SCORE_RBF
-               ? run_rbf(kernel, device, timeline, problem, call, scores, stride)
-               : run_additive(kernel, device, timeline, problem, call, scores, stride);
+    return clattn__launch(device, timeline, kernel, global, local, list.args, list.count);
 }

@@ -195,11 +195,11 @@ static clattn_status run(void *state, clattn_device *device, const clattn__probl
     }
     clattn__fused_args_init(&args, problem, call, &call->key, &call->value);
     clattn__fused_args_add_packed(&args, call);
-    clattn__fused_args_add(&args, sizeof parts, &parts);
-    clattn__fused_args_add(&args, sizeof blocks, &blocks);
-    clattn__fused_args_add(&args, sizeof slices, &slices);
-    clattn__fused_args_add(&args, sizeof splits, &splits);
-    TRY(clattn__launch(device, timeline, &s->kernel, global, local, args.list, args.count));
+    clattn__arg_add(&args.all, sizeof parts, &parts);
+    clattn__arg_add(&args.all, sizeof blocks, &blocks);
+    clattn__arg_add(&args.all, sizeof slices, &slices);
+    clattn__arg_add(&args.all, sizeof splits, &splits);
+    TRY(clattn__launch(device, timeline, &s->kernel, global, local, args.all.args, args.all.count));
     if (splits > 1)
         TRY(merge(s, device, call, timeline, &args));
 done:

@@ -46,29 +46,31 @@ additive(global const void *query, clattn_view query_view, global const void *ke
          int units, int DV, ACC scale, ACC softcap, clattn_modifications m, clattn_int kv_heads,
          clattn_int M, int normalize, global const void *mask, global const void *bias,
          global const void *kv_lengths, global const void *alibi_slopes, global const void *sinks,
-         global ACC *parts, clattn_int items, clattn_int item_chunks, global void *weights,
-         clattn_view weights_view, global ACC *kept, clattn_int kept_step, global const void *v,
-         clattn_view of_v, global const void *bias_of_units, clattn_view of_bias,
-         global const void *rows_of_features, clattn_view of_rows, global const void *features,
-         clattn_view of_features, int feature_count, int key_group, clattn_int block_rows)
+         global ACC *parts, global void *weights, global ACC *kept, clattn_split split,
+         global const void *v, clattn_view of_v, global const void *bias_of_units,
+         clattn_view of_bias, global const void *rows_of_features, clattn_view of_rows,
+         global const void *features, clattn_view of_features, int feature_count, int key_group,
+         clattn_int block_rows)
 {
-    const clattn_int block = get_global_id(0) / items, item = get_global_id(0) % items,
+    const clattn_int block = get_global_id(0) / split.items, item = get_global_id(0) % split.items,
                      h = get_global_id(1), b = get_global_id(2), heads = get_global_size(1),
                      first = block * block_rows, chunks = (m.T + CHUNK - 1) / CHUNK;
     const scorer by = {take_head(query, query_view, key, key_view, units, v, of_v, bias_of_units,
                                  of_bias, rows_of_features, of_rows, features, of_features,
                                  feature_count, key_group, b, h),
                        first, scale};
-    row_task task = take_task(value, value_view, output, output_view, lse, lse_view, DV, softcap, m,
-                              normalize, mask, bias, kv_lengths, alibi_slopes, sinks, weights,
-                              weights_view, kept_step, item, item_chunks);
+    row_task task =
+        take_task(value, value_view, output, output_view, lse, lse_view, DV, softcap, m, normalize,
+                  mask, bias, kv_lengths, alibi_slopes, sinks, weights, split, item);
     task.b = b, task.kv_head = h / (heads / kv_heads);
     task.first_head = h, task.first_row = first;
     task.rows = (int)min(m.S - first, block_rows);
     task.parts_step = m.S * PART_SIZE(DV);
-    task.parts =
-        items > 1 ? parts + (b * heads + h) * chunks * task.parts_step + first * PART_SIZE(DV) : 0;
-    task.kept =
-        weights_view.kind == KIND_ABSENT ? 0 : kept + ((b * heads + h) * m.S + first) * kept_step;
+    task.parts = split.items > 1
+                     ? parts + (b * heads + h) * chunks * task.parts_step + first * PART_SIZE(DV)
+                     : 0;
+    task.kept = split.weights.kind == KIND_ABSENT
+                    ? 0
+                    : kept + ((b * heads + h) * m.S + first) * split.kept_step;
     attend(&task, &by);
 }

@@ -39,4 +39,12 @@ typedef struct clattn_modifications {
     clattn_int sequences;
 } clattn_modifications;
 
+/* How the chunks of a head's keys are shared out, and what is kept of each row where its weights are wanted;
+ * see attend.clh. */
+typedef struct clattn_split {
+    clattn_int items, item_chunks; /* work-items of the same rows, chunks of each */
+    clattn_int kept_step;          /* scores that are kept of a row */
+    clattn_view weights;
+} clattn_split;
+
 #endif

@@ -123,10 +123,9 @@ decode(global const void *query, clattn_view query_view, global const void *key,
        ACC softcap, clattn_modifications m, clattn_int heads, clattn_int M, int normalize,
        global const void *mask, global const void *bias, global const void *kv_lengths,
        global const void *alibi_slopes, global const void *sinks, global ACC *parts,
-       clattn_int items, clattn_int item_chunks, global void *weights, clattn_view weights_view,
-       global ACC *kept, clattn_int kept_step)
+       global void *weights, global ACC *kept, clattn_split split)
 {
-    const clattn_int g = get_global_id(0) / items, item = get_global_id(0) % items;
+    const clattn_int g = get_global_id(0) / split.items, item = get_global_id(0) % split.items;
     const clattn_int b = g / heads, kv_head = g % heads, chunks = (m.T + CHUNK - 1) / CHUNK;
     scorer by;
     by.key = key, by.key_view = key_view, by.key_at = row_of(key_view, b, kv_head, 0);
@@ -136,13 +135,13 @@ decode(global const void *query, clattn_view query_view, global const void *key,
         for (int d = 0; d < D; d += VW)
             by.queries[r * QUERY_VECTORS + d / VW] = load_part(query, at, query_view.column, d, D);
     }
-    row_task task = take_task(value, value_view, output, output_view, lse, lse_view, DV, softcap, m,
-                              normalize, mask, bias, kv_lengths, alibi_slopes, sinks, weights,
-                              weights_view, kept_step, item, item_chunks);
+    row_task task =
+        take_task(value, value_view, output, output_view, lse, lse_view, DV, softcap, m, normalize,
+                  mask, bias, kv_lengths, alibi_slopes, sinks, weights, split, item);
     task.b = b, task.kv_head = kv_head;
     task.first_head = kv_head * (M / m.S), task.first_row = 0, task.rows = (int)M;
     task.parts_step = M * PART_SIZE(DV);
-    task.parts = items > 1 ? parts + g * chunks * task.parts_step : 0;
-    task.kept = weights_view.kind == KIND_ABSENT ? 0 : kept + g * M * kept_step;
+    task.parts = split.items > 1 ? parts + g * chunks * task.parts_step : 0;
+    task.kept = split.weights.kind == KIND_ABSENT ? 0 : kept + g * M * split.kept_step;
     attend(&task, &by);
 }

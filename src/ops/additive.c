@@ -78,7 +78,8 @@ static clattn_status run(void *state, clattn_device *device, const clattn__probl
     clattn__split_add(&args.all, &split);
     clattn__additive_add(&args.all, &of_scores, call, args.query);
     clattn__arg_add(&args.all, sizeof block_rows, &block_rows);
-    const size_t global[3] = {(size_t)(blocks * split.items), (size_t)call->Hq, (size_t)call->B},
+    const size_t global[3] = {(size_t)(blocks * split.shared.items), (size_t)call->Hq,
+                              (size_t)call->B},
                  local[3] = {1, 1, 1};
     TRY(clattn__launch(device, timeline, &s->kernel, global, local, args.all.args, args.all.count));
     TRY(clattn__parts_merge(s, device, timeline, problem, call, &split, call->Hq, call->S));

@@ -76,22 +76,23 @@ clattn_status clattn__split_init(clattn__split *split, clattn__chunked *chunked,
                          clattn__ceil_div(ITEMS_PER_UNIT * (clattn_int)device->info.compute_units,
                                           groups > 0 ? groups : 1);
     const cl_mem other = call->query.buffer;
+    clattn_split *shared = &split->shared;
     *split = (clattn__split){.chunks = chunks,
-                             .kept_step = kept_step(call),
                              .parts = other,
                              .kept = other,
-                             .weights = clattn__memory_of(&call->weights, other),
-                             .of_weights = clattn__view(&call->weights)};
-    split->item_chunks = chunks > wanted ? clattn__ceil_div(chunks, wanted) : 1;
-    split->items = clattn__ceil_div(chunks, split->item_chunks);
+                             .weights = clattn__memory_of(&call->weights, other)};
+    shared->kept_step = kept_step(call);
+    shared->weights = clattn__view(&call->weights);
+    shared->item_chunks = chunks > wanted ? clattn__ceil_div(chunks, wanted) : 1;
+    shared->items = clattn__ceil_div(chunks, shared->item_chunks);
     /* Who writes weights has seen all of a row. */
-    if (split->items < 2 || weights)
-        split->items = 1, split->item_chunks = chunks;
+    if (shared->items < 2 || weights)
+        shared->items = 1, shared->item_chunks = chunks;
     if (weights) {
         TRY(clattn__scratch_reserve(&chunked->kept, device, (size_t)kept_bytes(call)));
         split->kept = chunked->kept.memory;
     }
-    if (split->items > 1) {
+    if (split->shared.items > 1) {
         TRY(clattn__scratch_reserve(&chunked->parts, device, (size_t)parts_bytes(call)));
         split->parts = chunked->parts.memory;
     }
@@ -102,10 +103,10 @@ done:
 void clattn__split_add(clattn__arg_list *list, const clattn__split *split)
 {
     const clattn__arg args[] = {
-        CLATTN__ARG(split->parts),       CLATTN__ARG(split->items),
-        CLATTN__ARG(split->item_chunks), CLATTN__ARG(split->weights),
-        CLATTN__ARG(split->of_weights),  CLATTN__ARG(split->kept),
-        CLATTN__ARG(split->kept_step),
+        CLATTN__ARG(split->parts),
+        CLATTN__ARG(split->weights),
+        CLATTN__ARG(split->kept),
+        CLATTN__ARG(split->shared),
     };
     for (size_t i = 0; i < sizeof args / sizeof *args; i++)
         clattn__arg_add(list, args[i].size, args[i].value);
@@ -131,7 +132,7 @@ clattn_status clattn__parts_merge(clattn__chunked *chunked, clattn_device *devic
         CLATTN__ARG(of_lse),
     };
     const size_t global[3] = {(size_t)(call->B * heads), 1, 1}, local[3] = {1, 1, 1};
-    if (split->items < 2)
+    if (split->shared.items < 2)
         return CLATTN_OK;
     return clattn__launch(device, timeline, &chunked->merge, global, local, args,
                           sizeof args / sizeof *args);

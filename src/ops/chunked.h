@@ -28,10 +28,9 @@ bool clattn__chunked_fits(const void *state, const clattn_device *device, const 
 /* How the chunks of the keys of `groups` groups of rows are shared out: to one work-item each, or to
  * several, so that each compute unit has some; and the memory for that, or any where none is needed. */
 typedef struct clattn__split {
-    clattn_int chunks, items, item_chunks;
-    clattn_int kept_step; /* scores that are kept of a row */
+    clattn_split shared;
+    clattn_int chunks;
     cl_mem parts, kept, weights;
-    clattn_view of_weights;
 } clattn__split;
 clattn_status clattn__split_init(clattn__split *split, clattn__chunked *chunked,
                                  clattn_device *device, const clattn__call *call, int64_t groups);

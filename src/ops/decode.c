@@ -56,7 +56,7 @@ static clattn_status run(void *state, clattn_device *device, const clattn__probl
     TRY(clattn__split_init(&split, s, device, call, groups));
     clattn__fused_args_init(&args, problem, call, &call->key, &call->value);
     clattn__split_add(&args.all, &split);
-    const size_t global[3] = {(size_t)(split.items * groups), 1, 1}, local[3] = {1, 1, 1};
+    const size_t global[3] = {(size_t)(split.shared.items * groups), 1, 1}, local[3] = {1, 1, 1};
     TRY(clattn__launch(device, timeline, &s->kernel, global, local, args.all.args, args.all.count));
     TRY(clattn__parts_merge(s, device, timeline, problem, call, &split, args.heads, args.M));
 done:

@@ -98,6 +98,21 @@ done:
     return status;
 }
 
+/* A tensor of heads that are all alike, with one of them; and back. */
+static clattn_tensor one_of_alike(const clattn_tensor *tensor)
+{
+    clattn_tensor one = *tensor;
+    if (one.strides[1] == 0)
+        one.shape[1] = 1;
+    return one;
+}
+
+static void as_heads(clattn_tensor *tensor, int64_t heads)
+{
+    if (tensor->shape[1] == 1)
+        tensor->shape[1] = heads, tensor->strides[1] = 0;
+}
+
 /* A projection: (B, H, rows, D) by the matrix of each head, or the one of all heads, to (B, heads of the
  * matrix, rows, N). Where the matrix has more heads than the rows, as query heads that share a key head
  * have, those rows are multiplied by each of them. */
@@ -138,9 +153,9 @@ static clattn_status project(clattn__operands *o, clattn_device *device, clattn_
     clattn_status status = CLATTN_OK;
     const clattn_dtype sums = clattn__sum_dtype(o->dtype);
     const int64_t B = p->rows->shape[0], H = p->rows->shape[1], R = p->rows->shape[2];
-    clattn_tensor matrix = p->matrix;
+    const clattn_tensor matrix = one_of_alike(&p->matrix);
     TRY(build_products(o, device));
-    const bool shared = matrix.strides[1] == 0 || matrix.shape[1] == 1;
+    const bool shared = matrix.shape[1] == 1;
     const int64_t heads = shared ? H : matrix.shape[1], group = heads / H;
     const clattn__multiplier *by = shared ? o->shared_multiplier : o->multiplier;
     void *state = shared ? o->shared_product : o->product;
@@ -158,9 +173,7 @@ static clattn_status project(clattn__operands *o, clattn_device *device, clattn_
     TRY(take_rows(o, device, timeline, p->rows, by->takes_any_memory, &product));
     /* With one matrix all rows are those of one head. */
     clattn__call call = {.B = 1, .Hq = 1, .Hkv = 1, .S = B * H * R};
-    if (shared)
-        matrix.shape[1] = 1;
-    else
+    if (!shared)
         call = (clattn__call){.B = B, .Hq = H, .Hkv = H, .S = R};
     for (int64_t r = 0; r < group; r++) {
         clattn_tensor of_heads = matrix;
@@ -259,8 +272,7 @@ static clattn_status make_features(clattn__operands *o, clattn_device *device,
     clattn_tensor *features = &call->params[CLATTN__COVERAGE];
     *features = clattn__dense(sums, o->features.memory, call->B, heads, C, stride);
     features->shape[3] = call->T;
-    if (heads == 1)
-        features->shape[1] = call->Hq, features->strides[1] = 0;
+    as_heads(features, call->Hq);
 done:
     return status;
 }
@@ -270,10 +282,8 @@ static clattn_status make_filter_rows(clattn__operands *o, clattn_device *device
                                       clattn__timeline *timeline, clattn__call *call)
 {
     clattn_status status = CLATTN_OK;
-    clattn_tensor *rows = &call->params[CLATTN__W_LOCATION], matrix = *rows;
-    const bool shared = matrix.strides[1] == 0;
-    if (shared)
-        matrix.shape[1] = 1;
+    clattn_tensor *rows = &call->params[CLATTN__W_LOCATION];
+    const clattn_tensor matrix = one_of_alike(rows);
     const int64_t heads = matrix.shape[1], A = matrix.shape[2], C = matrix.shape[3];
     const clattn__packing columns = {CLATTN__LANES_ARE_COLUMNS, 1, A, C};
     TRY(clattn__scratch_reserve(&o->filter_rows, device,
@@ -282,8 +292,7 @@ static clattn_status make_filter_rows(clattn__operands *o, clattn_device *device
     TRY(clattn__pack_run(&o->pack, device, timeline, &matrix, &columns, o->filter_rows.memory,
                          NULL));
     *rows = clattn__dense(clattn__sum_dtype(o->dtype), o->filter_rows.memory, 1, heads, C, A);
-    if (shared)
-        rows->shape[1] = call->Hq, rows->strides[1] = 0;
+    as_heads(rows, call->Hq);
 done:
     return status;
 }
@@ -348,12 +357,9 @@ static clattn_status make_additive(clattn__operands *o, clattn_device *device,
     call->query = query;
     call->D = call->Dk = A;
     if (clattn__has(&params[CLATTN__G])) {
-        const bool shared = v->strides[1] == 0 && params[CLATTN__G].strides[1] == 0;
-        if (shared)
-            v->shape[1] = 1;
-        TRY(make_units(o, device, timeline, v, &params[CLATTN__G], &o->v, v));
-        if (shared)
-            v->shape[1] = call->Hq, v->strides[1] = 0;
+        const clattn_tensor of_heads = params[CLATTN__G].strides[1] == 0 ? one_of_alike(v) : *v;
+        TRY(make_units(o, device, timeline, &of_heads, &params[CLATTN__G], &o->v, v));
+        as_heads(v, call->Hq);
     }
     if (clattn__has(&params[CLATTN__CONV])) {
         TRY(make_features(o, device, timeline, call));

@@ -134,17 +134,20 @@ done:
     return status;
 }
 
-/* Copies elements from where a tensor's strides put them to row-major order, or back. */
-static void copy_elements(const clattn_tensor *tensor, char *dense, bool back)
+void clattn__copy_elements(const clattn_tensor *tensor, void *dense, bool back)
 {
-    const size_t size = clattn_dtype_size(tensor->dtype);
-    for (int64_t a = 0; a < tensor->shape[0]; a++)
-        for (int64_t b = 0; b < tensor->shape[1]; b++)
-            for (int64_t c = 0; c < tensor->shape[2]; c++)
-                for (int64_t d = 0; d < tensor->shape[3]; d++, dense += size) {
+    const int64_t size = (int64_t)clattn_dtype_size(tensor->dtype);
+    int64_t n[CLATTN_MAX_RANK] = {1, 1, 1, 1}, steps[CLATTN_MAX_RANK] = {0};
+    char *at = dense, *const first = (char *)tensor->host + tensor->offset * size;
+    for (uint32_t i = 0, axis = CLATTN_MAX_RANK - tensor->rank; i < tensor->rank; i++, axis++)
+        n[axis] = tensor->shape[i], steps[axis] = tensor->strides[i] * size;
+    for (int64_t a = 0; a < n[0]; a++)
+        for (int64_t b = 0; b < n[1]; b++)
+            for (int64_t c = 0; c < n[2]; c++)
+                for (int64_t d = 0; d < n[3]; d++, at += size) {
                     char *element =
-                        (char *)tensor->host + clattn__at(tensor, a, b, c, d) * (int64_t)size;
-                    memcpy(back ? element : dense, back ? dense : element, size);
+                        first + a * steps[0] + b * steps[1] + c * steps[2] + d * steps[3];
+                    memcpy(back ? element : at, back ? at : element, (size_t)size);
                 }
 }
 
@@ -164,7 +167,7 @@ static clattn_status bind_dense(clattn__bound *bound, clattn_device *device)
     FAIL_IF(!staged, CLATTN_E_MEMORY, "tensor: no host memory for %zu bytes", bound->bytes);
     /* What is in the queue may still write it. */
     TRY_CL("tensor: clFinish", clFinish(device->queue));
-    copy_elements(host, staged, false);
+    clattn__copy_elements(host, staged, false);
     TRY_CL("tensor: clEnqueueWriteBuffer",
            clEnqueueWriteBuffer(device->queue, bound->memory, CL_TRUE, 0, bound->bytes, staged, 0,
                                 NULL, NULL));
@@ -251,7 +254,7 @@ static clattn_status fetch_one(const clattn__bound *bound, clattn_device *device
         TRY_CL("tensor: clEnqueueReadBuffer",
                clEnqueueReadBuffer(device->queue, bound->memory, CL_TRUE, 0, bound->bytes, staged,
                                    0, NULL, NULL));
-        copy_elements(&bound->host, staged, true);
+        clattn__copy_elements(&bound->host, staged, true);
     } else if (device->info.unified_memory) {
         /* Mapping is what makes the result visible in the host's memory; it copies nothing. */
         void *mapped = clEnqueueMapBuffer(device->queue, bound->memory, CL_FALSE, CL_MAP_READ, 0,

@@ -46,4 +46,7 @@ void clattn__unbind(clattn__binding *binding);
  * whichever way its strides point; 0 for an empty one. */
 size_t clattn__tensor_span(const clattn_tensor *tensor);
 
+/* Copies elements of host memory from where a tensor's strides put them to row-major order, or back. */
+void clattn__copy_elements(const clattn_tensor *tensor, void *dense, bool back);
+
 #endif

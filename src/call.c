@@ -125,15 +125,15 @@ static const int *axes_of(const clattn_attention_desc *desc, uint32_t rank)
     return rank == 3 ? axes_one_head : axes_matrix;
 }
 
-static clattn_status check_rank(const clattn_attention_desc *desc, uint32_t rank)
+static clattn_status check_rank(const clattn_attention_desc *desc, const char *name, uint32_t rank)
 {
     clattn_status status = CLATTN_OK;
     const bool packed = desc->flags & CLATTN_PACKED;
     FAIL_IF(packed && rank != 3, CLATTN_E_ARGUMENT,
             "value: rank %u, expected 3 for packed sequences: (total_k, Hkv, Dv)", rank);
-    FAIL_IF(rank < 2 || rank > 4, CLATTN_E_ARGUMENT, "value: rank %u, expected 2, 3 or 4", rank);
+    FAIL_IF(rank < 2 || rank > 4, CLATTN_E_ARGUMENT, "%s: rank %u, expected 2, 3 or 4", name, rank);
     FAIL_IF(!packed && rank < 4 && desc->query_heads != 1, CLATTN_E_ARGUMENT,
-            "value: rank %u with %zu heads in the description, expected rank 4", rank,
+            "%s: rank %u with %zu heads in the description, expected rank 4", name, rank,
             desc->query_heads);
 done:
     return status;
@@ -151,6 +151,27 @@ static clattn_status view_cu_seqlens(clattn__call *call, const clattn_attention_
     starts.name = "cu_seqlens_k";
     TRY(clattn__view_init(&call->cu_seqlens_k, &args->cu_seqlens_k, &starts));
     TRY(clattn__check_cu_seqlens(&call->cu_seqlens_k, starts.name, call->T, "key"));
+done:
+    return status;
+}
+
+/* Also tells T. */
+static clattn_status view_key(clattn__call *call, const clattn_attention_desc *desc,
+                              const clattn_tensor *key, int64_t B, uint32_t rank)
+{
+    clattn_status status = CLATTN_OK;
+    const clattn_dtype t = desc->dtype;
+    clattn__rule rule = {"key",
+                         axes_of(desc, rank),
+                         rank,
+                         {B, call->Hkv, CLATTN__ANY, call->Dk},
+                         {"B", "Hkv", desc->flags & CLATTN_PACKED ? "total_k" : "T",
+                          call->Dk == call->D ? "D" : "Dk"},
+                         false,
+                         false,
+                         {t, t, t}};
+    TRY(clattn__view_init(&call->key, key, &rule));
+    call->T = call->key.shape[2];
 done:
     return status;
 }
@@ -189,7 +210,7 @@ static clattn_status view_inputs(clattn__call *call, const clattn_attention_desc
     TRY(clattn__check_presence(&args->sinks, desc->flags & CLATTN_SINKS, "sinks", "CLATTN_SINKS"));
     TRY(clattn__check_presence(&args->cu_seqlens_q, packed, "cu_seqlens_q", "CLATTN_PACKED"));
     TRY(clattn__check_presence(&args->cu_seqlens_k, packed, "cu_seqlens_k", "CLATTN_PACKED"));
-    TRY(check_rank(desc, rank));
+    TRY(check_rank(desc, "value", rank));
 
     call->S = CLATTN__ANY, call->T = CLATTN__ANY;
     if (given) {
@@ -210,18 +231,8 @@ static clattn_status view_inputs(clattn__call *call, const clattn_attention_desc
             call->params[args->projected_keys->param] = args->projected_keys->matrix;
             call->T = args->projected_keys->T;
         }
-        clattn__rule key = {"key",
-                            axes,
-                            rank,
-                            {B, Hkv, CLATTN__ANY, call->Dk},
-                            {"B", "Hkv", T, call->Dk == call->D ? "D" : "Dk"},
-                            false,
-                            false,
-                            {t, t, t}};
-        if (clattn__has(&args->key)) {
-            TRY(clattn__view_init(&call->key, &args->key, &key));
-            call->T = key.shape[2];
-        }
+        if (clattn__has(&args->key))
+            TRY(view_key(call, desc, &args->key, B, rank));
     }
     call->B = B;
     clattn__rule value = {
@@ -323,18 +334,26 @@ done:
     return status;
 }
 
+/* The caller's arguments, and the sizes that the description tells. */
+static clattn_status begin(clattn__call *call, clattn_attention_args *args,
+                           const clattn_attention_desc *desc, const clattn_attention_args *given)
+{
+    *call = (clattn__call){.Hq = (int64_t)desc->query_heads,
+                           .Hkv = (int64_t)desc->kv_heads,
+                           .D = (int64_t)desc->head_size,
+                           .Dk = (int64_t)desc->key_size,
+                           .Dv = (int64_t)desc->value_size};
+    return clattn__struct_copy(args, sizeof *args, given, given->struct_size,
+                               "clattn_attention_args");
+}
+
 clattn_status clattn__call_init(clattn__call *call, const clattn__problem *problem,
                                 const clattn_attention_args *given)
 {
     clattn_status status = CLATTN_OK;
     const clattn_attention_desc *desc = &problem->desc;
     clattn_attention_args args;
-    memset(call, 0, sizeof *call);
-    TRY(clattn__struct_copy(&args, sizeof args, given, given->struct_size,
-                            "clattn_attention_args"));
-    call->Hq = (int64_t)desc->query_heads, call->Hkv = (int64_t)desc->kv_heads;
-    call->D = (int64_t)desc->head_size, call->Dk = (int64_t)desc->key_size;
-    call->Dv = (int64_t)desc->value_size;
+    TRY(begin(call, &args, desc, given));
     TRY(view_inputs(call, desc, &args));
     TRY(clattn__call_params(call, desc, &args.params));
     call->all_rows = call->S;
@@ -349,24 +368,11 @@ clattn_status clattn__call_init_keys(clattn__call *call, const clattn__problem *
     clattn_status status = CLATTN_OK;
     const clattn_attention_desc *desc = &problem->desc;
     clattn_attention_args args;
-    memset(call, 0, sizeof *call);
-    TRY(clattn__struct_copy(&args, sizeof args, given, given->struct_size,
-                            "clattn_attention_args"));
-    call->Hq = (int64_t)desc->query_heads, call->Hkv = (int64_t)desc->kv_heads;
-    call->D = (int64_t)desc->head_size, call->Dk = (int64_t)desc->key_size;
-    const uint32_t rank = args.key.rank;
-    const clattn_dtype t = desc->dtype;
-    FAIL_IF(rank < 2 || rank > 4, CLATTN_E_ARGUMENT, "key: rank %u, expected 2, 3 or 4", rank);
-    clattn__rule key = {"key",
-                        axes_of(desc, rank),
-                        rank,
-                        {rank == 2 ? 1 : CLATTN__ANY, call->Hkv, CLATTN__ANY, call->Dk},
-                        {"B", "Hkv", "T", "Dk"},
-                        false,
-                        false,
-                        {t, t, t}};
-    TRY(clattn__view_init(&call->key, &args.key, &key));
-    call->B = key.shape[0], call->T = key.shape[2];
+    TRY(begin(call, &args, desc, given));
+    TRY(clattn__check_presence(&args.key, true, "key", "CLATTN_PROJECTED_KEYS"));
+    TRY(check_rank(desc, "key", args.key.rank));
+    TRY(view_key(call, desc, &args.key, args.key.rank == 2 ? 1 : CLATTN__ANY, args.key.rank));
+    call->B = call->key.shape[0];
     TRY(clattn__call_keys(call, desc, &args));
 done:
     return status;

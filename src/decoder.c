@@ -1,4 +1,5 @@
 /* decoder.c: a plan, run once per step on tensors that stay on the device. */
+#include "bind.h"
 #include "device.h"
 #include "ops/op.h"
 #include "problem.h"
@@ -143,8 +144,7 @@ static clattn_status copy_in(clattn_tensor *to, clattn_decoder *d, const clattn_
     const size_t count = clattn_tensor_count(from), size = clattn_dtype_size(from->dtype);
     char *dense = malloc(count ? count * size : 1);
     FAIL_IF(!dense, CLATTN_E_MEMORY, "decoder: no host memory for %zu elements", count);
-    for (size_t i = 0; i < count; i++)
-        memcpy(dense + i * size, (const char *)from->host + (size_t)place_of(from, i) * size, size);
+    clattn__copy_elements(from, dense, false);
     TRY(clattn_tensor_alloc(to, d->device, from->dtype, from->rank, from->shape));
     if (count)
         TRY(clattn_tensor_write(to, d->device, dense));
@@ -255,36 +255,30 @@ static clattn_attention_args next_args(const clattn_decoder *d)
 }
 
 /* Host values are checked while they are there: a device's are only clamped. */
-static clattn_status check_values(const clattn_decoder *d, const clattn_attention_args *args)
+static clattn_status check_values(const clattn_decoder *d)
 {
     clattn_status status = CLATTN_OK;
     clattn__problem problem;
     clattn__call call;
-    clattn_attention_args all = *args;
-    const int64_t Hq = (int64_t)d->desc.query_heads;
-    const clattn_dtype t = d->desc.dtype;
+    clattn_attention_args args = next_args(d);
     clattn_attention_desc desc = d->desc;
+    const int64_t Hq = (int64_t)desc.query_heads;
+    const size_t queries = (size_t)(d->B * Hq) * desc.head_size,
+                 outputs = (size_t)(d->B * Hq) * desc.value_size;
     /* Memory that nobody looks at. */
-    char *memory = calloc((size_t)(d->B * Hq) * (desc.head_size + desc.value_size) + 1, 8);
+    char *memory = calloc(queries + outputs + 1, sizeof(double));
     FAIL_IF(!memory, CLATTN_E_MEMORY, "decoder: no host memory for a step of %lld rows",
             (long long)(d->B * Hq));
-    const clattn_tensor query = clattn_tensor_host(t, memory, 3,
+    const clattn_tensor query = clattn_tensor_host(desc.dtype, memory, 3,
                                                    (int64_t[]){d->B, Hq, (int64_t)desc.head_size}),
                         output =
-                            clattn_tensor_host(t, memory + (size_t)(d->B * Hq) * desc.head_size * 8,
-                                               3, (int64_t[]){d->B, Hq, (int64_t)desc.value_size});
-    desc.outputs = CLATTN_OUTPUT;
-    desc.flags &= ~(uint32_t)CLATTN_PROJECTED_KEYS;
-    TRY(as_call(&all.query, d, &query, "query"));
-    TRY(as_call(&all.output, d, &output, "output"));
-    if (looks_back(d))
-        all.params.previous_weights = d->first;
-    if (d->flags & CLATTN_DECODER_CUMULATIVE)
-        all.params.cumulative_weights = d->sums;
-    if (desc.score == CLATTN_SCORE_COVERAGE)
-        all.params.coverage = d->sums;
+                            clattn_tensor_host(desc.dtype, memory + queries * sizeof(double), 3,
+                                               (int64_t[]){d->B, Hq, (int64_t)desc.value_size});
+    desc.flags &= ~(uint32_t)CLATTN_PROJECTED_KEYS; /* keys are still as they came */
+    TRY(as_call(&args.query, d, &query, "query"));
+    TRY(as_call(&args.output, d, &output, "output"));
     TRY(clattn__problem_init(&problem, &desc));
-    TRY(clattn__call_init(&call, &problem, &all));
+    TRY(clattn__call_init(&call, &problem, &args));
 done:
     free(memory);
     return status;
@@ -295,6 +289,7 @@ static clattn_status measure(clattn_decoder *d)
     clattn_status status = CLATTN_OK;
     const clattn_tensor *value = &d->args.value;
     const uint32_t rank = value->rank;
+    int64_t states;
     FAIL_IF(rank < 2 || rank > 4, CLATTN_E_ARGUMENT, "value: rank %u, expected 2, 3 or 4", rank);
     FAIL_IF(clattn__has(&d->args.query) || clattn__has(&d->args.output) ||
                 clattn__has(&d->args.weights) || clattn__has(&d->args.scores) ||
@@ -305,6 +300,11 @@ static clattn_status measure(clattn_decoder *d)
     d->T = value->shape[rank == 4 && d->desc.layout == CLATTN_BSHD ? 1 : rank - 2];
     FAIL_IF(d->B < 0 || d->T < 0, CLATTN_E_ARGUMENT,
             "value: a dimension below 0, expected numbers from 0");
+    FAIL_IF(__builtin_mul_overflow(d->B, (int64_t)d->desc.query_heads, &states) ||
+                __builtin_mul_overflow(states, d->T, &states) || states > INT64_MAX / 8,
+            CLATTN_E_ARGUMENT,
+            "value: B=%lld sequences of T=%lld keys, expected weights that memory can hold",
+            (long long)d->B, (long long)d->T);
 done:
     return status;
 }
@@ -313,16 +313,15 @@ static clattn_status make_states(clattn_decoder *d)
 {
     clattn_status status = CLATTN_OK;
     clattn_score_params *p = &d->args.params;
+    const bool coverage = d->desc.score == CLATTN_SCORE_COVERAGE;
     const clattn_tensor none = {0};
     const int64_t slots = d->max_steps ? (int64_t)d->max_steps : LEAST_SLOTS,
                   shape[] = {d->B, (int64_t)d->desc.query_heads, slots, d->T};
     if (looks_back(d))
         TRY(make_state(&d->first, d, &p->previous_weights, "params.previous_weights"));
     if (sums_up(d))
-        TRY(make_state(&d->sums, d,
-                       d->desc.score == CLATTN_SCORE_COVERAGE ? &p->coverage
-                                                              : &p->cumulative_weights,
-                       "params.coverage or cumulative_weights"));
+        TRY(make_state(&d->sums, d, coverage ? &p->coverage : &p->cumulative_weights,
+                       coverage ? "params.coverage" : "params.cumulative_weights"));
     p->previous_weights = p->cumulative_weights = p->coverage = none;
     if (d->desc.outputs & CLATTN_WEIGHTS)
         TRY(clattn_tensor_alloc(&d->weights, d->device, d->desc.dtype, 4, shape));
@@ -342,7 +341,7 @@ clattn_status clattn_decoder_begin(clattn_decoder *d, const clattn_attention_arg
     d->args.struct_size = sizeof d->args;
     TRY(measure(d));
     TRY(make_states(d));
-    TRY(check_values(d, &d->args));
+    TRY(check_values(d));
     clattn_score_params *p = &d->args.params;
     if (d->desc.flags & CLATTN_PROJECTED_KEYS) {
         const clattn_tensor none = {0};

@@ -34,22 +34,15 @@ done:
 static clattn_status keep_copy(clattn_tensor *tensor, void **memory)
 {
     clattn_status status = CLATTN_OK;
-    const clattn_tensor from = *tensor;
-    const int64_t *n = from.shape;
-    clattn_tensor to = clattn_tensor_host(from.dtype, NULL, from.rank, n);
-    const size_t size = clattn_dtype_size(from.dtype), count = clattn_tensor_count(&from);
+    const size_t count = clattn_tensor_count(tensor);
+    clattn_tensor to = clattn_tensor_host(tensor->dtype, NULL, tensor->rank, tensor->shape);
     if (!clattn__has(tensor))
         return CLATTN_OK;
-    FAIL_IF(from.buffer, CLATTN_E_ARGUMENT,
+    FAIL_IF(tensor->buffer, CLATTN_E_ARGUMENT,
             "key: lies in device memory, expected host memory for the reference");
-    *memory = to.host = malloc(count ? count * size : 1);
+    *memory = to.host = malloc(count ? count * clattn_dtype_size(tensor->dtype) : 1);
     FAIL_IF(!to.host, CLATTN_E_MEMORY, "keys: no host memory for %zu elements", count);
-    for (size_t i = 0; i < count; i++) {
-        const int64_t e = (int64_t)i,
-                      at = clattn__at(&from, e / (n[3] * n[2] * n[1]), e / (n[3] * n[2]) % n[1],
-                                      e / n[3] % n[2], e % n[3]);
-        memcpy((char *)to.host + i * size, (const char *)from.host + (size_t)at * size, size);
-    }
+    clattn__copy_elements(tensor, to.host, false);
     *tensor = to;
 done:
     return status;

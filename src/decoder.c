@@ -266,13 +266,13 @@ static clattn_status check_values(const clattn_decoder *d)
     const size_t queries = (size_t)(d->B * Hq) * desc.head_size,
                  outputs = (size_t)(d->B * Hq) * desc.value_size;
     /* Memory that nobody looks at. */
-    char *memory = calloc(queries + outputs + 1, sizeof(double));
+    double *memory = calloc(queries + outputs + 1, sizeof *memory);
     FAIL_IF(!memory, CLATTN_E_MEMORY, "decoder: no host memory for a step of %lld rows",
             (long long)(d->B * Hq));
     const clattn_tensor query = clattn_tensor_host(desc.dtype, memory, 3,
                                                    (int64_t[]){d->B, Hq, (int64_t)desc.head_size}),
                         output =
-                            clattn_tensor_host(desc.dtype, memory + queries * sizeof(double), 3,
+                            clattn_tensor_host(desc.dtype, memory + queries, 3,
                                                (int64_t[]){d->B, Hq, (int64_t)desc.value_size});
     desc.flags &= ~(uint32_t)CLATTN_PROJECTED_KEYS; /* keys are still as they came */
     TRY(as_call(&args.query, d, &query, "query"));

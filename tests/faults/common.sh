@@ -7,7 +7,6 @@ export OPENCL_LAYERS=$CLATTN_FAULT_LAYER CLATTN_FAULT_LEAKS=${CLATTN_FAULT_LEAKS
 # Where there is no device the reference is to take over here, rather than fail the test.
 unset CLATTN_REQUIRE_DEVICE CLATTN_DEVICE
 
-outputs=(output weights scores lse)
 work=${FAULTS_WORK:-}
 failures=0
 
@@ -17,11 +16,41 @@ make_work() {
     export FAULTS_WORK=$work
 }
 
+# parameter NAME SHAPE: a file for `batch`, whose numbers are the first of the sentences' queries.
+parameter() {
+    mkdir -p "$work/parameters"
+    {
+        printf '\223NUMPY\1\0\166\0%-117s\n' "{'descr': '<f4', 'fortran_order': False, 'shape': ($2,), }"
+        tail -c +129 "$CLATTN_DATA/sentences/query.npy" | head -c "$((4 * (${2//,/*})))"
+    } >"$work/parameters/$1.npy"
+}
+
+# with_parameters: from here on `batch` has a location-sensitive score, with all that one may have, and
+# no scores are asked for: who wants these gets the staged variant, as with dot products.
+with_parameters() {
+    export FAULTS_OUTPUTS='output weights lse'
+    parameter w_query 16,32
+    parameter w_key 16,32
+    parameter v 16
+    parameter bias 16
+    parameter g 1
+    parameter conv 3,2,5
+    parameter w_location 16,3
+    parameter previous_weights 8,34
+    parameter cumulative_weights 8,34
+}
+
 # batch COMMAND [OPTIONS]: `clattn COMMAND` over the sentences.
 batch() {
-    local data=$CLATTN_DATA/sentences
+    local data=$CLATTN_DATA/sentences file score=()
+    if [ -d "$work/parameters" ]; then
+        score=(--score location-sensitive)
+        for file in "$work"/parameters/*; do
+            score+=(--param "$(basename "$file" .npy)=$file")
+        done
+    fi
     timeout 60 "$CLATTN_PROGRAM" "$1" --query "$data/query.npy" --key "$data/key.npy" \
-        --value "$data/value.npy" --kv-lengths "$data/kv_lengths.npy" "${@:2}"
+        --value "$data/value.npy" --kv-lengths "$data/kv_lengths.npy" "${score[@]}" "${@:2}"
 }
 
 # run_batch FOLDER [OPTIONS]: computes all outputs into FOLDER/out, what is printed beside it.
@@ -29,7 +58,7 @@ run_batch() {
     local folder=$1 name to=()
     shift
     mkdir -p "$folder/out"
-    for name in "${outputs[@]}"; do
+    for name in ${FAULTS_OUTPUTS-output weights scores lse}; do
         to+=("--$name" "$folder/out/$name.npy")
     done
     batch run "${to[@]}" "$@" >"$folder/stdout" 2>"$folder/stderr"

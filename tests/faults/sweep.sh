@@ -1,10 +1,12 @@
 #!/usr/bin/env bash
-# sweep.sh warm|copied|cold|lost: fails each OpenCL call of `clattn run` once.
+# sweep.sh warm|copied|cold|lost [parameters]: fails each OpenCL call of `clattn run` once.
 #
 #   warm    every call of every function, the programs' binaries cached
 #   copied  the same on a device with memory of its own, to which and from which tensors are copied
 #   cold    every call that has to do with programs, with an empty cache: they are built
 #   lost    every function's first, middle and last call, and all calls of all functions after it
+#
+# With "parameters" the run is one of a score that has them, not of dot products.
 #
 # Each run must end by itself, release everything, and either fail with status 3, one line and no
 # output file, or succeed with complete and right outputs. It may succeed where a call was needed for
@@ -70,6 +72,7 @@ if [ "${1-}" = --one ]; then
 fi
 mode=$1
 make_work
+[ "${2-}" != parameters ] || with_parameters
 [ "$mode" != copied ] || export CLATTN_FAULT_UNIFIED_MEMORY=0
 export CLATTN_CACHE_DIR=$work/cache
 run_batch "$work/reference" --device reference || { complain "$work/reference" reference $?; exit 1; }

@@ -254,27 +254,41 @@ static clattn_attention_args next_args(const clattn_decoder *d)
     return args;
 }
 
-/* Host values are checked while they are there: a device's are only clamped. */
+/* A call as the first step will be, while host values are there to be looked at, which a device's are not:
+ * those of lengths, and the shapes of what is given of earlier steps. */
 static clattn_status check_values(const clattn_decoder *d)
 {
     clattn_status status = CLATTN_OK;
     clattn__problem problem;
     clattn__call call;
-    clattn_attention_args args = next_args(d);
+    clattn_attention_args args = d->args;
     clattn_attention_desc desc = d->desc;
     const int64_t Hq = (int64_t)desc.query_heads;
     const size_t queries = (size_t)(d->B * Hq) * desc.head_size,
-                 outputs = (size_t)(d->B * Hq) * desc.value_size;
+                 outputs = (size_t)(d->B * Hq) * desc.value_size,
+                 states = (size_t)(d->B * Hq * d->T);
     /* Memory that nobody looks at. */
-    double *memory = calloc(queries + outputs + 1, sizeof *memory);
+    double *memory = calloc(queries + outputs + states + 1, sizeof *memory);
     FAIL_IF(!memory, CLATTN_E_MEMORY, "decoder: no host memory for a step of %lld rows",
             (long long)(d->B * Hq));
     const clattn_tensor query = clattn_tensor_host(desc.dtype, memory, 3,
                                                    (int64_t[]){d->B, Hq, (int64_t)desc.head_size}),
                         output =
                             clattn_tensor_host(desc.dtype, memory + queries, 3,
-                                               (int64_t[]){d->B, Hq, (int64_t)desc.value_size});
+                                               (int64_t[]){d->B, Hq, (int64_t)desc.value_size}),
+                        state = clattn_tensor_host(CLATTN_F64, memory + queries + outputs, 3,
+                                                   (int64_t[]){d->B, Hq, d->T});
+    desc.outputs = CLATTN_OUTPUT;
     desc.flags &= ~(uint32_t)CLATTN_PROJECTED_KEYS; /* keys are still as they came */
+    FAIL_IF(clattn__has(&args.params.cumulative_weights) && !(d->flags & CLATTN_DECODER_CUMULATIVE),
+            CLATTN_E_ARGUMENT,
+            "params.cumulative_weights: given, expected CLATTN_DECODER_CUMULATIVE with them");
+    if (looks_back(d) && !clattn__has(&args.params.previous_weights))
+        args.params.previous_weights = state;
+    if (d->flags & CLATTN_DECODER_CUMULATIVE && !clattn__has(&args.params.cumulative_weights))
+        args.params.cumulative_weights = state;
+    if (d->desc.score == CLATTN_SCORE_COVERAGE && !clattn__has(&args.params.coverage))
+        args.params.coverage = state;
     TRY(as_call(&args.query, d, &query, "query"));
     TRY(as_call(&args.output, d, &output, "output"));
     TRY(clattn__problem_init(&problem, &desc));
@@ -340,8 +354,8 @@ clattn_status clattn_decoder_begin(clattn_decoder *d, const clattn_attention_arg
                             "clattn_attention_args"));
     d->args.struct_size = sizeof d->args;
     TRY(measure(d));
-    TRY(make_states(d));
     TRY(check_values(d));
+    TRY(make_states(d));
     clattn_score_params *p = &d->args.params;
     if (d->desc.flags & CLATTN_PROJECTED_KEYS) {
         const clattn_tensor none = {0};

@@ -5,6 +5,7 @@
 #include <clattn/decoder.h>
 
 #include <math.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -230,6 +231,60 @@ static void what_does_not_fit_is_refused(void **state)
     host_call_free(&call);
 }
 
+/* What is given of earlier steps is held against the batch, whatever the score. */
+static void states_that_do_not_fit_are_refused(void **state)
+{
+    (void)state;
+    static const struct {
+        size_t offset;
+        const char *name;
+        clattn_score score;
+        uint32_t flags;
+    } given[] = {
+        {offsetof(clattn_score_params, previous_weights), "params.previous_weights",
+         CLATTN_SCORE_LOCATION_SENSITIVE, 0},
+        {offsetof(clattn_score_params, cumulative_weights), "params.cumulative_weights",
+         CLATTN_SCORE_LOCATION_SENSITIVE, CLATTN_DECODER_CUMULATIVE},
+        {offsetof(clattn_score_params, coverage), "params.coverage", CLATTN_SCORE_COVERAGE, 0},
+    };
+    static const int64_t shapes[][2] = {{2, 22}, {3, 21}, {2, 0}, {0, 21}};
+    static const double zeros[3 * 22];
+    for (size_t i = 0; i < sizeof given / sizeof *given; i++) {
+        host_call call;
+        clattn_decoder *decoder = NULL;
+        const clattn_case one = {"",
+                                 .B = 2,
+                                 STEP,
+                                 .A = 17,
+                                 .score = given[i].score,
+                                 .outputs = CLATTN_OUTPUT,
+                                 .params = given[i].flags ? PARAM_CUMULATIVE : 0};
+        const clattn_tensor none = {0};
+        case_make(&call, &one);
+        clattn_attention_args args = call.args;
+        clattn_tensor *of_state = (clattn_tensor *)(void *)((char *)&args.params + given[i].offset);
+        args.query = args.output = none;
+        assert_status(CLATTN_OK,
+                      clattn_decoder_create(&decoder, device, &call.desc, 0, given[i].flags));
+        assert_status(CLATTN_OK, clattn_decoder_begin(decoder, &args));
+        for (size_t n = 0; n < sizeof shapes / sizeof *shapes; n++) {
+            *of_state = clattn_tensor_host(CLATTN_F64, zeros, 2, shapes[n]);
+            assert_argument_refused(clattn_decoder_begin(decoder, &args), given[i].name);
+        }
+        *of_state = clattn_tensor_host(CLATTN_I32, zeros, 2, (int64_t[]){2, 21});
+        assert_argument_refused(clattn_decoder_begin(decoder, &args), given[i].name);
+        *of_state = clattn_tensor_host(CLATTN_F64, zeros, 2, (int64_t[]){2, 21});
+        assert_status(CLATTN_OK, clattn_decoder_begin(decoder, &args));
+        clattn_decoder_destroy(decoder);
+        if (given[i].flags) { /* which nobody would look at without the flag */
+            assert_status(CLATTN_OK, clattn_decoder_create(&decoder, device, &call.desc, 0, 0));
+            assert_argument_refused(clattn_decoder_begin(decoder, &args), given[i].name);
+            clattn_decoder_destroy(decoder);
+        }
+        host_call_free(&call);
+    }
+}
+
 int main(void)
 {
     int failures = 0;
@@ -244,6 +299,8 @@ int main(void)
         named_tests_add(&on_reference, cases[i].call.name, on_the_reference, &cases[i]);
     }
     named_tests_add(&more, "what does not fit is refused", what_does_not_fit_is_refused, NULL);
+    named_tests_add(&more, "states that do not fit are refused", states_that_do_not_fit_are_refused,
+                    NULL);
     failures += named_tests_run(&on_device, "decoder, device", NULL, NULL);
     failures += named_tests_run(&on_reference, "decoder, reference", NULL, NULL);
     failures += named_tests_run(&more, "decoder, more", NULL, NULL);

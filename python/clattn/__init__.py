@@ -5,16 +5,18 @@
     output, weights = clattn.attention(query, key, value, return_weights=True)
     report = clattn.verify(query, key, value, causal=True)
 
-Functions: attention, context, reference, verify, devices, plot. Modules: clattn.onnx_backend. Devices
-are opened on first use and shared; every function is thread-safe and lets other threads run meanwhile.
+Functions: attention, context, project_keys, reference, verify, devices, plot. Modules:
+clattn.onnx_backend. Devices are opened on first use and shared; every function is thread-safe and lets other
+threads run meanwhile.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from ._api import Array, Options, attention, context, reference, verify
+from ._api import Array, Options, attention, context, project_keys, reference, verify
 from ._devices import Device, devices
+from ._keys import ProjectedKeys
 from ._native import Error, UnsupportedError
 from ._plot import plot
 from ._reports import Report, Verdict
@@ -24,6 +26,7 @@ __all__ = [
     "Device",
     "Error",
     "Options",
+    "ProjectedKeys",
     "Report",
     "UnsupportedError",
     "Verdict",
@@ -31,6 +34,7 @@ __all__ = [
     "context",
     "devices",
     "plot",
+    "project_keys",
     "reference",
     "verify",
 ]

@@ -20,6 +20,8 @@ import numpy.typing as npt
 
 from . import _job, _run
 from ._devices import DeviceSpec
+from ._keys import ProjectedKeys
+from ._options import count
 from ._reports import Report
 
 Array = npt.ArrayLike
@@ -75,7 +77,7 @@ class Options(TypedDict, total=False):
 
 def attention(
     query: Array,
-    key: Array | None,
+    key: Array | ProjectedKeys | None,
     value: Array,
     *,
     score: ScoreName = "scaled-dot",
@@ -110,7 +112,8 @@ def attention(
 
     Args:
         query: (B, Hq, S, D), or (B, S, Hq, D) with layout "bshd", (B, S, D), (S, D).
-        key: (B, Hkv, T, Dk) and likewise; Hq a multiple of Hkv. None with score "location", which reads none.
+        key: (B, Hkv, T, Dk) and likewise; Hq a multiple of Hkv. None with score "location", which reads none. Or
+            what project_keys() made of it: then without w_key or weight in params, and on the same device.
         value: (B, Hkv, T, Dv) and likewise.
         score: how a query meets a key, see Scores.
         params: parameters of the score by name, of any float type; numbers and lists get that of the sums.
@@ -136,7 +139,7 @@ def attention(
         precision: "default": weights of float16 and bfloat16 may be rounded to the values' type; "strict":
             they stay float32; "fast": also inputs rounded to 11 bits and native exponentials.
         device: an index, a part of a name, one of clattn.devices(), or "reference"; None: CLATTN_DEVICE,
-            else a GPU before a CPU, else the reference with a warning.
+            else a GPU before a CPU, else the reference with a warning; with projected keys, theirs.
         variant: the implementation to take; None: the best that accepts the problem.
         return_weights, return_scores: also (B, Hq, S, T), (B, S, T) or (S, T), of the inputs' type.
         scores_stage: "raw" scores, "capped" ones, or "modified" by all (masked = -inf).
@@ -203,6 +206,34 @@ def attention(
     return job.results()
 
 
+def project_keys(
+    key: Array,
+    params: Params | None = None,
+    *,
+    score: ScoreName,
+    query_heads: int | None = None,
+    layout: Literal["bhsd", "bshd"] = "bhsd",
+    device: DeviceSpec = None,
+) -> ProjectedKeys:
+    """Keys as a score sees them, made once for many calls of attention(), which takes them as `key`: of "additive",
+    "location-sensitive" and "coverage" W_k k, of "general" W k, of "cosine" k / |k|.
+
+    Args:
+        key: (B, Hkv, T, Dk), or (B, T, Hkv, Dk) with layout "bshd", (B, T, Dk), (T, Dk). It is read before the call
+            returns.
+        params: those of attention(). Only w_key or weight is read, and of w_query the size; the calls that take the
+            keys are to leave out w_key or weight.
+        query_heads: Hq of those calls; None: as many as key has.
+        device: as of attention(). Keys stay there, and calls that take them go there unless told otherwise.
+
+    Returns:
+        An object to pass as `key`. reference() takes it where `device` was "reference"; verify() and packed sequences
+        do not.
+    """
+    heads = None if query_heads is None else count(query_heads, "query_heads", 1)
+    return _run.project(*_job.describe_keys(key, params, score, heads, layout), device)
+
+
 def _check_names(function: str, options: dict[str, Any]) -> None:
     for name in options:
         if name not in Options.__annotations__:
@@ -233,7 +264,7 @@ def context(
     return job.outputs[0]
 
 
-def reference(query: Array, key: Array | None, value: Array, **options: Any) -> Result:
+def reference(query: Array, key: Array | ProjectedKeys | None, value: Array, **options: Any) -> Result:
     """attention() by the reference: plain C in double precision (float64: wider still), rounded once at
     the end. Takes what attention() takes (see Options); `device` and `variant` have no meaning here."""
     _check_names("reference", options)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import ctypes
 import functools
 import math
+import struct
 import sys
 from typing import Any
 
@@ -163,6 +164,9 @@ _pointer_at, _HEAD = ctypes.c_void_p.from_address, object.__basicsize__
 _probe = np.zeros(3, np.float32)
 _is_there = sys.implementation.name == "cpython" and all(_quick_address(a) == _address(a) for a in (_probe, _probe[1:]))
 address = _quick_address if _is_there else _address
+
+
+put_address = struct.Struct("P").pack_into
 
 
 def lay_out(

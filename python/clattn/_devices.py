@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import html
 import os
+import sys
 import threading
 import warnings
 from collections import OrderedDict
@@ -109,6 +110,15 @@ class OpenDevice:
     def is_reference(self) -> bool:
         return self.device.kind == "reference"
 
+    def complete(self, function: Any, *arguments: Any) -> None:
+        """Calls what enqueues work on the device, and waits until that is done."""
+        try:
+            _native.check(function(*arguments))
+        finally:
+            # The arrays must stay until nothing is under way, also after a failure.
+            finished = _native.load().clattn_device_finish(self.handle)
+        _native.check(finished)
+
     def take_plan(self, key: tuple) -> ctypes.c_void_p:
         """A plan for the description that `key` lists, field by field."""
         with self._lock:
@@ -154,6 +164,14 @@ def _spec_text(spec: DeviceSpec) -> str | None:
     raise TypeError(f"device: {spec!r}, expected an index, a part of a name, a clattn.Device or None")
 
 
+def _depth_of_caller() -> int:
+    """For a warning of the function that asks: it points at the line that calls the package."""
+    depth, frame = 1, sys._getframe(1)
+    while frame.f_back and frame.f_globals.get("__package__") == __package__:
+        depth, frame = depth + 1, frame.f_back
+    return depth
+
+
 def _open_handle(text: str | None) -> ctypes.c_void_p:
     library = _native.load()
     handle = ctypes.c_void_p()
@@ -165,7 +183,7 @@ def _open_handle(text: str | None) -> ctypes.c_void_p:
     required = os.environ.get("CLATTN_REQUIRE_DEVICE", "0") not in ("", "0")
     if status == _native.E_NO_DEVICE and text is None and not by_variable and not required:
         message = f"{sentence}; the reference computes instead; {_native.GET_POCL}"
-        warnings.warn(message, RuntimeWarning, stacklevel=5)  # the line that calls the package
+        warnings.warn(message, RuntimeWarning, stacklevel=_depth_of_caller())
         status = library.clattn_device_open(handle, b"reference", 0)
     _native.check(status)
     return handle

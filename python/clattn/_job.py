@@ -1,7 +1,4 @@
-"""What is to be computed: arguments checked and named, a description, and the library's arguments.
-
-The rules of shapes and values are the library's own (src/problem.c, src/call.c); here is what has a
-Python side: words instead of enums, types of arrays, shapes of outputs.
+"""What is to be computed: a description, and the library's arguments.
 
 A call is made in two steps. form() knows all but the numbers: it checks and lays out once what calls
 that look alike share. A Job adds the addresses of this call's arrays.
@@ -11,20 +8,15 @@ from __future__ import annotations
 
 import ctypes
 import functools
-import struct
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from . import _native
-from ._arrays import BOOLS, INTEGERS, address, float_code, is_float, lay_out, numbers, tensor
-from ._scores import GIVEN, SCORES, check_complete, parameters
-
-NORMALIZERS = {"softmax": 0, "none": 1, "sigmoid": 2, "sparsemax": 3, "entmax15": 4}
-ALIGNMENTS = {"top-left": 0, "bottom-right": 1}
-LAYOUTS = {"bhsd": 0, "bshd": 1}
-PRECISIONS = {"default": 0, "strict": 1, "fast": 2}
-STAGES = {"raw": 0, "capped": 1, "modified": 2}
+from ._arrays import BOOLS, INTEGERS, address, float_code, is_float, lay_out, put_address, tensor
+from ._keys import ProjectedKeys, Projection
+from ._options import LAYOUTS, Options, choice, gather, settings, variant_name, wide, words
+from ._scores import GIVEN, SCORES, Score, check_complete, parameters
 
 _OUTPUT_BITS = {
     "output": _native.OUTPUT,
@@ -33,7 +25,6 @@ _OUTPUT_BITS = {
     "lse": _native.LSE,
 }
 
-_put_address = struct.Struct("P").pack_into
 _new_args = _native.AttentionArgs.from_buffer_copy
 
 
@@ -46,21 +37,15 @@ class Shape(NamedTuple):
     strides: tuple[int, ...]
 
 
-class Options(NamedTuple):
-    """What a description says in words and numbers, with the defaults of the C library's enums."""
+class Sizes(NamedTuple):
+    """Of a description; 0 asks the library for its default."""
 
-    score: Any = "scaled-dot"
-    normalizer: Any = "softmax"
-    alignment: Any = "top-left"
-    layout: Any = "bhsd"
-    precision: Any = "default"
-    scores_stage: Any = "raw"
-    flags: int = 0
-    outputs: int = _native.OUTPUT
-    scale: float = 0.0
-    softcap: float = 0.0
-    window: tuple[int, int] = (0, 0)
-    variant: Any = None
+    query_heads: int
+    kv_heads: int
+    query: int
+    value: int = 0
+    key: int = 0
+    hidden: int = 0
 
 
 class Output(NamedTuple):
@@ -83,110 +68,51 @@ class Form(NamedTuple):
     outputs: tuple[Output, ...]
 
 
-_Meaning = TypeVar("_Meaning")
-
-
-def _choice(table: dict[str, _Meaning], name: str, given: Any) -> _Meaning:
-    try:
-        return table[given]
-    except (KeyError, TypeError):
-        raise ValueError(f"{name}: {given!r}, expected one of {', '.join(map(repr, table))}") from None
-
-
-def _number(given: Any, name: str) -> float:
-    if not isinstance(given, (str, bytes)):
-        try:
-            return float(given)
-        except OverflowError:
-            raise ValueError(f"{name}: {given!r}, expected a finite number") from None
-        except (TypeError, ValueError):
-            pass
-    raise TypeError(f"{name}: {given!r}, expected a number")
-
-
-def _flag(given: Any, name: str) -> bool:
-    if given is False or given is True:
-        return given
-    if not isinstance(given, (int, np.bool_)):
-        raise TypeError(f"{name}: {given!r}, expected True or False")
-    return bool(given)
-
-
-def _causal(given: Any, alignment: Any) -> tuple[bool, Any]:
-    if given is False or given is True:
-        return given, alignment
-    if isinstance(given, str):
-        if given not in ALIGNMENTS:
-            raise ValueError(f"causal: {given!r}, expected True, False, 'top-left' or 'bottom-right'")
-        return True, given
-    if not isinstance(given, np.bool_):
-        raise TypeError(f"causal: {given!r}, expected True, False or 'bottom-right'")
-    return bool(given), alignment
-
-
-def _window(given: Any) -> tuple[int, int]:
-    try:
-        left, right = (side.__index__() for side in given)
-        if not (-1 <= left < 2**63 and -1 <= right < 2**63):
-            raise ValueError
-    except (TypeError, ValueError, AttributeError):
-        raise ValueError(f"window: {given!r}, expected (left, right), two integers from -1 (-1: no bound)") from None
-    return left, right
-
-
-def _variant(given: Any) -> bytes | None:
-    if given is None:
-        return None
-    if not isinstance(given, str):
-        raise TypeError(f"variant: {given!r}, expected the name of a variant or None")
-    return _native.encoded(given, "variant")
-
-
-def _integers(given: Any, name: str) -> np.ndarray:
-    a = tensor(given, name)
-    if a.dtype in INTEGERS:
-        return a
-    if a.dtype.kind not in "iu" and a.size:
-        raise TypeError(f"{name}: dtype {a.dtype}, expected integers")
-    if a.dtype.kind == "u" and (a > np.iinfo(np.int64).max).any():
-        raise ValueError(f"{name}: {a.max()}, expected a length")
-    return a.astype(np.int64)
-
-
-def _cu_seqlens(q: Any, k: Any, outputs: int) -> list[np.ndarray]:
-    for name, bit in (("return_weights", _native.WEIGHTS), ("return_scores", _native.SCORES)):
-        if outputs & bit:
-            raise ValueError(f"{name}: given with cu_seqlens_q and cu_seqlens_k, expected one of the two")
-    for name, given in (("cu_seqlens_q", q), ("cu_seqlens_k", k)):
-        if given is None:
-            raise ValueError(f"{name}: missing, expected cumulative lengths beside the other's")
-    return [_integers(q, "cu_seqlens_q"), _integers(k, "cu_seqlens_k")]
-
-
-def _modification(given: Any, name: str, sums: np.dtype) -> np.ndarray:
-    a = tensor(given, name)
-    if not hasattr(given, "dtype") and a.dtype.kind in ("f" if name == "mask" else "iuf"):
-        a = a.astype(sums)  # lists and numbers come without a type
-    return a
-
-
-_F32, _F64 = np.dtype(np.float32), np.dtype(np.float64)
-
-
-def _wide(dtype: np.dtype) -> np.dtype:
-    """The type of the sums."""
-    return _F64 if dtype == _F64 else _F32
-
-
 def _heads(shape: tuple[int, ...], layout: int, packed: bool) -> int:
     if packed:
         return shape[1]
     return 1 if len(shape) < 4 else shape[2 if layout == _native.BSHD else 1]
 
 
+def _length(shape: tuple[int, ...], layout: int) -> int:
+    """T, of a key or value."""
+    return shape[1 if len(shape) == 4 and layout == _native.BSHD else -2]
+
+
+def _fields(options: Options, score: Score, dtype: np.dtype, sizes: Sizes) -> tuple:
+    """A description's, in order."""
+    layout, normalizer, alignment, precision, stage = words(options)
+    return (
+        float_code(dtype),
+        layout,
+        score.code,
+        normalizer,
+        alignment,
+        precision,
+        options.flags,
+        options.outputs,
+        stage,
+        sizes.query_heads,
+        sizes.kv_heads,
+        sizes.query,
+        sizes.value,
+        options.scale,
+        options.softcap,
+        *options.window,
+        variant_name(options.variant),
+        sizes.key if score.has_key_size else 0,
+        sizes.hidden,
+    )
+
+
 def _size(name: str, by_name: dict[str, Shape]) -> int:
     """Of the vectors of an array; 0, which asks the library for its default, where there is none."""
     return by_name[name].shape[-1] if name in by_name else 0
+
+
+def _check_rank(a: Shape) -> None:
+    if not 2 <= len(a.shape) <= 4:
+        raise ValueError(f"{a.name}: shape {a.shape}, expected 2, 3 or 4 dimensions")
 
 
 def _check_ranks(by_name: dict[str, Shape], rows: Shape, called: str, packed: bool) -> None:
@@ -200,17 +126,16 @@ def _check_ranks(by_name: dict[str, Shape], rows: Shape, called: str, packed: bo
     for said, a in ((called, rows), ("key", by_name.get("key"))):
         if a and len(a.shape) != rank:
             raise ValueError(f"{said}: shape {a.shape}, expected {rank} dimensions as value has")
-    if not 2 <= rank <= 4:
-        raise ValueError(f"value: shape {by_name['value'].shape}, expected 2, 3 or 4 dimensions")
+    _check_rank(by_name["value"])
 
 
-def _check_heads(name: str, query_heads: int, kv_heads: int) -> None:
-    """`name`: of what has the queries' heads."""
-    for owner, heads in ((name, query_heads), ("value", kv_heads)):
+def _check_heads(name: str, query_heads: int, of: str, kv_heads: int) -> None:
+    """`name`: of what has the queries' heads; `of`: of what has the keys'."""
+    for owner, heads in ((name, query_heads), (of, kv_heads)):
         if heads == 0:
             raise ValueError(f"{owner}: no heads, expected at least one")
     if query_heads % kv_heads:
-        raise ValueError(f"{name}: {query_heads} heads, expected a multiple of the {kv_heads} of value")
+        raise ValueError(f"{name}: {query_heads} heads, expected a multiple of the {kv_heads} of {of}")
 
 
 def _code(a: Shape, value: Shape) -> int:
@@ -231,6 +156,36 @@ def _code(a: Shape, value: Shape) -> int:
     return float_code(a.dtype)
 
 
+def _check_vectors(by_name: dict[str, Shape]) -> None:
+    for name in ("query", "key", "value", "params.v"):
+        if name in by_name and by_name[name].shape[-1] == 0:
+            raise ValueError(f"{name}: shape {by_name[name].shape}, expected vectors of at least one element")
+
+
+def _check_projection(
+    found: Projection, expected: Projection, given: dict[str, Shape], score: Score, packed: bool
+) -> None:
+    if packed:
+        raise ValueError(
+            "key: projected keys, given with packed sequences (cu_seqlens_q, cu_seqlens_k); expected an array"
+        )
+    for name, a, b in zip(Projection._fields, found, expected):
+        if a != b:
+            kind = TypeError if name == "dtype" else ValueError
+            raise kind(f"key: projected with {name}={a}, expected {b}")
+    for name in score.of_keys or ():
+        if "params." + name in given:
+            raise ValueError(f"params.{name}: given with projected keys, which have met it; expected none")
+
+
+def _laid_out(shapes: list[Shape], codes: list[int]) -> _native.AttentionArgs:
+    """The arguments of a call, without addresses and outputs."""
+    args = _native.AttentionArgs(ctypes.sizeof(_native.AttentionArgs))
+    for a, code in zip(shapes, codes):
+        lay_out(args, a.name, code, a.shape, a.strides, a.dtype.itemsize)
+    return args
+
+
 @functools.lru_cache(maxsize=256)
 def form(arrays: tuple[tuple, ...], options: Options) -> Form:
     """Checks what calls with such arrays and options share, and lays out their arguments. `arrays`: what a
@@ -239,44 +194,28 @@ def form(arrays: tuple[tuple, ...], options: Options) -> Form:
     by_name = {a.name: a for a in shapes}
     value = by_name["value"]
     packed = bool(options.flags & _native.PACKED)
-    layout = _choice(LAYOUTS, "layout", options.layout)
+    layout = choice(LAYOUTS, "layout", options.layout)
     # What has the queries' rows, and the axes of its heads: query, or weights in its place.
     if "given_scores" in by_name:
         score, rows, rows_layout, called = GIVEN, by_name["given_scores"], _native.BHSD, "weights"
     else:
-        score, rows, rows_layout, called = _choice(SCORES, "score", options.score), by_name["query"], layout, "query"
+        score, rows, rows_layout, called = choice(SCORES, "score", options.score), by_name["query"], layout, "query"
     codes = [_code(a, value) for a in shapes]
     _check_ranks(by_name, rows, called, packed)
     q_heads, kv_heads = _heads(rows.shape, rows_layout, packed), _heads(value.shape, layout, packed)
-    _check_heads(called, q_heads, kv_heads)
-    check_complete(by_name, score, options.score)
-    for name in ("query", "key", "value", "params.v"):
-        if name in by_name and by_name[name].shape[-1] == 0:
-            raise ValueError(f"{name}: shape {by_name[name].shape}, expected vectors of at least one element")
-    args = _native.AttentionArgs(ctypes.sizeof(_native.AttentionArgs))
-    for a, of_type in zip(shapes, codes):
-        lay_out(args, a.name, of_type, a.shape, a.strides, a.dtype.itemsize)
-    key = (
-        float_code(value.dtype),
-        layout,
-        score.code,
-        _choice(NORMALIZERS, "normalizer", options.normalizer),
-        _choice(ALIGNMENTS, "alignment", options.alignment),
-        _choice(PRECISIONS, "precision", options.precision),
-        options.flags,
-        options.outputs,
-        _choice(STAGES, "scores_stage", options.scores_stage),
-        q_heads,
-        kv_heads,
-        _size("query", by_name),
-        value.shape[-1],
-        options.scale,
-        options.softcap,
-        *options.window,
-        _variant(options.variant),
-        _size("key", by_name) if score.has_key_size else 0,
-        _size("params.v", by_name),
-    )
+    _check_heads(called, q_heads, "value", kv_heads)
+    made = options.projection
+    met = score.of_keys or () if made else ()
+    check_complete(by_name, score, options.score, [name for name in score.required if name not in met])
+    _check_vectors(by_name)
+    args = _laid_out(shapes, codes)
+    D, A = _size("query", by_name), _size("params.v", by_name)
+    Dk = made.Dk if made else _size("key", by_name)
+    if made:
+        B = rows.shape[0] if len(rows.shape) > 2 else 1
+        wanted = Projection(options.score, value.dtype, q_heads, kv_heads, D, Dk, A, B)
+        _check_projection(made, wanted, by_name, score, packed)
+    key = _fields(options, score, value.dtype, Sizes(q_heads, kv_heads, D, value.shape[-1], Dk, A))
     if packed:
         shapes_of_outputs = _packed_outputs(rows, value)
     else:
@@ -293,10 +232,7 @@ def _outputs(by_name: dict[str, Shape], rows: Shape, rows_layout: int, layout: i
     first = rows.shape[:-1]
     turned = (first[0], first[2], first[1]) if rank == 4 else first
     bhs, bsh = (turned, first) if rows_layout == _native.BSHD else (first, turned)
-    T = value.shape[1 if rank == 4 and layout == _native.BSHD else -2]
-    if "key" in by_name:
-        key = by_name["key"].shape
-        T = key[1 if rank == 4 and layout == _native.BSHD else -2]
+    T = _length(by_name.get("key", value).shape, layout)
     return {
         "output": (*(bsh if layout == _native.BSHD else bhs), value.shape[-1]),
         "weights": (*bhs, T),
@@ -316,7 +252,7 @@ def _lay_out_outputs(
     """Those of the shapes that are wanted, laid out in `args`."""
     found = []
     for name, shape in shapes.items():
-        dtype = _wide(value.dtype) if name == "lse" else value.dtype
+        dtype = wide(value.dtype) if name == "lse" else value.dtype
         if wanted & _OUTPUT_BITS[name]:
             lay_out(args, name, float_code(dtype), shape, None, dtype.itemsize)
             found.append(Output(name, shape, dtype, _native.address_offsets[name]))
@@ -336,21 +272,24 @@ class Job:
     """A description (`key`: its fields in order), and the arguments of its run. Holds the arrays whose memory
     they name."""
 
-    __slots__ = ("key", "args", "outputs", "names", "kept")
+    __slots__ = ("key", "args", "outputs", "names", "kept", "projected_keys")
 
-    def __init__(self, arrays: dict[str, np.ndarray], options: Options):
+    def __init__(self, arrays: dict[str, np.ndarray], options: Options, projected_keys: ProjectedKeys | None = None):
         shapes = tuple([(name, a.dtype, a.shape, a.strides) for name, a in arrays.items()])
         made = _form(shapes, options)
         args = _new_args(made.template)
         for a, at in zip(arrays.values(), made.addresses):
-            _put_address(args, at, address(a))
+            put_address(args, at, address(a))
         self.key = made.key
         self.kept = arrays
+        self.projected_keys = projected_keys
+        if projected_keys is not None:
+            args.projected_keys = projected_keys.handle
         self.outputs: list[np.ndarray] = []
         self.names = [output.name for output in made.outputs]
         for output in made.outputs:
             a = np.empty(output.shape, output.dtype)
-            _put_address(args, output.address, address(a))
+            put_address(args, output.address, address(a))
             self.outputs.append(a)
         self.args = args
 
@@ -366,13 +305,7 @@ def describe(
     key: Any,
     value: Any,
     *,
-    score: Any = "scaled-dot",
     params: Any = None,
-    scale: Any = None,
-    softcap: Any = None,
-    causal: Any = False,
-    alignment: Any = "top-left",
-    window: Any = None,
     mask: Any = None,
     bias: Any = None,
     kv_lengths: Any = None,
@@ -380,76 +313,103 @@ def describe(
     cu_seqlens_k: Any = None,
     alibi_slopes: Any = None,
     sinks: Any = None,
-    normalizer: Any = "softmax",
-    layout: Any = "bhsd",
-    precision: Any = "default",
     device: Any = None,
-    variant: Any = None,
-    return_weights: Any = False,
-    return_scores: Any = False,
-    scores_stage: Any = "raw",
-    return_lse: Any = False,
+    **said: Any,
 ) -> Job:
     """A job from the arguments of clattn.attention(); `device` is its caller's business."""
-    arrays = {"query": tensor(query, "query"), "value": tensor(value, "value")}
-    if key is not None or score != "location":
-        arrays["key"] = tensor(key, "key")
-    flags, outputs, scale_number = 0, _native.OUTPUT, 0.0
-    sums = _wide(arrays["value"].dtype)
-    if params is not None:
-        arrays.update(parameters(params, _choice(SCORES, "score", score), score, sums))
-    causal, alignment = _causal(causal, alignment)
-    if causal:
-        flags |= _native.CAUSAL
-    if window is not None:
-        window = _window(window)
-        flags |= _native.WINDOW
-    if scale is not None:
-        scale_number = _number(scale, "scale")
-        flags |= _native.SCALE
-    if mask is not None:
-        arrays["mask"] = _modification(mask, "mask", sums)
-        flags |= _native.MASK
-    if bias is not None:
-        arrays["bias"] = _modification(bias, "bias", sums)
-        flags |= _native.BIAS
-    if kv_lengths is not None:
-        arrays["kv_lengths"] = _integers(kv_lengths, "kv_lengths")
-        flags |= _native.KV_LENGTHS
-    if alibi_slopes is not None:
-        arrays["alibi_slopes"] = numbers(alibi_slopes, "alibi_slopes", sums)
-        flags |= _native.ALIBI
-    if sinks is not None:
-        arrays["sinks"] = numbers(sinks, "sinks", sums)
-        flags |= _native.SINKS
-    if _flag(return_weights, "return_weights"):
-        outputs |= _native.WEIGHTS
-    if _flag(return_scores, "return_scores"):
-        outputs |= _native.SCORES
-    if _flag(return_lse, "return_lse"):
-        outputs |= _native.LSE
-    if cu_seqlens_q is not None or cu_seqlens_k is not None:
-        arrays["cu_seqlens_q"], arrays["cu_seqlens_k"] = _cu_seqlens(cu_seqlens_q, cu_seqlens_k, outputs)
-        flags |= _native.PACKED
-    softcap = 0.0 if softcap is None else _number(softcap, "softcap")
-    options = Options(
-        score,
-        normalizer,
-        alignment,
-        layout,
-        precision,
-        scores_stage,
-        flags,
-        outputs,
-        scale_number,
-        softcap,
-        window or (0, 0),
-        variant,
+    arrays = {"query": tensor(query, "query")}
+    options = gather(
+        arrays,
+        key,
+        value,
+        settings(**said),
+        params=params,
+        mask=mask,
+        bias=bias,
+        kv_lengths=kv_lengths,
+        cu_seqlens_q=cu_seqlens_q,
+        cu_seqlens_k=cu_seqlens_k,
+        alibi_slopes=alibi_slopes,
+        sinks=sinks,
     )
-    return Job(arrays, options)
+    return Job(arrays, options, key if options.projection else None)
 
 
 def describe_given(weights: Any, value: Any, layout: Any, precision: Any, variant: Any) -> Job:
     """A job that takes `weights` as they are: output = weights @ value."""
     arrays = {"given_scores": tensor(weights, "weights"), "value": tensor(value, "value")}
     return Job(arrays, Options(normalizer="none", layout=layout, precision=precision, variant=variant))
+
+
+class Part(NamedTuple):
+    """Of calls that have their queries later: what they share."""
+
+    key: tuple
+    """The fields of the description, in order."""
+    args: _native.AttentionArgs
+    kept: dict[str, np.ndarray]
+    """The arrays whose memory they name."""
+    sizes: Sizes
+    rows: tuple[int, ...]
+    """(B, Hq), (B) or (): the axes of the queries, but for S and D."""
+    T: int
+
+
+def _vector_size(by_name: dict[str, Shape], name: str, axis: int) -> int:
+    shape = by_name[name].shape
+    if len(shape) < -axis or shape[axis] == 0:
+        raise ValueError(f"{name}: shape {shape}, expected a matrix of at least one element")
+    return shape[axis]
+
+
+def _part(arrays: dict[str, np.ndarray], options: Options, query_heads: int | None, of: str) -> Part:
+    """`of`: which of the arrays all others go with, "key" or "value"."""
+    shapes = [Shape(name, a.dtype, a.shape, a.strides) for name, a in arrays.items()]
+    by_name = {a.name: a for a in shapes}
+    lead = by_name[of]
+    layout, score = choice(LAYOUTS, "layout", options.layout), SCORES[options.score]
+    codes = [_code(a, lead) for a in shapes]
+    _check_rank(lead)
+    _check_vectors(by_name)
+    kv_heads = _heads(lead.shape, layout, False)
+    q_heads = kv_heads if query_heads is None else query_heads
+    if len(lead.shape) < 4 and q_heads != 1:
+        raise ValueError(f"query_heads: {q_heads}, expected 1, as {of} of {len(lead.shape)} dimensions has one head")
+    _check_heads("query_heads" if query_heads else of, q_heads, of, kv_heads)
+    A = _size("params.v", by_name)
+    if not A and "params.w_key" in by_name:
+        A = _vector_size(by_name, "params.w_key", -2)
+    sizes = Sizes(
+        q_heads,
+        kv_heads,
+        _vector_size(by_name, *score.query_size),
+        _size("value", by_name),
+        _size("key", by_name),
+        A,
+    )
+    args = _laid_out(shapes, codes)
+    for a in shapes:
+        put_address(args, _native.address_offsets[a.name], address(arrays[a.name]))
+    rows = ((lead.shape[0], q_heads), lead.shape[:1], ())[4 - len(lead.shape)]
+    key = _fields(options, score, lead.dtype, sizes)
+    return Part(key, args, arrays, sizes, rows, _length(lead.shape, layout))
+
+
+def describe_keys(key: Any, params: Any, score: Any, query_heads: int | None, layout: Any) -> tuple[Part, Projection]:
+    """What clattn.project_keys() makes, and of what."""
+    of = choice(SCORES, "score", score)
+    if of.of_keys is None:
+        names = ", ".join(repr(name) for name, other in SCORES.items() if other.of_keys is not None)
+        raise ValueError(f"score: {score!r}, expected one that makes something of keys alone: {names}")
+    arrays = {"key": tensor(key, "key")}
+    given = {} if params is None else parameters(params, of, score, wide(arrays["key"].dtype))
+    owner = of.query_size[0]
+    needed = [name for name in of.required if name in of.of_keys or "params." + name == owner]
+    check_complete(given, of, score, needed)
+    arrays.update({"params." + name: given["params." + name] for name in needed})
+    options = settings(score=score, layout=layout)._replace(flags=_native.PROJECTED_KEYS)
+    part = _part(arrays, options, query_heads, "key")
+    B = part.rows[0] if part.rows else 1
+    size = part.sizes
+    dtype = arrays["key"].dtype
+    return part, Projection(score, dtype, size.query_heads, size.kv_heads, size.query, size.key, size.hidden, B)

@@ -10,12 +10,13 @@ import ctypes
 import os
 import struct
 import threading
+import weakref
 from ctypes import POINTER, c_char, c_char_p, c_double, c_int, c_int64, c_size_t, c_uint32, c_uint64, c_void_p
 from pathlib import Path
 
 F32, F64, F16, BF16, BOOL, I32, I64 = range(7)
 
-CAUSAL, WINDOW, SCALE, MASK, BIAS, KV_LENGTHS, ALIBI, SINKS, PACKED = (1 << bit for bit in range(9))
+CAUSAL, WINDOW, SCALE, MASK, BIAS, KV_LENGTHS, ALIBI, SINKS, PACKED, PROJECTED_KEYS = (1 << bit for bit in range(10))
 OUTPUT, WEIGHTS, SCORES, LSE = (1 << bit for bit in range(4))
 
 SCORE_GIVEN = 2
@@ -77,7 +78,12 @@ class ScoreParams(ctypes.Structure):
 
 
 class AttentionArgs(ctypes.Structure):
-    _fields_ = [("struct_size", c_size_t), *((name, Tensor) for name in _TENSORS), ("params", ScoreParams)]
+    _fields_ = [
+        ("struct_size", c_size_t),
+        *((name, Tensor) for name in _TENSORS),
+        ("params", ScoreParams),
+        ("projected_keys", c_void_p),
+    ]
 
 
 # A whole tensor in one go: a field at a time costs microseconds, which small calls would feel.
@@ -176,6 +182,8 @@ _RESULTS = {
     "clattn_plan_variant": (c_char_p, [c_void_p]),
     "clattn_plan_explain": (c_char_p, [c_void_p]),
     "clattn_plan_destroy": (None, [c_void_p]),
+    "clattn_keys_create": (c_int, [POINTER(c_void_p), c_void_p, POINTER(AttentionArgs)]),
+    "clattn_keys_destroy": (None, [c_void_p]),
     "clattn_reference_run": (c_int, [POINTER(AttentionDesc), POINTER(AttentionArgs)]),
     "clattn_verify": (c_int, [POINTER(Report), POINTER(AttentionDesc), POINTER(AttentionArgs), c_size_t]),
 }
@@ -240,6 +248,21 @@ def _after_fork_in_child() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_after_fork_in_child)
+
+
+def _destroy(function: str, handle: c_void_p) -> None:
+    if _library is not None:  # after a fork there is nothing left to give back
+        getattr(_library, function)(handle)
+
+
+class Owned:
+    """An object of the library that goes with this one, or at close(); `function` is what destroys it."""
+
+    def __init__(self, function: str, handle: c_void_p):
+        self.handle = handle
+        self.close = weakref.finalize(self, _destroy, function, handle)
+        # At the interpreter's end, the driver may be gone before; the system takes all memory back.
+        self.close.atexit = False
 
 
 def encoded(text: str, name: str) -> bytes:

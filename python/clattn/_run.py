@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import time
 
@@ -9,28 +10,40 @@ import numpy as np
 
 from . import _native
 from ._devices import Device, DeviceSpec, devices, open_device
-from ._job import Job
+from ._job import Job, Part
+from ._keys import ProjectedKeys, Projection
 from ._reports import Report, Verdict
 
 
 def run(job: Job, device: DeviceSpec) -> tuple[Device, str]:
     """Computes the job's outputs; the device that did, and the variant."""
-    opened = open_device(device)
+    keys = job.projected_keys
+    opened = keys.opened if keys and device is None else open_device(device)
+    if keys and keys.opened is not opened:
+        raise ValueError(f"device: {opened.device.name}, expected {keys.device.name}, where the keys were projected")
     library = _native.load()
     plan = opened.take_plan(job.key)
     try:
-        try:
-            _native.check(library.clattn_plan_run(plan, job.args))
-        finally:
-            # The arrays must stay until nothing is under way, also after a failure.
-            finished = library.clattn_device_finish(opened.handle)
-        _native.check(finished)
+        opened.complete(library.clattn_plan_run, plan, job.args)
         return opened.device, library.clattn_plan_variant(plan).decode()
     finally:
         opened.put_plan(job.key, plan)
 
 
+def project(part: Part, projection: Projection, device: DeviceSpec) -> ProjectedKeys:
+    opened, handle = open_device(device), ctypes.c_void_p()
+    plan = opened.take_plan(part.key)
+    try:
+        _native.check(_native.load().clattn_keys_create(handle, plan, part.args))
+    finally:
+        opened.put_plan(part.key, plan)
+    return ProjectedKeys(handle, opened, projection)
+
+
 def run_reference(job: Job) -> None:
+    keys = job.projected_keys
+    if keys and not keys.opened.is_reference:
+        raise ValueError(f"key: projected on {keys.device.name}, expected keys projected with device='reference'")
     _native.check(_native.load().clattn_reference_run(job.desc(), job.args))
 
 
@@ -46,6 +59,8 @@ def _verdicts(job: Job, report: _native.Report) -> tuple[Verdict, ...]:
 
 def verify(job: Job, device: DeviceSpec, sample: int) -> Report:
     """Runs the job on a device and holds its outputs against the reference."""
+    if job.projected_keys:
+        raise ValueError("key: projected keys, expected an array, as the reference projects keys in its own precision")
     if device is None and not os.environ.get("CLATTN_DEVICE") and not devices():
         raise _native.Error(f"no OpenCL device to verify; {_native.GET_POCL}", "CLATTN_E_NO_DEVICE")
     if open_device(device).is_reference:

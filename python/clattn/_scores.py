@@ -3,6 +3,7 @@ rules of shapes are the library's own (src/params.c)."""
 
 from __future__ import annotations
 
+from collections.abc import Container, Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,25 +20,30 @@ class Score(NamedTuple):
     """Names of parameters, and of what goes with them."""
     has_key_size: bool = False
     """True where keys may be of another size than queries."""
+    query_size: tuple[str, int] = ("key", -1)
+    """Whose axis is as long as a query."""
+    of_keys: tuple[str, ...] | None = None
+    """What keys can meet before they meet a query; None where nothing can be made of keys alone."""
 
 
 _ADDITIVE = ("w_query", "w_key", "v")
 _OPTIONAL = ("bias", "g")
+_PROJECTED: dict[str, Any] = {"has_key_size": True, "query_size": ("params.w_query", -1), "of_keys": ("w_key",)}
 
 SCORES = {
     "scaled-dot": Score(0),
     "dot": Score(1),
-    "general": Score(3, ("weight",), has_key_size=True),
-    "additive": Score(4, _ADDITIVE, _OPTIONAL, has_key_size=True),
-    "location": Score(5, ("weight",), has_key_size=True),
+    "general": Score(3, ("weight",), has_key_size=True, query_size=("params.weight", -2), of_keys=("weight",)),
+    "additive": Score(4, _ADDITIVE, _OPTIONAL, **_PROJECTED),
+    "location": Score(5, ("weight",), has_key_size=True, query_size=("params.weight", -1)),
     "location-sensitive": Score(
         6,
         (*_ADDITIVE, "conv", "w_location", "previous_weights"),
         (*_OPTIONAL, "cumulative_weights"),
-        has_key_size=True,
+        **_PROJECTED,
     ),
-    "coverage": Score(7, (*_ADDITIVE, "w_coverage", "coverage"), _OPTIONAL, has_key_size=True),
-    "cosine": Score(8, ("beta",)),
+    "coverage": Score(7, (*_ADDITIVE, "w_coverage", "coverage"), _OPTIONAL, **_PROJECTED),
+    "cosine": Score(8, ("beta",), of_keys=()),
     "rbf": Score(9, ("gamma",)),
 }
 GIVEN = Score(_native.SCORE_GIVEN)
@@ -58,9 +64,9 @@ def parameters(params: Any, score: Score, called: str, otherwise: np.dtype) -> d
     return found
 
 
-def check_complete(given: dict[str, Any], score: Score, called: str) -> None:
+def check_complete(given: Container[str], score: Score, called: str, names: Iterable[str]) -> None:
     """`given`: by the names of parameters()."""
-    for name in score.required:
+    for name in names:
         if "params." + name not in given:
             raise ValueError(f"params.{name}: missing, expected an array, as {_what_it_takes(score, called)}")
 

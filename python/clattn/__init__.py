@@ -5,7 +5,7 @@
     output, weights = clattn.attention(query, key, value, return_weights=True)
     report = clattn.verify(query, key, value, causal=True)
 
-Functions: attention, context, project_keys, reference, verify, devices, plot. Modules:
+Functions: attention, context, project_keys, reference, verify, devices, plot. Classes: Decoder. Modules:
 clattn.onnx_backend. Devices are opened on first use and shared; every function is thread-safe and lets other
 threads run meanwhile.
 """
@@ -15,6 +15,7 @@ from __future__ import annotations
 from typing import Any
 
 from ._api import Array, Options, attention, context, project_keys, reference, verify
+from ._decoder import Decoder
 from ._devices import Device, devices
 from ._keys import ProjectedKeys
 from ._native import Error, UnsupportedError
@@ -23,6 +24,7 @@ from ._reports import Report, Verdict
 
 __all__ = [
     "Array",
+    "Decoder",
     "Device",
     "Error",
     "Options",

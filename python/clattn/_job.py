@@ -16,7 +16,7 @@ from . import _native
 from ._arrays import BOOLS, INTEGERS, address, float_code, is_float, lay_out, put_address, tensor
 from ._keys import ProjectedKeys, Projection
 from ._options import LAYOUTS, Options, choice, gather, settings, variant_name, wide, words
-from ._scores import GIVEN, SCORES, Score, check_complete, parameters
+from ._scores import GIVEN, SCORES, STATES, Score, check_complete, parameters
 
 _OUTPUT_BITS = {
     "output": _native.OUTPUT,
@@ -413,3 +413,14 @@ def describe_keys(key: Any, params: Any, score: Any, query_heads: int | None, la
     size = part.sizes
     dtype = arrays["key"].dtype
     return part, Projection(score, dtype, size.query_heads, size.kv_heads, size.query, size.key, size.hidden, B)
+
+
+def describe_batch(key: Any, value: Any, options: Options, query_heads: int | None, **given: Any) -> Part:
+    """What the steps of a decoder share; of what there was before them, nothing need be given."""
+    arrays: dict[str, np.ndarray] = {}
+    options = gather(arrays, key, value, options, **given)
+    if options.projection:
+        raise TypeError("key: projected keys, expected an array, as a decoder projects keys itself")
+    score = SCORES[options.score]
+    check_complete(arrays, score, options.score, [name for name in score.required if name not in STATES])
+    return _part(arrays, options, query_heads, "value")

@@ -18,6 +18,7 @@ F32, F64, F16, BF16, BOOL, I32, I64 = range(7)
 
 CAUSAL, WINDOW, SCALE, MASK, BIAS, KV_LENGTHS, ALIBI, SINKS, PACKED, PROJECTED_KEYS = (1 << bit for bit in range(10))
 OUTPUT, WEIGHTS, SCORES, LSE = (1 << bit for bit in range(4))
+DECODER_CUMULATIVE = 1 << 0
 
 SCORE_GIVEN = 2
 NORMALIZER_NONE = 1
@@ -184,6 +185,12 @@ _RESULTS = {
     "clattn_plan_destroy": (None, [c_void_p]),
     "clattn_keys_create": (c_int, [POINTER(c_void_p), c_void_p, POINTER(AttentionArgs)]),
     "clattn_keys_destroy": (None, [c_void_p]),
+    "clattn_decoder_create": (c_int, [POINTER(c_void_p), c_void_p, POINTER(AttentionDesc), c_size_t, c_uint32]),
+    "clattn_decoder_begin": (c_int, [c_void_p, POINTER(AttentionArgs)]),
+    "clattn_decoder_step": (c_int, [c_void_p, POINTER(Tensor), POINTER(Tensor)]),
+    "clattn_decoder_steps": (c_size_t, [c_void_p]),
+    "clattn_decoder_alignments": (c_int, [c_void_p, POINTER(Tensor)]),
+    "clattn_decoder_destroy": (None, [c_void_p]),
     "clattn_reference_run": (c_int, [POINTER(AttentionDesc), POINTER(AttentionArgs)]),
     "clattn_verify": (c_int, [POINTER(Report), POINTER(AttentionDesc), POINTER(AttentionArgs), c_size_t]),
 }

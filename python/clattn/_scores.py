@@ -48,6 +48,9 @@ SCORES = {
 }
 GIVEN = Score(_native.SCORE_GIVEN)
 
+STATES = ("previous_weights", "cumulative_weights", "coverage")
+"""Parameters that come from earlier steps."""
+
 
 def parameters(params: Any, score: Score, called: str, otherwise: np.dtype) -> dict[str, np.ndarray]:
     """Those that are given, under the names that the library has for them: "params.weight". Numbers without a float

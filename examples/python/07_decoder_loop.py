@@ -1,6 +1,6 @@
 """07: a decoder that spells "hello" from its letters. Step by step it asks for the next letter; its weights say which
 one it reads. By content alone the two l are one as good as the other. Location-sensitive scores (Chorowski et al.,
-arXiv:1506.07503) also know where the last step looked: its weights come back as previous_weights.
+arXiv:1506.07503) also know where the last step looked, which clattn.Decoder remembers on the device.
 
 The parameters are made by hand here; a network learns them.
 """
@@ -40,7 +40,7 @@ def by_numpy(query: np.ndarray, previous: np.ndarray) -> np.ndarray:
     return weights / weights.sum()
 
 
-def show(title: str, rows: list) -> None:
+def show(title: str, rows: np.ndarray) -> None:
     print(f"\n{title}\n     " + "     ".join(WORD))
     for letter, row in zip(WORD, rows):
         print(f"{letter}  " + "  ".join(f"{weight:.2f}" for weight in row))
@@ -48,17 +48,23 @@ def show(title: str, rows: list) -> None:
 
 by_content = clattn.attention(letters, letters, letters, score="additive", params=content, return_weights=True)[1]
 
-alignment = []
 spelt = ""
+with clattn.Decoder(score="location-sensitive", max_steps=T) as decoder:
+    decoder.begin(letters, letters, params={**content, **location})
+    for query in letters:
+        context = decoder.step(query)
+        spelt += LETTERS[context.argmax()]
+    alignment = decoder.alignments()  # (steps, T)
+
+# The same, a call at a time: its weights go back in as previous_weights.
 previous = np.zeros((1, T), np.float32)  # (B, T): nothing was looked at yet
-for query in letters:
+for query, row in zip(letters, alignment):
     params = {**content, **location, "previous_weights": previous}
-    context, weights = clattn.attention(
+    weights = clattn.attention(
         query[None], letters, letters, score="location-sensitive", params=params, return_weights=True
-    )
+    )[1]
     assert np.allclose(weights[0], by_numpy(query, previous[0]), rtol=0, atol=1e-6)
-    alignment.append(weights[0])
-    spelt += LETTERS[context[0].argmax()]
+    assert np.allclose(weights[0], row, rtol=0, atol=1e-6)
     previous = weights
 
 show("by content: a row for each step, a column for each letter", by_content)

@@ -46,11 +46,12 @@ additive(global const void *query, clattn_view query_view, global const void *ke
          int units, int DV, ACC scale, ACC softcap, clattn_modifications m, clattn_int kv_heads,
          clattn_int M, int normalize, global const void *mask, global const void *bias,
          global const void *kv_lengths, global const void *alibi_slopes, global const void *sinks,
-         global ACC *parts, global void *weights, global ACC *kept, clattn_split split,
-         global const void *v, clattn_view of_v, global const void *bias_of_units,
-         clattn_view of_bias, global const void *rows_of_features, clattn_view of_rows,
-         global const void *features, clattn_view of_features, int feature_count, int key_group,
-         clattn_int block_rows)
+         global ACC *parts, global ACC *kept, clattn_split split, global void *weights,
+         global const void *weights_heads, global const void *weights_rows, global void *argmax,
+         global void *entropy, clattn_row_outputs row_outputs, global const void *v,
+         clattn_view of_v, global const void *bias_of_units, clattn_view of_bias,
+         global const void *rows_of_features, clattn_view of_rows, global const void *features,
+         clattn_view of_features, int feature_count, int key_group, clattn_int block_rows)
 {
     const clattn_int block = get_global_id(0) / split.items, item = get_global_id(0) % split.items,
                      h = get_global_id(1), b = get_global_id(2), heads = get_global_size(1),
@@ -59,9 +60,9 @@ additive(global const void *query, clattn_view query_view, global const void *ke
                                  of_bias, rows_of_features, of_rows, features, of_features,
                                  feature_count, key_group, b, h),
                        first, scale};
-    row_task task =
-        take_task(value, value_view, output, output_view, lse, lse_view, DV, softcap, m, normalize,
-                  mask, bias, kv_lengths, alibi_slopes, sinks, weights, split, item);
+    row_task task = take_task(value, value_view, output, output_view, lse, lse_view, DV, softcap, m,
+                              normalize, mask, bias, kv_lengths, alibi_slopes, sinks, split, item,
+                              weights, weights_heads, weights_rows, argmax, entropy, row_outputs);
     task.b = b, task.kv_head = h / (heads / kv_heads);
     task.first_head = h, task.first_row = first;
     task.rows = (int)min(m.S - first, block_rows);
@@ -69,8 +70,6 @@ additive(global const void *query, clattn_view query_view, global const void *ke
     task.parts = split.items > 1
                      ? parts + (b * heads + h) * chunks * task.parts_step + first * PART_SIZE(DV)
                      : 0;
-    task.kept = split.weights.kind == KIND_ABSENT
-                    ? 0
-                    : kept + ((b * heads + h) * m.S + first) * split.kept_step;
+    task.kept = split.kept_step ? kept + ((b * heads + h) * m.S + first) * split.kept_step : 0;
     attend(&task, &by);
 }

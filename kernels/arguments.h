@@ -39,12 +39,20 @@ typedef struct clattn_modifications {
     clattn_int sequences;
 } clattn_modifications;
 
-/* How the chunks of a head's keys are shared out, and what is kept of each row where its weights are wanted;
+/* How the chunks of a head's keys are shared out, and what is kept of each row until its weights are known;
  * see attend.clh. */
 typedef struct clattn_split {
     clattn_int items, item_chunks; /* work-items of the same rows, chunks of each */
-    clattn_int kept_step;          /* scores that are kept of a row */
-    clattn_view weights;
+    clattn_int kept_step;          /* scores that are kept of a row; 0: none */
+    clattn_int keeps_weights;      /* in place of the scores, once they are known */
 } clattn_split;
+
+/* What is told of the weights of a row; see row_outputs.clh. */
+typedef struct clattn_row_outputs {
+    clattn_view weights, argmax, entropy;
+    clattn_view heads, rows; /* lists of those whose weights are wanted; all, where absent */
+    clattn_int head_count, row_count; /* of the lists */
+    clattn_int first_head, first_row; /* of the slice, in the lists' numbers */
+} clattn_row_outputs;
 
 #endif

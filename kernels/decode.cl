@@ -4,8 +4,8 @@
  * Source    Dao et al., "Flash-Decoding for long-context inference", 2023
  * Shapes    query (B, Hq, S, D), key (B, Hkv, T, D), value (B, Hkv, T, DV), output (B, Hq, S, DV),
  *           lse (B, Hq, S): views of any strides; M = group * S rows of a key head, at most ROWS.
- *           parts: [G][chunks][M][DV + 2], the mean, maximum and sum of a chunk; weights (B, Hq, S, T):
- *           view, with kept [G][M][kept_step] for their scores, only with one item for a head
+ *           parts: [G][chunks][M][DV + 2], the mean, maximum and sum of a chunk; what row_outputs.clh has,
+ *           with kept [G][M][kept_step] for scores, only with one item for a head
  * Units     strides in elements; scores in natural-log units
  * Launch    global {items * G}, local {1}; a work-item makes item_chunks chunks of one key head. With one
  *           item for a head it writes output and lse; with several, chunks go to `parts` for
@@ -123,7 +123,9 @@ decode(global const void *query, clattn_view query_view, global const void *key,
        ACC softcap, clattn_modifications m, clattn_int heads, clattn_int M, int normalize,
        global const void *mask, global const void *bias, global const void *kv_lengths,
        global const void *alibi_slopes, global const void *sinks, global ACC *parts,
-       global void *weights, global ACC *kept, clattn_split split)
+       global ACC *kept, clattn_split split, global void *weights, global const void *weights_heads,
+       global const void *weights_rows, global void *argmax, global void *entropy,
+       clattn_row_outputs row_outputs)
 {
     const clattn_int g = get_global_id(0) / split.items, item = get_global_id(0) % split.items;
     const clattn_int b = g / heads, kv_head = g % heads, chunks = (m.T + CHUNK - 1) / CHUNK;
@@ -135,13 +137,13 @@ decode(global const void *query, clattn_view query_view, global const void *key,
         for (int d = 0; d < D; d += VW)
             by.queries[r * QUERY_VECTORS + d / VW] = load_part(query, at, query_view.column, d, D);
     }
-    row_task task =
-        take_task(value, value_view, output, output_view, lse, lse_view, DV, softcap, m, normalize,
-                  mask, bias, kv_lengths, alibi_slopes, sinks, weights, split, item);
+    row_task task = take_task(value, value_view, output, output_view, lse, lse_view, DV, softcap, m,
+                              normalize, mask, bias, kv_lengths, alibi_slopes, sinks, split, item,
+                              weights, weights_heads, weights_rows, argmax, entropy, row_outputs);
     task.b = b, task.kv_head = kv_head;
     task.first_head = kv_head * (M / m.S), task.first_row = 0, task.rows = (int)M;
     task.parts_step = M * PART_SIZE(DV);
     task.parts = split.items > 1 ? parts + g * chunks * task.parts_step : 0;
-    task.kept = split.weights.kind == KIND_ABSENT ? 0 : kept + g * M * split.kept_step;
+    task.kept = split.kept_step ? kept + g * M * split.kept_step : 0;
     attend(&task, &by);
 }

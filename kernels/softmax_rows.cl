@@ -7,17 +7,18 @@
  *           entmax15: w[j] = max(x[j] / 2 - t, 0)^2, with t where they add up to 1; 0 where hidden
  *           with `factors`, s becomes exp(x[j] - m), and factors[r] = 1 / sum is left to the
  *           product that follows: one pass over s less
+ *           argmax and entropy as row_outputs.clh
  * Source    Milakov and Gimelshein, arXiv:1805.02867, "safe softmax"; sinks: Xiao et al.,
  *           arXiv:2309.17453; sparsemax: Martins and Astudillo, arXiv:1602.02068; entmax15: Peters et
  *           al., arXiv:1905.05702; their t by Newton's method, as Michelot, "A finite algorithm for
  *           finding the projection of a point onto the canonical simplex", 1986
  * Shapes    s: [G][M][stride], M = group * S rows of key head g = b*Hkv + h; row r * S + i is row i
  *           of its query head r; stride: T rounded up to a multiple of VW. Weights replace the
- *           scores there; scores, weights and lse are views; factors: [G][M]
+ *           scores there; scores, lse and what row_outputs.clh has are views; factors: [G][M]
  * Units     strides in elements; scores in natural-log units
  * Launch    global {WG, ceil(M / group_rows), G}, local {WG, 1, 1}; a group makes group_rows rows;
  *           work-item l takes vectors l, l + WG, ...
- * Memory    WG values of ACC in local memory; reads s three times and writes it twice, from the
+ * Memory    2 WG values of ACC in local memory; reads s three times and writes it twice, from the
  *           nearest cache but for the first reading; with `factors` one reading and writing less
  * Edges     a row in which all is hidden gives zeros and lse -infinity (or the sink); NaN at a
  *           hidden key has no effect; all of s up to `stride` is written, with zeros past T
@@ -28,6 +29,7 @@
  */
 #include "common.clh"
 #include "modify.clh"
+#include "row_outputs.clh"
 #ifndef WG
 #error "softmax_rows.cl: WG must be given"
 #endif
@@ -35,9 +37,6 @@
 /* What stands for a hidden key's weight until the row's sum is known: the sum may be NaN, and 0 *
  * NaN would show it. */
 #define HIDDEN (vec)(-(ACC)0)
-
-/* Vectors whose sum is kept apart, so that the error of a long sum stays small. */
-#define SUM_BLOCK 32
 
 enum { STAGE_RAW, STAGE_CAPPED, STAGE_MODIFIED };
 enum { SOFTMAX, NONE, SIGMOID, SPARSEMAX, ENTMAX15 }; /* as clattn_normalizer */
@@ -62,6 +61,27 @@ static inline ACC group_reduce(ACC value, local ACC *scratch, int sum)
     value = scratch[0];
 #endif
     return value;
+}
+
+/* The key of the whole work-group, for every work-item. */
+static inline INT group_top(const top_key *top, local ACC *scratch, local INT *keys)
+{
+    ACC most;
+    INT at = top_of_lanes(top, &most);
+#if WG > 1
+    const int l = (int)get_local_id(0);
+    barrier(CLK_LOCAL_MEM_FENCE);
+    scratch[l] = most, keys[l] = at;
+    for (int half_size = WG / 2; half_size > 0; half_size /= 2) {
+        barrier(CLK_LOCAL_MEM_FENCE);
+        if (l < half_size &&
+            comes_first(scratch[l + half_size], keys[l + half_size], scratch[l], keys[l]))
+            scratch[l] = scratch[l + half_size], keys[l] = keys[l + half_size];
+    }
+    barrier(CLK_LOCAL_MEM_FENCE);
+    at = keys[0];
+#endif
+    return at;
 }
 
 /* Scores x above a threshold, which counts from the row's shift in units of entmax15's halves; NaN stays
@@ -130,10 +150,13 @@ softmax_rows(global ACC *s, clattn_int stride, clattn_modifications m, ACC softc
              clattn_int heads, clattn_int M, clattn_int group_rows, int normalizer, int stage,
              global const void *mask, global const void *bias, global const void *kv_lengths,
              global const void *alibi_slopes, global const void *sinks, global void *scores,
-             clattn_view scores_view, global void *weights, clattn_view weights_view,
-             global void *lse, clattn_view lse_view, global ACC *factors, int deferred)
+             clattn_view scores_view, global void *lse, clattn_view lse_view, global ACC *factors,
+             int deferred, global void *weights, global const void *weights_heads,
+             global const void *weights_rows, global void *argmax, global void *entropy,
+             clattn_row_outputs o)
 {
     local ACC scratch[WG];
+    local INT keys[WG];
     const clattn_int g = get_global_id(2), b = g / heads;
     const clattn_int first = (clattn_int)get_global_id(1) * group_rows;
     const clattn_int start = (clattn_int)get_local_id(0) * VW;
@@ -142,7 +165,7 @@ softmax_rows(global ACC *s, clattn_int stride, clattn_modifications m, ACC softc
         const query_place q = place_query(m, kv_lengths, alibi_slopes, b, h, i);
         const clattn_int mask_row = row_of(m.mask, b, h, i), bias_row = row_of(m.bias, b, h, i);
         const clattn_int scores_row = row_of(scores_view, b, h, i),
-                         weights_row = row_of(weights_view, b, h, i);
+                         weights_row = weights_of_row(o, weights_heads, weights_rows, b, h, i);
         const bool has_sink = m.sinks.kind != KIND_ABSENT;
         const ACC sink =
             has_sink ? load_element(sinks, m.sinks.kind, row_of(m.sinks, 0, h, 0)) : (ACC)-INFINITY;
@@ -172,29 +195,47 @@ softmax_rows(global ACC *s, clattn_int stride, clattn_modifications m, ACC softc
                             stage == STAGE_RAW ? raw : (stage == STAGE_CAPPED ? capped : x), count);
         }
 
+        if (o.argmax.kind != KIND_ABSENT) {
+            top_key key = no_key();
+            for (clattn_int j = start; j < m.T; j += WG * VW)
+                see_keys(&key, LOAD_VEC(x_row + j), j);
+            const INT at = group_top(&key, scratch, keys);
+            if (get_local_id(0) == 0)
+                store_integer(argmax, o.argmax.kind, row_of(o.argmax, b, h, i), at);
+        }
+
         /* Where all is hidden, -infinity less itself would be NaN; any finite shift gives the zeros
          * that are due. */
         const ACC most = fmax(group_reduce(max_lanes(top), scratch, 0), sink);
         const ACC shift = most == -INFINITY ? (ACC)0 : most;
         const vec nothing = deferred ? (vec)(0) : HIDDEN;
-        const bool summed = normalizer == SOFTMAX || lse_view.kind != KIND_ABSENT;
+        const bool summed = normalizer == SOFTMAX || lse_view.kind != KIND_ABSENT,
+                   is_spread_wanted = o.entropy.kind != KIND_ABSENT;
         const ACC threshold = normalizer == SPARSEMAX || normalizer == ENTMAX15
                                   ? find_threshold(x_row, start, m.T, shift, normalizer, scratch)
                                   : (ACC)0;
-        vec total = (vec)(0);
+        vec total = (vec)(0), spread = (vec)(0);
         for (clattn_int j = start; j < m.T;) {
-            vec part = (vec)(0);
+            vec part = (vec)(0), spread_part = (vec)(0);
             for (int n = 0; n < SUM_BLOCK && j < m.T; n++, j += WG * VW) {
                 const vec x = LOAD_VEC(x_row + j), w = weigh(x, shift, threshold, normalizer);
                 if (summed)
                     part += normalizer == SOFTMAX ? w : exponential(x - (vec)(shift));
+                if (is_spread_wanted)
+                    spread_part += normalizer == SOFTMAX ? entropy_of_softmax(x, w, shift)
+                                                         : entropy_of_weights(w);
                 STORE_VEC(select(w, nothing, (ivec)(x == (vec)(-INFINITY))), x_row + j);
             }
-            total += part;
+            total += part, spread += spread_part;
         }
-        ACC sum = group_reduce(sum_lanes(total), scratch, 1);
-        if (has_sink)
-            sum += exp(sink - shift);
+        const ACC keys_sum = group_reduce(sum_lanes(total), scratch, 1),
+                  sum = has_sink ? keys_sum + exp(sink - shift) : keys_sum;
+        if (is_spread_wanted) {
+            const ACC terms = group_reduce(sum_lanes(spread), scratch, 1);
+            if (get_local_id(0) == 0)
+                store_element(entropy, o.entropy.kind, row_of(o.entropy, b, h, i),
+                              normalizer == SOFTMAX ? entropy_of_row(terms, keys_sum, sum) : terms);
+        }
         const ACC factor = normalizer == SOFTMAX && sum != 0 ? 1 / sum : (ACC)1;
         if (get_local_id(0) == 0) {
             if (lse_view.kind != KIND_ABSENT)
@@ -212,9 +253,9 @@ softmax_rows(global ACC *s, clattn_int stride, clattn_modifications m, ACC softc
             const vec w =
                 select(p * (vec)(factor), (vec)(0), (ivec)(AS_IVEC(p) == AS_IVEC(HIDDEN)));
             STORE_VEC(w, x_row + j);
-            if (weights_view.kind != KIND_ABSENT && j < m.T)
-                store_lanes(weights, weights_view.kind, weights_row + j * weights_view.column,
-                            weights_view.column, w, (int)min(m.T - j, (clattn_int)VW));
+            if (weights_row >= 0 && j < m.T)
+                store_lanes(weights, o.weights.kind, weights_row + j * o.weights.column,
+                            o.weights.column, w, (int)min(m.T - j, (clattn_int)VW));
         }
     }
 }

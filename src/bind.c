@@ -161,7 +161,7 @@ static clattn_status bind_dense(clattn__bound *bound, clattn_device *device)
     memcpy(bound->tensor->strides, dense.strides, sizeof dense.strides);
     bound->tensor->offset = 0;
     TRY(make_buffer(bound, device, NULL));
-    if (bound->written)
+    if (bound->written && !bound->shared)
         goto done;
     staged = malloc(bound->bytes);
     FAIL_IF(!staged, CLATTN_E_MEMORY, "tensor: no host memory for %zu bytes", bound->bytes);
@@ -191,7 +191,7 @@ static clattn_status bind_range(clattn__binding *binding, clattn__bound *bound,
             goto done;
         }
     TRY(make_buffer(bound, device, in_place ? bound->first : NULL));
-    if (!in_place && !bound->written)
+    if (!in_place && (!bound->written || bound->shared))
         TRY_CL("tensor: clEnqueueWriteBuffer",
                clEnqueueWriteBuffer(device->queue, bound->memory, CL_FALSE, 0, bound->bytes,
                                     bound->first, 0, NULL, NULL));
@@ -218,6 +218,7 @@ clattn_status clattn__bind(clattn__binding *binding, clattn_device *device, clat
                      (tensor->offset + low) * (int64_t)clattn_dtype_size(tensor->dtype),
             .bytes = clattn__tensor_span(tensor),
             .written = i >= inputs,
+            .shared = clattn__is_shared_by_pieces(call, tensor),
             .dense = goes_densely(tensor, i >= inputs, device)};
     }
     if (device->info.unified_memory)

@@ -13,6 +13,7 @@ typedef struct clattn__bound {
     char *first;           /* of the host's memory that `memory` stands for */
     size_t bytes;          /* of `memory` */
     bool written;          /* it is an output */
+    bool shared;           /* of which other pieces write a part */
     bool dense;            /* `memory` is a row-major copy, not an image of the host's memory */
 } clattn__bound;
 

@@ -52,7 +52,7 @@ static bool overlap(const clattn_tensor *a, const clattn_tensor *b)
 }
 
 /* The tensors of the arguments, outputs first. */
-#define OUTPUTS 4
+#define OUTPUTS 7
 #define FIELD(name)                                                                                \
     {                                                                                              \
 #name, offsetof(clattn_attention_args, name)                                               \
@@ -65,6 +65,9 @@ static const struct {
     FIELD(weights),
     FIELD(scores),
     FIELD(lse),
+    FIELD(column_sums),
+    FIELD(argmax),
+    FIELD(entropy),
     FIELD(query),
     FIELD(key),
     FIELD(value),
@@ -76,6 +79,8 @@ static const struct {
     FIELD(sinks),
     FIELD(cu_seqlens_q),
     FIELD(cu_seqlens_k),
+    FIELD(weights_heads),
+    FIELD(weights_rows),
     FIELD(params.weight),
     FIELD(params.w_query),
     FIELD(params.w_key),
@@ -291,44 +296,154 @@ done:
     return status;
 }
 
+/* Of which heads or rows weights are given out, and how many these are. */
+static clattn_status view_chosen(clattn_tensor *view, const clattn_tensor *tensor, bool wanted,
+                                 const char *name, const char *flag, int64_t *length)
+{
+    clattn_status status = CLATTN_OK;
+    static const int only_axis[4] = {3};
+    int64_t before = -1;
+    clattn__rule numbers = {name,
+                            only_axis,
+                            1,
+                            {1, 1, 1, CLATTN__ANY},
+                            {"", "", "", "n"},
+                            false,
+                            false,
+                            {CLATTN_I32, CLATTN_I64, CLATTN_I64}};
+    TRY(clattn__check_presence(tensor, wanted, name, flag));
+    if (!wanted)
+        goto done;
+    TRY(clattn__view_init(view, tensor, &numbers));
+    for (int64_t n = 0; view->host && n < view->shape[3]; n++) {
+        const int64_t index =
+            clattn__integer_load(view->dtype, view->host, (size_t)clattn__at(view, 0, 0, 0, n));
+        FAIL_IF(index <= before || index >= *length, CLATTN_E_ARGUMENT,
+                "%s: element %lld is %lld, expected rising numbers from 0 to %lld", name,
+                (long long)n, (long long)index, (long long)*length - 1);
+        before = index;
+    }
+    *length = view->shape[3];
+done:
+    return status;
+}
+
 static clattn_status view_outputs(clattn__call *call, const clattn_attention_desc *desc,
                                   const clattn_attention_args *args)
 {
     clattn_status status = CLATTN_OK;
-    static const int lse_bhs[4] = {0, 1, 2}, lse_bs[4] = {0, 2}, lse_s[4] = {2},
-                     lse_packed[4] = {1, 2};
+    static const int rows_bhs[4] = {0, 1, 2}, rows_bs[4] = {0, 2}, rows_s[4] = {2},
+                     rows_packed[4] = {1, 2}, keys_bht[4] = {0, 1, 3}, keys_bt[4] = {0, 3},
+                     keys_t[4] = {3};
     const bool packed = desc->flags & CLATTN_PACKED;
     uint32_t rank = args->value.rank;
     const int *axes = axes_of(desc, rank), *square = rank == 4 ? axes_bhsd : axes;
-    const int *rows = packed ? lse_packed : rank == 4 ? lse_bhs : (rank == 3 ? lse_bs : lse_s);
+    const int *rows = packed      ? rows_packed
+                      : rank == 4 ? rows_bhs
+                      : rank == 3 ? rows_bs
+                                  : rows_s,
+              *keys = rank == 4   ? keys_bht
+                      : rank == 3 ? keys_bt
+                                  : keys_t;
     const char *letter = packed ? "total_q" : "S";
     clattn_dtype t = desc->dtype, wide = t == CLATTN_F64 ? CLATTN_F64 : CLATTN_F32;
-    int64_t B = call->B, Hq = call->Hq, S = call->S, T = call->T;
-
-    TRY(clattn__check_presence(&args->output, desc->outputs & CLATTN_OUTPUT, "output",
-                               "CLATTN_OUTPUT"));
-    TRY(clattn__check_presence(&args->weights, desc->outputs & CLATTN_WEIGHTS, "weights",
-                               "CLATTN_WEIGHTS"));
-    TRY(clattn__check_presence(&args->scores, desc->outputs & CLATTN_SCORES, "scores",
-                               "CLATTN_SCORES"));
-    TRY(clattn__check_presence(&args->lse, desc->outputs & CLATTN_LSE, "lse", "CLATTN_LSE"));
-    clattn__rule output = {
-        "output", axes, rank,     {B, Hq, S, call->Dv}, {"B", "Hq", letter, "Dv"},
-        false,    true, {t, t, t}};
-    if (clattn__has(&args->output))
-        TRY(clattn__view_init(&call->output, &args->output, &output));
-    clattn__rule weights = {"weights", square, rank,     {B, Hq, S, T}, {"B", "Hq", "S", "T"},
-                            false,     true,   {t, t, t}};
-    if (clattn__has(&args->weights))
-        TRY(clattn__view_init(&call->weights, &args->weights, &weights));
-    clattn__rule scores = {"scores", square, rank,     {B, Hq, S, T}, {"B", "Hq", "S", "T"},
-                           false,    true,   {t, t, t}};
-    if (clattn__has(&args->scores))
-        TRY(clattn__view_init(&call->scores, &args->scores, &scores));
-    clattn__rule lse = {"lse", rows, rank - 1,          {B, Hq, S, 1}, {"B", "Hq", letter, ""},
-                        false, true, {wide, wide, wide}};
-    if (clattn__has(&args->lse))
-        TRY(clattn__view_init(&call->lse, &args->lse, &lse));
+    int64_t B = call->B, Hq = call->Hq, S = call->S, T = call->T, heads = Hq, chosen = S;
+    TRY(view_chosen(&call->weights_heads, &args->weights_heads, desc->flags & CLATTN_WEIGHTS_HEADS,
+                    "weights_heads", "CLATTN_WEIGHTS_HEADS", &heads));
+    TRY(view_chosen(&call->weights_rows, &args->weights_rows, desc->flags & CLATTN_WEIGHTS_ROWS,
+                    "weights_rows", "CLATTN_WEIGHTS_ROWS", &chosen));
+    const struct {
+        const clattn_tensor *from;
+        clattn_tensor *to;
+        uint32_t output;
+        const char *asked_by;
+        clattn__rule rule;
+    } outputs[OUTPUTS] = {
+        {&args->output,
+         &call->output,
+         CLATTN_OUTPUT,
+         "CLATTN_OUTPUT",
+         {"output",
+          axes,
+          rank,
+          {B, Hq, S, call->Dv},
+          {"B", "Hq", letter, "Dv"},
+          false,
+          true,
+          {t, t, t}}},
+        {&args->weights,
+         &call->weights,
+         CLATTN_WEIGHTS,
+         "CLATTN_WEIGHTS",
+         {"weights",
+          square,
+          rank,
+          {B, heads, chosen, T},
+          {"B", "Hq", "S", "T"},
+          false,
+          true,
+          {t, t, t}}},
+        {&args->scores,
+         &call->scores,
+         CLATTN_SCORES,
+         "CLATTN_SCORES",
+         {"scores", square, rank, {B, Hq, S, T}, {"B", "Hq", "S", "T"}, false, true, {t, t, t}}},
+        {&args->lse,
+         &call->lse,
+         CLATTN_LSE,
+         "CLATTN_LSE",
+         {"lse",
+          rows,
+          rank - 1,
+          {B, Hq, S, 1},
+          {"B", "Hq", letter, ""},
+          false,
+          true,
+          {wide, wide, wide}}},
+        {&args->column_sums,
+         &call->column_sums,
+         CLATTN_COLUMN_SUMS,
+         "CLATTN_COLUMN_SUMS",
+         {"column_sums",
+          keys,
+          rank - 1,
+          {B, Hq, 1, T},
+          {"B", "Hq", "", "T"},
+          false,
+          true,
+          {wide, wide, wide}}},
+        {&args->argmax,
+         &call->argmax,
+         CLATTN_ARGMAX,
+         "CLATTN_ARGMAX",
+         {"argmax",
+          rows,
+          rank - 1,
+          {B, Hq, S, 1},
+          {"B", "Hq", "S", ""},
+          false,
+          true,
+          {CLATTN_I32, CLATTN_I64, CLATTN_I64}}},
+        {&args->entropy,
+         &call->entropy,
+         CLATTN_ENTROPY,
+         "CLATTN_ENTROPY",
+         {"entropy",
+          rows,
+          rank - 1,
+          {B, Hq, S, 1},
+          {"B", "Hq", "S", ""},
+          false,
+          true,
+          {wide, wide, wide}}},
+    };
+    for (size_t o = 0; o < OUTPUTS; o++) {
+        clattn__rule rule = outputs[o].rule;
+        TRY(clattn__check_presence(outputs[o].from, desc->outputs & outputs[o].output, rule.name,
+                                   outputs[o].asked_by));
+        if (clattn__has(outputs[o].from))
+            TRY(clattn__view_init(outputs[o].to, outputs[o].from, &rule));
+    }
     TRY(check_aliases(args));
 done:
     return status;
@@ -401,9 +516,11 @@ clattn__call clattn__call_slice(const clattn__call *call, int64_t b, int64_t bat
 {
     clattn__call slice = *call;
     int64_t group = call->Hq / call->Hkv;
-    clattn_tensor *of_rows[] = {&slice.query,  &slice.given_scores, &slice.mask,
-                                &slice.bias,   &slice.output,       &slice.weights,
-                                &slice.scores, &slice.lse,          &slice.params[CLATTN__BETA]};
+    clattn_tensor *of_rows[] = {&slice.query,   &slice.given_scores,
+                                &slice.mask,    &slice.bias,
+                                &slice.output,  &slice.scores,
+                                &slice.lse,     &slice.argmax,
+                                &slice.entropy, &slice.params[CLATTN__BETA]};
     clattn_tensor *of_keys[] = {&slice.key, &slice.value};
     clattn_tensor *of_heads[] = {&slice.alibi_slopes, &slice.sinks};
     clattn_tensor *of_sequences[] = {&slice.kv_lengths, &slice.params[CLATTN__PREVIOUS_WEIGHTS],
@@ -427,9 +544,43 @@ clattn__call clattn__call_slice(const clattn__call *call, int64_t b, int64_t bat
             cut(&slice.params[n], 1, h * group, heads * group);
     for (size_t n = 0; n < sizeof of_sequences / sizeof *of_sequences; n++)
         cut(of_sequences[n], 0, b, batches);
+    cut(&slice.weights, 0, b, batches);
+    if (!clattn__has(&call->weights_heads))
+        cut(&slice.weights, 1, h * group, heads * group);
+    if (!clattn__has(&call->weights_rows))
+        cut(&slice.weights, 2, i, rows);
+    cut(&slice.column_sums, 0, b, batches);
+    cut(&slice.column_sums, 1, h * group, heads * group);
     slice.B = batches, slice.Hkv = heads, slice.Hq = heads * group, slice.S = rows;
     slice.first_row += i;
+    slice.first_head += h * group;
     return slice;
+}
+
+bool clattn__is_shared_by_pieces(const clattn__call *call, const clattn_tensor *output)
+{
+    if (output == &call->column_sums)
+        return call->first_row > 0;
+    return output == &call->weights &&
+           ((clattn__has(&call->weights_heads) && call->first_head > 0) ||
+            (clattn__has(&call->weights_rows) && call->first_row > 0));
+}
+
+bool clattn__looks_at_weights(const clattn__call *call)
+{
+    return clattn__has(&call->weights) || clattn__has(&call->column_sums) ||
+           clattn__has(&call->argmax) || clattn__has(&call->entropy);
+}
+
+int64_t clattn__place_of_weights(const clattn_tensor *chosen, int64_t index)
+{
+    if (!clattn__has(chosen))
+        return index;
+    for (int64_t n = 0; n < chosen->shape[3]; n++)
+        if (clattn__integer_load(chosen->dtype, chosen->host,
+                                 (size_t)clattn__at(chosen, 0, 0, 0, n)) == index)
+            return n;
+    return -1;
 }
 
 size_t clattn__call_tensors(clattn__call *call, clattn_tensor *tensors[CLATTN__CALL_TENSORS],
@@ -438,12 +589,16 @@ size_t clattn__call_tensors(clattn__call *call, clattn_tensor *tensors[CLATTN__C
     clattn_tensor *inputs[] = {&call->query,        &call->key,          &call->value,
                                &call->given_scores, &call->mask,         &call->bias,
                                &call->kv_lengths,   &call->alibi_slopes, &call->sinks,
-                               &call->cu_seqlens_q, &call->cu_seqlens_k};
-    clattn_tensor *outputs[] = {&call->output, &call->weights, &call->scores, &call->lse};
+                               &call->cu_seqlens_q, &call->cu_seqlens_k, &call->weights_heads,
+                               &call->weights_rows};
+    clattn_tensor *outputs[] = {&call->output,      &call->weights, &call->scores, &call->lse,
+                                &call->column_sums, &call->argmax,  &call->entropy};
     static const char *const input_names[] = {
-        "query",      "key",          "value", "given_scores", "mask",        "bias",
-        "kv_lengths", "alibi_slopes", "sinks", "cu_seqlens_q", "cu_seqlens_k"};
-    static const char *const output_names[] = {"output", "weights", "scores", "lse"};
+        "query",        "key",           "value",        "given_scores", "mask",
+        "bias",         "kv_lengths",    "alibi_slopes", "sinks",        "cu_seqlens_q",
+        "cu_seqlens_k", "weights_heads", "weights_rows"};
+    static const char *const output_names[] = {"output",      "weights", "scores", "lse",
+                                               "column_sums", "argmax",  "entropy"};
     enum { INPUTS = sizeof inputs / sizeof *inputs };
     _Static_assert(INPUTS + CLATTN__PARAMS + OUTPUTS == CLATTN__CALL_TENSORS,
                    "a tensor is missing");

@@ -112,13 +112,14 @@ static clattn_status cut(clattn_plan *plan, const clattn__call *call, const knif
 {
     clattn_status status = CLATTN_OK;
     int64_t batches = call->B, heads = call->Hkv, rows = call->S;
-    if (call->B == 0 || call->S == 0)
+    /* Without a query nothing is left to do but column sums, of zero. */
+    if (call->B == 0 || (call->S == 0 && !clattn__has(&call->column_sums)))
         return CLATTN_OK;
     for (;;) {
         clattn__call piece = clattn__call_slice(call, 0, batches, 0, heads, 0, rows);
         if (with->fits(plan, &piece))
             break;
-        FAIL_IF(batches * heads * rows == 1, CLATTN_E_UNSUPPORTED,
+        FAIL_IF(batches * heads == 1 && rows <= 1, CLATTN_E_UNSUPPORTED,
                 "plan: one row of one head needs a buffer beyond the %llu bytes that %s allocates "
                 "at a time",
                 (unsigned long long)plan->device->info.max_allocation, plan->device->info.name);
@@ -130,13 +131,16 @@ static clattn_status cut(clattn_plan *plan, const clattn__call *call, const knif
             rows = half_of(rows);
     }
     for (int64_t b = 0; b < call->B; b += batches)
-        for (int64_t h = 0; h < call->Hkv; h += heads)
-            for (int64_t i = 0; i < call->S; i += rows) {
+        for (int64_t h = 0; h < call->Hkv; h += heads) {
+            int64_t i = 0;
+            do {
                 clattn__call piece =
                     clattn__call_slice(call, b, least(batches, call->B - b), h,
                                        least(heads, call->Hkv - h), i, least(rows, call->S - i));
                 TRY(with->run(plan, &piece));
-            }
+                i += rows;
+            } while (i < call->S);
+        }
 done:
     return status;
 }

@@ -11,8 +11,10 @@
 #define ALL_FLAGS                                                                                  \
     (CLATTN_CAUSAL | CLATTN_WINDOW | CLATTN_SCALE | CLATTN_MASK | CLATTN_BIAS |                    \
      CLATTN_KV_LENGTHS | CLATTN_ALIBI | CLATTN_SINKS | CLATTN_PACKED | CLATTN_PROJECTED_KEYS |     \
-     CLATTN_PROJECTED_QUERY)
-#define ALL_OUTPUTS (CLATTN_OUTPUT | CLATTN_WEIGHTS | CLATTN_SCORES | CLATTN_LSE)
+     CLATTN_PROJECTED_QUERY | CLATTN_WEIGHTS_HEADS | CLATTN_WEIGHTS_ROWS)
+#define ALL_OUTPUTS                                                                                \
+    (CLATTN_OUTPUT | CLATTN_WEIGHTS | CLATTN_SCORES | CLATTN_LSE | CLATTN_COLUMN_SUMS |            \
+     CLATTN_ARGMAX | CLATTN_ENTROPY)
 
 clattn_status clattn__struct_copy(void *target, size_t target_size, const void *source,
                                   size_t source_size, const char *name)
@@ -120,6 +122,15 @@ static clattn_status check_numbers(const clattn_attention_desc *desc)
     FAIL_IF((desc->flags & CLATTN_SINKS) && desc->normalizer != CLATTN_NORMALIZER_SOFTMAX,
             CLATTN_E_ARGUMENT,
             "desc.flags: sinks with another normalizer than softmax, expected normalizer softmax");
+    FAIL_IF((desc->outputs & CLATTN_ENTROPY) && desc->normalizer == CLATTN_NORMALIZER_NONE,
+            CLATTN_E_ARGUMENT,
+            "desc.outputs: entropy with normalizer none, whose weights may be negative; expected "
+            "another normalizer");
+    FAIL_IF((desc->flags & (CLATTN_WEIGHTS_HEADS | CLATTN_WEIGHTS_ROWS)) &&
+                !(desc->outputs & CLATTN_WEIGHTS),
+            CLATTN_E_ARGUMENT,
+            "desc.flags: heads or rows of weights are chosen, but desc.outputs has no weights; "
+            "expected CLATTN_WEIGHTS");
 done:
     return status;
 }
@@ -166,6 +177,9 @@ static clattn_status check_packed(const clattn_attention_desc *desc)
         {desc->flags & CLATTN_KV_LENGTHS, "kv_lengths"},
         {desc->outputs & CLATTN_WEIGHTS, "weights"},
         {desc->outputs & CLATTN_SCORES, "scores"},
+        {desc->outputs & CLATTN_COLUMN_SUMS, "column_sums"},
+        {desc->outputs & CLATTN_ARGMAX, "argmax"},
+        {desc->outputs & CLATTN_ENTROPY, "entropy"},
     };
     for (size_t i = 0; desc->flags & CLATTN_PACKED && i < sizeof others / sizeof *others; i++)
         FAIL_IF(others[i].given, CLATTN_E_ARGUMENT,

@@ -41,25 +41,38 @@ typedef enum clattn__param {
 
 /* One call. Tensors are views of rank 4 with strides that broadcast where the caller's did:
  *   query (B, Hq, S, D)   key (B, Hkv, T, Dk)   value (B, Hkv, T, Dv)   output (B, Hq, S, Dv)
- *   given_scores, mask, bias, weights, scores (B, Hq, S, T)   lse (B, Hq, S, 1)
- *   kv_lengths (B, 1, 1, 1)   alibi_slopes, sinks (1, Hq, 1, 1)
+ *   given_scores, mask, bias, weights, scores (B, Hq, S, T)   lse, argmax, entropy (B, Hq, S, 1)
+ *   column_sums (B, Hq, 1, T)   kv_lengths (B, 1, 1, 1)   alibi_slopes, sinks (1, Hq, 1, 1)
+ *   weights_heads, weights_rows (1, 1, 1, n): weights has n heads, n rows then, of the caller's numbers
  * An absent tensor has rank 0. A call may be a slice of the caller's: then S is its own.
  * Packed sequences are one batch: B is 1, S and T are the totals, and cu_seqlens_q and cu_seqlens_k,
  * (sequences + 1, 1, 1, 1), say where each begins among the caller's rows and keys. */
 typedef struct clattn__call {
     int64_t B, Hq, Hkv, S, T, D, Dk, Dv;
     int64_t first_row, all_rows; /* its place among the caller's rows: 0 and S when it is whole */
+    int64_t first_head;          /* likewise among the query heads */
     clattn_tensor query, key, value, given_scores, mask, bias, kv_lengths, alibi_slopes, sinks;
-    clattn_tensor output, weights, scores, lse;
+    clattn_tensor output, weights, scores, lse, column_sums, argmax, entropy;
+    clattn_tensor weights_heads, weights_rows;
     clattn_tensor cu_seqlens_q, cu_seqlens_k;
     clattn_tensor params[CLATTN__PARAMS];
 } clattn__call;
 
 /* The tensors of a call in the order inputs, outputs;
  * `names` may be NULL. Returns how many are inputs. */
-#define CLATTN__CALL_TENSORS (15 + CLATTN__PARAMS)
+#define CLATTN__CALL_TENSORS (20 + CLATTN__PARAMS)
 size_t clattn__call_tensors(clattn__call *call, clattn_tensor *tensors[CLATTN__CALL_TENSORS],
                             const char *names[CLATTN__CALL_TENSORS]);
+
+/* True for an output of which others of the caller's pieces have written a part, or will: what it holds
+ * must stay. */
+bool clattn__is_shared_by_pieces(const clattn__call *call, const clattn_tensor *output);
+
+/* Whether a call wants more of its weights than what they make of the values. */
+bool clattn__looks_at_weights(const clattn__call *call);
+
+/* Where a row's weights are written: 0 to the chosen heads' or rows' number; -1: nowhere. */
+int64_t clattn__place_of_weights(const clattn_tensor *chosen, int64_t index);
 
 /* Copies a struct of the caller, who may have been compiled
  * with a shorter one; the rest becomes zero. */

@@ -20,7 +20,9 @@
  *   value             (B, Hkv, T, Dv)    (B, T, Hkv, Dv)    (B, T, Dv)          (T, Dv)
  *   output            (B, Hq, S, Dv)     (B, S, Hq, Dv)     (B, S, Dv)          (S, Dv)
  *   weights, scores   (B, Hq, S, T)      the same           (B, S, T)           (S, T)
- *   lse               (B, Hq, S)         the same           (B, S)              (S)
+ *   lse, entropy      (B, Hq, S)         the same           (B, S)              (S)
+ *   argmax            (B, Hq, S)         the same           (B, S)              (S)
+ *   column_sums       (B, Hq, T)         the same           (B, T)              (T)
  *
  * Packed sequences (CLATTN_PACKED) lie one behind the other instead of beside each other with gaps:
  * query (total_q, Hq, D), key (total_k, Hkv, Dk), value (total_k, Hkv, Dv), output (total_q, Hq, Dv),
@@ -112,22 +114,35 @@ enum {
     CLATTN_ALIBI = 1 << 6,      /* args.alibi_slopes: -slope * |p - j| is added */
     CLATTN_SINKS = 1 << 7,      /* args.sinks: a logit more in a head's softmax, without a value */
     /* args.cu_seqlens_q, args.cu_seqlens_k: packed sequences; not with given scores, mask, bias,
-     * kv_lengths, weights or scores. The layout has no meaning then. */
+     * kv_lengths, and of outputs only with output and lse. The layout has no meaning then. */
     CLATTN_PACKED = 1 << 8,
     /* args.projected_keys, in place of key, w_key and, of GENERAL, weight; see plan.h. With GENERAL,
      * ADDITIVE, LOCATION_SENSITIVE, COVERAGE and COSINE. */
     CLATTN_PROJECTED_KEYS = 1 << 9,
     /* query is w_query query already, (B, Hq, S, A), and w_query absent; head_size is A. With ADDITIVE,
      * LOCATION_SENSITIVE and COVERAGE. */
-    CLATTN_PROJECTED_QUERY = 1 << 10
+    CLATTN_PROJECTED_QUERY = 1 << 10,
+    /* args.weights_heads, args.weights_rows: of these query heads, of these queries, weights are given out
+     * and no others; with CLATTN_WEIGHTS. */
+    CLATTN_WEIGHTS_HEADS = 1 << 11,
+    CLATTN_WEIGHTS_ROWS = 1 << 12
 };
 
-/** clattn_attention_desc.outputs: what is wanted. */
+/** clattn_attention_desc.outputs: what is wanted. The last three tell of the weights w what one mostly
+ * looks for in them, without S x T numbers in memory. */
 enum {
     CLATTN_OUTPUT = 1 << 0,
     CLATTN_WEIGHTS = 1 << 1,
     CLATTN_SCORES = 1 << 2,
-    CLATTN_LSE = 1 << 3
+    CLATTN_LSE = 1 << 3,
+    /* How much each key is looked at: the sum of w over the queries of a head. */
+    CLATTN_COLUMN_SUMS = 1 << 4,
+    /* The key with the largest modified score of a row, which no weight is larger than; the first one of
+     * several, a NaN before all others, -1 where every key is masked. */
+    CLATTN_ARGMAX = 1 << 5,
+    /* How spread a row is: the sum of -w ln w over its keys, in nats. Not with normalizer NONE, whose
+     * weights may be negative. */
+    CLATTN_ENTROPY = 1 << 6
 };
 
 /** What to compute. Zero asks for the default in brackets, so a caller names only what differs. */
@@ -203,7 +218,12 @@ typedef struct clattn_attention_args {
      * that they give to no sequence, or to several, are undefined. */
     clattn_tensor cu_seqlens_q, cu_seqlens_k;
     clattn_score_params params;
-    const clattn_keys *projected_keys; /* with CLATTN_PROJECTED_KEYS */
+    const clattn_keys *projected_keys;  /* with CLATTN_PROJECTED_KEYS */
+    clattn_tensor column_sums, entropy; /* f32 (f64 for f64) */
+    clattn_tensor argmax;               /* i32 or i64 */
+    /* (n), i32 or i64, rising numbers of heads and queries: then the axis of weights is n long. Those of a
+     * device are not looked at. */
+    clattn_tensor weights_heads, weights_rows;
 } clattn_attention_args;
 
 #ifdef __cplusplus

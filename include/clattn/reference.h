@@ -19,11 +19,12 @@ CLATTN_API clattn_status clattn_reference_run(const clattn_attention_desc *desc,
 /** One output of a verified call. Errors are absolute, in the output's unit. Each packed sequence has
  * a bound of its own, and the one whose error is closest to it stands for all. */
 typedef struct clattn_verdict {
-    const char *name; /* "output", "weights", "scores", "lse" */
-    /** The largest |device - reference|; infinity where only one of them is NaN or infinite. */
+    const char *name; /* "output", "weights", "scores", "lse", "column_sums", "argmax", "entropy" */
+    /** The largest |device - reference|; infinity where only one of them is NaN or infinite. Of argmax: by
+     * how much the score of the key that is named falls short of the largest one. */
     double error;
     /** 2 * error of a plain pass in the same precision +
-     * 8u(1 + max|s|/4) max|v| + one last place. */
+     * 8u(1 + max|s|/4) max|v| + one last place (docs/numerics.md). */
     double bound;
     size_t worst;   /* row-major index of the element with the largest error */
     size_t checked; /* elements compared */
@@ -38,13 +39,14 @@ typedef struct clattn_report {
     int ok;       /* all verdicts are */
     size_t rows;  /* rows of queries checked, of B*Hq*S, or Hq*total_q of packed sequences */
     size_t count; /* verdicts */
-    clattn_verdict verdicts[4];
+    clattn_verdict verdicts[7];
 } clattn_report;
 
 /**
  * Judges outputs: `args` has host tensors only, with the outputs of `desc` already computed
  * somewhere. `rows` rows, spread evenly over B*Hq*S, are recomputed by the reference; 0: all of
- * them. Of packed sequences each gets its share, at least one row.
+ * them, as with column sums, which are of all rows. Of packed sequences each gets its share, at least one
+ * row.
  */
 CLATTN_API clattn_status clattn_verify(clattn_report *report, const clattn_attention_desc *desc,
                                        const clattn_attention_args *args, size_t rows);

@@ -137,7 +137,7 @@ class Report(ctypes.Structure):
         ("ok", c_int),
         ("rows", c_size_t),
         ("count", c_size_t),
-        ("verdicts", Verdict * 4),
+        ("verdicts", Verdict * 7),
     ]
 
 

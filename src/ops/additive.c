@@ -40,7 +40,7 @@ void clattn__additive_add(clattn__arg_list *list, clattn__additive_args *a,
 static bool accepts(const clattn_device *device, const clattn__problem *problem, bool forced,
                     char *reason, size_t size)
 {
-    const char *why = clattn__why_not_passed(device, problem, CLATTN_WEIGHTS);
+    const char *why = clattn__why_not_passed(device, problem, CLATTN__OF_WEIGHTS);
     if (!why && !clattn__is_additive(problem->desc.score))
         why = "scores are not additive";
     if (!why && clattn__is_packed(problem))
@@ -75,14 +75,14 @@ static clattn_status run(void *state, clattn_device *device, const clattn__probl
     clattn__split split;
     TRY(clattn__split_init(&split, s, device, call, blocks * call->Hq * call->B));
     clattn__fused_args_init(&args, problem, call, &call->key, &call->value);
-    clattn__split_add(&args.all, &split);
+    clattn__split_add(&args.all, &split, call);
     clattn__additive_add(&args.all, &of_scores, call, args.query);
     clattn__arg_add(&args.all, sizeof block_rows, &block_rows);
     const size_t global[3] = {(size_t)(blocks * split.shared.items), (size_t)call->Hq,
                               (size_t)call->B},
                  local[3] = {1, 1, 1};
     TRY(clattn__launch(device, timeline, &s->kernel, global, local, args.all.args, args.all.count));
-    TRY(clattn__parts_merge(s, device, timeline, problem, call, &split, call->Hq, call->S));
+    TRY(clattn__chunked_finish(s, device, timeline, problem, call, &split, call->Hq, call->S));
 done:
     return status;
 }

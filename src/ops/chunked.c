@@ -1,6 +1,7 @@
 /* chunked.c: see chunked.h. */
 #include "chunked.h"
 
+#include "column_sums.h"
 #include "try.h"
 
 #include <stdlib.h>
@@ -15,6 +16,7 @@ void clattn__chunked_release(void *state)
         return;
     clattn__kernel_release(&s->kernel);
     clattn__kernel_release(&s->merge);
+    clattn__kernel_release(&s->column_sums);
     clattn__scratch_release(&s->parts);
     clattn__scratch_release(&s->kept);
     free(s);
@@ -35,6 +37,8 @@ clattn_status clattn__chunked_prepare(void **state, clattn_device *device,
     TRY(clattn__kernel_create(&s->kernel, device, name, options));
     clattn__options(options, device, dtype, " -DMOST=%zu -DKIND=%d", capacity, (int)dtype);
     TRY(clattn__kernel_create(&s->merge, device, "decode_merge", options));
+    if (problem->desc.outputs & CLATTN_COLUMN_SUMS)
+        TRY(clattn__column_sums_create(&s->column_sums, device, dtype));
 done:
     return status;
 }
@@ -47,10 +51,10 @@ static uint64_t parts_bytes(const clattn__call *call)
     return (uint64_t)(rows * chunks * (call->Dv + 2)) * clattn__sum_size(call->value.dtype);
 }
 
-/* Scores that are kept of a row: whole vectors of any width. */
+/* Scores that are kept of a row: whole vectors of any width, also where there is no key. */
 static int64_t kept_step(const clattn__call *call)
 {
-    return clattn__round_up(call->T, 16);
+    return clattn__round_up(call->T + 1, 16);
 }
 
 static uint64_t kept_bytes(const clattn__call *call)
@@ -63,32 +67,30 @@ bool clattn__chunked_fits(const void *state, const clattn_device *device, const 
 {
     (void)state;
     const uint64_t most = device->info.max_allocation;
-    return parts_bytes(call) <= most && (!clattn__has(&call->weights) || kept_bytes(call) <= most);
+    return parts_bytes(call) <= most &&
+           (!clattn__looks_at_weights(call) || kept_bytes(call) <= most);
 }
 
 clattn_status clattn__split_init(clattn__split *split, clattn__chunked *chunked,
                                  clattn_device *device, const clattn__call *call, int64_t groups)
 {
     clattn_status status = CLATTN_OK;
-    const bool weights = clattn__has(&call->weights);
+    const bool looks = clattn__looks_at_weights(call);
     const clattn_int chunks = clattn__ceil_div(call->T, CLATTN__CHUNK),
                      wanted =
                          clattn__ceil_div(ITEMS_PER_UNIT * (clattn_int)device->info.compute_units,
                                           groups > 0 ? groups : 1);
     const cl_mem other = call->query.buffer;
     clattn_split *shared = &split->shared;
-    *split = (clattn__split){.chunks = chunks,
-                             .parts = other,
-                             .kept = other,
-                             .weights = clattn__memory_of(&call->weights, other)};
-    shared->kept_step = kept_step(call);
-    shared->weights = clattn__view(&call->weights);
+    *split = (clattn__split){.chunks = chunks, .parts = other, .kept = other};
+    shared->kept_step = looks ? kept_step(call) : 0;
+    shared->keeps_weights = clattn__has(&call->column_sums);
     shared->item_chunks = chunks > wanted ? clattn__ceil_div(chunks, wanted) : 1;
     shared->items = clattn__ceil_div(chunks, shared->item_chunks);
-    /* Who writes weights has seen all of a row. */
-    if (shared->items < 2 || weights)
+    /* Who tells of weights has seen all of a row. */
+    if (shared->items < 2 || looks)
         shared->items = 1, shared->item_chunks = chunks;
-    if (weights) {
+    if (looks) {
         TRY(clattn__scratch_reserve(&chunked->kept, device, (size_t)kept_bytes(call)));
         split->kept = chunked->kept.memory;
     }
@@ -100,22 +102,22 @@ done:
     return status;
 }
 
-void clattn__split_add(clattn__arg_list *list, const clattn__split *split)
+void clattn__split_add(clattn__arg_list *list, clattn__split *split, const clattn__call *call)
 {
     const clattn__arg args[] = {
         CLATTN__ARG(split->parts),
-        CLATTN__ARG(split->weights),
         CLATTN__ARG(split->kept),
         CLATTN__ARG(split->shared),
     };
     for (size_t i = 0; i < sizeof args / sizeof *args; i++)
         clattn__arg_add(list, args[i].size, args[i].value);
+    clattn__row_outputs_add(list, &split->row_outputs, call, call->query.buffer);
 }
 
-clattn_status clattn__parts_merge(clattn__chunked *chunked, clattn_device *device,
-                                  clattn__timeline *timeline, const clattn__problem *problem,
-                                  const clattn__call *call, const clattn__split *split,
-                                  clattn_int heads, clattn_int M)
+static clattn_status merge_parts(clattn__chunked *chunked, clattn_device *device,
+                                 clattn__timeline *timeline, const clattn__problem *problem,
+                                 const clattn__call *call, const clattn__split *split,
+                                 clattn_int heads, clattn_int M)
 {
     const cl_mem parts = chunked->parts.memory, sinks = clattn__memory_of(&call->sinks, parts),
                  output = clattn__memory_of(&call->output, parts),
@@ -132,8 +134,21 @@ clattn_status clattn__parts_merge(clattn__chunked *chunked, clattn_device *devic
         CLATTN__ARG(of_lse),
     };
     const size_t global[3] = {(size_t)(call->B * heads), 1, 1}, local[3] = {1, 1, 1};
-    if (split->shared.items < 2)
-        return CLATTN_OK;
     return clattn__launch(device, timeline, &chunked->merge, global, local, args,
                           sizeof args / sizeof *args);
+}
+
+clattn_status clattn__chunked_finish(clattn__chunked *chunked, clattn_device *device,
+                                     clattn__timeline *timeline, const clattn__problem *problem,
+                                     const clattn__call *call, const clattn__split *split,
+                                     clattn_int heads, clattn_int M)
+{
+    clattn_status status = CLATTN_OK;
+    if (split->shared.items > 1)
+        TRY(merge_parts(chunked, device, timeline, problem, call, split, heads, M));
+    if (clattn__has(&call->column_sums))
+        TRY(clattn__column_sums_run(&chunked->column_sums, device, timeline, call, split->kept,
+                                    split->shared.kept_step, NULL));
+done:
+    return status;
 }

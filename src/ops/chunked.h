@@ -4,6 +4,7 @@
 #define CLATTN_CHUNKED_H
 
 #include "fused.h"
+#include "row_outputs.h"
 
 /* Keys that are merged as one; not a matter of tuning, as a result's bits depend on it. */
 #define CLATTN__CHUNK 256
@@ -12,9 +13,10 @@
 
 /* The state of such a variant. */
 typedef struct clattn__chunked {
-    clattn__kernel kernel, merge;
+    clattn__kernel kernel, merge, column_sums;
     clattn__scratch parts; /* what each chunk of several work-items found */
-    clattn__scratch kept;  /* scores of weights that are wanted, until their sums are known */
+    clattn__scratch
+        kept; /* scores of rows whose weights are of interest, until their sums are known */
 } clattn__chunked;
 
 /* Builds kernels/<name>.cl with `options` of its own for sizes up to `capacity`. */
@@ -30,18 +32,20 @@ bool clattn__chunked_fits(const void *state, const clattn_device *device, const 
 typedef struct clattn__split {
     clattn_split shared;
     clattn_int chunks;
-    cl_mem parts, kept, weights;
+    cl_mem parts, kept;
+    clattn__row_outputs row_outputs;
 } clattn__split;
 clattn_status clattn__split_init(clattn__split *split, clattn__chunked *chunked,
                                  clattn_device *device, const clattn__call *call, int64_t groups);
 
-/* The arguments of a kernel that say so. */
-void clattn__split_add(clattn__arg_list *list, const clattn__split *split);
+/* The arguments of a kernel that say so, and what is told of weights. */
+void clattn__split_add(clattn__arg_list *list, clattn__split *split, const clattn__call *call);
 
-/* One result of what several work-items found, of `heads` groups of M rows in a batch entry. */
-clattn_status clattn__parts_merge(clattn__chunked *chunked, clattn_device *device,
-                                  clattn__timeline *timeline, const clattn__problem *problem,
-                                  const clattn__call *call, const clattn__split *split,
-                                  clattn_int heads, clattn_int M);
+/* After the kernel: one result of what several work-items found, of `heads` groups of M rows in a batch
+ * entry, and the column sums of weights. */
+clattn_status clattn__chunked_finish(clattn__chunked *chunked, clattn_device *device,
+                                     clattn__timeline *timeline, const clattn__problem *problem,
+                                     const clattn__call *call, const clattn__split *split,
+                                     clattn_int heads, clattn_int M);
 
 #endif

@@ -15,7 +15,7 @@
 static bool accepts(const clattn_device *device, const clattn__problem *problem, bool forced,
                     char *reason, size_t size)
 {
-    const char *why = clattn__why_not_fused(device, problem, forced, CLATTN_WEIGHTS);
+    const char *why = clattn__why_not_fused(device, problem, forced, CLATTN__OF_WEIGHTS);
     if (!why)
         why = clattn__why_not_of_one_dtype(problem);
     if (!why && clattn__is_packed(problem))
@@ -50,15 +50,15 @@ static clattn_status run(void *state, clattn_device *device, const clattn__probl
 {
     clattn_status status = CLATTN_OK;
     clattn__chunked *s = state;
-    const clattn_int groups = call->B * call->Hkv;
+    const clattn_int groups = call->S ? call->B * call->Hkv : 0;
     clattn__split split;
     clattn__fused_args args;
     TRY(clattn__split_init(&split, s, device, call, groups));
     clattn__fused_args_init(&args, problem, call, &call->key, &call->value);
-    clattn__split_add(&args.all, &split);
+    clattn__split_add(&args.all, &split, call);
     const size_t global[3] = {(size_t)(split.shared.items * groups), 1, 1}, local[3] = {1, 1, 1};
     TRY(clattn__launch(device, timeline, &s->kernel, global, local, args.all.args, args.all.count));
-    TRY(clattn__parts_merge(s, device, timeline, problem, call, &split, args.heads, args.M));
+    TRY(clattn__chunked_finish(s, device, timeline, problem, call, &split, args.heads, args.M));
 done:
     return status;
 }

@@ -16,9 +16,13 @@ const char *clattn__why_not_passed(const clattn_device *device, const clattn__pr
     if (desc->dtype == CLATTN_F64 && !device->info.fp64)
         return "the device has no doubles (cl_khr_fp64)";
     const uint32_t missing = desc->outputs & ~(CLATTN_OUTPUT | CLATTN_LSE | also);
+    if (missing & CLATTN_SCORES)
+        return "scores are asked for, and it writes none";
     if (missing)
-        return missing & CLATTN_WEIGHTS ? "weights are asked for, and it writes none"
-                                        : "scores are asked for, and it writes none";
+        return missing & CLATTN_WEIGHTS
+                   ? "weights are asked for, and it writes none"
+                   : "column sums, argmax or entropy are asked for, and it has "
+                     "no weights";
     if (desc->score == CLATTN_SCORE_GIVEN)
         return "scores are given, and it makes its own";
     if (desc->normalizer > CLATTN_NORMALIZER_NONE)

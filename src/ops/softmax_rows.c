@@ -1,6 +1,8 @@
 /* softmax_rows.c: host side of softmax_rows.cl. */
 #include "softmax_rows.h"
 
+#include "row_outputs.h"
+
 /* Rows that one group makes where a group is one work-item:
  * enough to hide the cost of starting it. */
 #define MOST_ROWS 16
@@ -47,12 +49,12 @@ clattn_status clattn__softmax_rows_run(clattn__kernel *kernel, clattn_device *de
                  slopes = clattn__memory_of(&call->alibi_slopes, s),
                  sinks = clattn__memory_of(&call->sinks, s),
                  scores = clattn__memory_of(&call->scores, s),
-                 weights = clattn__memory_of(&call->weights, s),
                  lse = clattn__memory_of(&call->lse, s), row_factors = factors ? factors : s;
     const clattn_view scores_view = clattn__view(&call->scores),
-                      weights_view = clattn__view(&call->weights),
                       lse_view = clattn__view(&call->lse);
     clattn__number softcap;
+    clattn__row_outputs row_outputs;
+    clattn__arg_list list = {.count = 0};
     const clattn__arg args[] = {
         CLATTN__ARG(s),
         CLATTN__ARG(stride),
@@ -70,16 +72,16 @@ clattn_status clattn__softmax_rows_run(clattn__kernel *kernel, clattn_device *de
         CLATTN__ARG(sinks),
         CLATTN__ARG(scores),
         CLATTN__ARG(scores_view),
-        CLATTN__ARG(weights),
-        CLATTN__ARG(weights_view),
         CLATTN__ARG(lse),
         CLATTN__ARG(lse_view),
         CLATTN__ARG(row_factors),
         CLATTN__ARG(deferred),
     };
+    for (size_t i = 0; i < sizeof args / sizeof *args; i++)
+        clattn__arg_add(&list, args[i].size, args[i].value);
+    clattn__row_outputs_add(&list, &row_outputs, call, s);
     const size_t group = group_size(device);
     const size_t global[3] = {group, (size_t)clattn__ceil_div(M, group_rows), (size_t)heads};
     const size_t local[3] = {group, 1, 1};
-    return clattn__launch(device, timeline, kernel, global, local, args,
-                          sizeof args / sizeof *args);
+    return clattn__launch(device, timeline, kernel, global, local, list.args, list.count);
 }

@@ -8,7 +8,7 @@ clattn_status clattn__softmax_rows_create(clattn__kernel *kernel, clattn_device 
                                           clattn_dtype dtype);
 
 /* Turns the scores in `scores`, [B*Hkv][group*S][stride], into weights, and writes what else the
- * call asks for. With `factors` not NULL, [B*Hkv][group*S], the weights of a row are still to be
+ * call asks for but column sums. With `factors` not NULL, [B*Hkv][group*S], the weights of a row are still to be
  * multiplied by its factor there; the call must not ask for weights then. */
 clattn_status clattn__softmax_rows_run(clattn__kernel *kernel, clattn_device *device,
                                        clattn__timeline *timeline, const clattn__problem *problem,

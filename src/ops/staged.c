@@ -9,6 +9,7 @@
  * Scores that are no products, additive ones and those of distances, are made from queries and keys as
  * they are.
  */
+#include "column_sums.h"
 #include "hidden_values.h"
 #include "pack.h"
 #include "pairs.h"
@@ -22,7 +23,7 @@
 typedef struct staged {
     const clattn__multiplier *multiplier;
     void *product; /* the multiplier's state */
-    clattn__kernel pack, pairs, softmax_rows, hidden_values;
+    clattn__kernel pack, pairs, softmax_rows, column_sums, hidden_values;
     clattn__scratch query, key, value, flags, scores, factors;
     int64_t panel;   /* columns of a panel of the product */
     size_t sum_size; /* bytes of the type in which sums are kept */
@@ -76,6 +77,7 @@ static void release(void *state)
     clattn__kernel_release(&s->pack);
     clattn__kernel_release(&s->pairs);
     clattn__kernel_release(&s->softmax_rows);
+    clattn__kernel_release(&s->column_sums);
     clattn__kernel_release(&s->hidden_values);
     clattn__scratch_release(&s->query);
     clattn__scratch_release(&s->key);
@@ -102,6 +104,8 @@ static clattn_status prepare_with(const clattn__multiplier *multiplier, void **s
     if (clattn__is_of_pairs(problem->desc.score))
         TRY(clattn__pairs_create(&s->pairs, device, problem));
     TRY(clattn__softmax_rows_create(&s->softmax_rows, device, dtype));
+    if (problem->desc.outputs & CLATTN_COLUMN_SUMS)
+        TRY(clattn__column_sums_create(&s->column_sums, device, dtype));
     if (clattn__problem_hides_keys(problem))
         TRY(clattn__hidden_values_create(&s->hidden_values, device, dtype));
 done:
@@ -269,6 +273,9 @@ static clattn_status run(void *state, clattn_device *device, const clattn__probl
     TRY(make_scores(s, device, problem, call, timeline, stride));
     TRY(clattn__softmax_rows_run(&s->softmax_rows, device, timeline, problem, call,
                                  s->scores.memory, stride, factors));
+    if (clattn__has(&call->column_sums))
+        TRY(clattn__column_sums_run(&s->column_sums, device, timeline, call, s->scores.memory,
+                                    stride, factors));
     if (clattn__has(&call->output))
         TRY(make_output(s, device, problem, call, timeline, stride, factors));
 done:

@@ -130,7 +130,8 @@ static bool make_row(clattn__row *row, const clattn__problem *problem, const cla
            (row->weights = make_array(call->T, 1, size)) &&
            (row->output = make_array(call->Dv, 1, size)) &&
            (row->sums = make_array(halvings, call->Dv, size)) &&
-           (row->lse = make_array(1, 1, size)) && (row->visible = make_array(call->T, 1, 1));
+           (row->lse = make_array(1, 1, size)) && (row->entropy = make_array(1, 1, size)) &&
+           (row->visible = make_array(call->T, 1, 1));
 }
 
 clattn_status clattn__pass_init(clattn__pass *pass, clattn__real real,
@@ -169,9 +170,9 @@ void clattn__pass_free(clattn__pass *pass)
 {
     for (size_t t = 0; t < pass->threads; t++) {
         clattn__row *row = &pass->rows[t];
-        void *arrays[] = {row->query,  row->projected, row->terms, row->raw,
-                          row->capped, row->modified,  row->added, row->weights,
-                          row->output, row->sums,      row->lse,   row->visible};
+        void *arrays[] = {row->query,    row->projected, row->terms,   row->raw,    row->capped,
+                          row->modified, row->added,     row->weights, row->output, row->sums,
+                          row->lse,      row->entropy,   row->visible};
         for (size_t a = 0; a < sizeof arrays / sizeof *arrays; a++)
             free(arrays[a]);
     }
@@ -254,24 +255,38 @@ void clattn__walk_rows(const clattn__walk *walk)
     /* Query heads share a head (arXiv:2305.13245). */
     const int64_t head_rows = call->Hq / call->Hkv * call->S;
     int64_t begin = 0, end;
+    for (int64_t head = 0; head_rows == 0 && walk->leave_head && head < call->B * call->Hkv;
+         head++) {
+        walk->enter_head(walk->state, head / call->Hkv, head % call->Hkv);
+        walk->leave_head(walk->state, head / call->Hkv, head % call->Hkv);
+    }
     if (head_rows == 0)
         return;
+    /* Who waits for a turn of its own waits least where the next row is another thread's. */
+    const int turn = walk->settle_row ? 1 : 4;
     for (; begin < walk->rows; begin = end) {
         const int64_t head = row_of_sample(begin, walk->rows, all) / head_rows;
         end = begin + 1;
         while (end < walk->rows && row_of_sample(end, walk->rows, all) / head_rows == head)
             end++;
         walk->enter_head(walk->state, head / call->Hkv, head % call->Hkv);
-        OMP(omp parallel for schedule(dynamic, 4) num_threads(walk->threads) if (walk->threads > 1))
+        OMP(omp parallel for ordered schedule(dynamic, turn) num_threads(walk->threads) if (walk->threads > 1))
         for (int64_t sample = begin; sample < end; sample++) {
             const int64_t row = row_of_sample(sample, walk->rows, all);
             size_t thread = 0;
 #ifdef _OPENMP
             thread = (size_t)omp_get_thread_num();
 #endif
-            walk->visit_row(walk->state, thread, row / call->S / call->Hq, row / call->S % call->Hq,
-                            row % call->S);
+            const int64_t b = row / call->S / call->Hq, h = row / call->S % call->Hq,
+                          i = row % call->S;
+            walk->visit_row(walk->state, thread, b, h, i);
+            if (walk->settle_row) {
+                OMP(omp ordered)
+                walk->settle_row(walk->state, thread, b, h, i);
+            }
         }
+        if (walk->leave_head)
+            walk->leave_head(walk->state, head / call->Hkv, head % call->Hkv);
     }
 }
 

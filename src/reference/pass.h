@@ -21,12 +21,16 @@ typedef struct clattn__row {
     void *terms;     /* (A) of the sum that is an additive score */
     void *raw, *capped, *modified, *added, *weights; /* (T); `added` is scratch */
     void *output, *sums;    /* (Dv); the partial sums of `output`, one row per halving */
-    void *lse;              /* (1) */
+    void *lse, *entropy;    /* (1) */
+    int64_t argmax;         /* of `modified`, as CLATTN_ARGMAX says */
     unsigned char *visible; /* (T) */
     double largest_score;   /* magnitude of lse and of the finite modified scores that a weight is
                                left of */
     double largest_value;   /* magnitude of the finite elements of visible values */
     double weight_sum;      /* of the magnitudes of the finite weights */
+    double
+        entropy_slope; /* what the entropy moves by where each weight errs by 1, relatively or, of
+                               those that a threshold makes, absolutely */
 } clattn__row;
 
 typedef struct clattn__pass {
@@ -76,6 +80,10 @@ typedef struct clattn__walk {
     void (*enter_head)(void *state, int64_t b, int64_t g); /* by one thread */
     void (*visit_row)(void *state, size_t thread, int64_t b, int64_t h,
                       int64_t i); /* by any, in any order */
+    /* May be NULL, as the next one: by the thread that visited the row, but in the order of rows. */
+    void (*settle_row)(void *state, size_t thread, int64_t b, int64_t h, int64_t i);
+    void (*leave_head)(void *state, int64_t b,
+                       int64_t g); /* by one thread, heads without a row too */
 } clattn__walk;
 
 /* Goes from key/value head to key/value head, and over the

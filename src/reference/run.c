@@ -1,4 +1,5 @@
 /* run.c: the reference as a path of its own: every row once, rounded once. */
+#include "columns.h"
 #include "pass.h"
 #include "reference.h"
 
@@ -6,9 +7,16 @@
 
 #include <clattn/reference.h>
 
+typedef struct runner {
+    clattn__pass pass;
+    clattn__columns columns;
+} runner;
+
 static void enter_head(void *state, int64_t b, int64_t g)
 {
-    clattn__pass_load_head(state, b, g);
+    runner *r = state;
+    clattn__pass_load_head(&r->pass, b, g);
+    clattn__columns_clear(&r->columns);
 }
 
 static void store(const clattn__pass *pass, const void *array, int64_t count,
@@ -23,29 +31,67 @@ static void store(const clattn__pass *pass, const void *array, int64_t count,
 
 static void visit_row(void *state, size_t thread, int64_t b, int64_t h, int64_t i)
 {
-    clattn__pass *pass = state;
+    runner *r = state;
+    clattn__pass *pass = &r->pass;
     const clattn__call *call = pass->call;
     const clattn__row *row = clattn__pass_row(pass, thread, b, h, i);
+    const int64_t head = clattn__place_of_weights(&call->weights_heads, h),
+                  place = clattn__place_of_weights(&call->weights_rows, i);
     store(pass, row->output, call->Dv, &call->output, clattn__at(&call->output, b, h, i, 0));
-    store(pass, row->weights, call->T, &call->weights, clattn__at(&call->weights, b, h, i, 0));
+    if (head >= 0 && place >= 0)
+        store(pass, row->weights, call->T, &call->weights,
+              clattn__at(&call->weights, b, head, place, 0));
     store(pass, clattn__pass_scores(pass, row), call->T, &call->scores,
           clattn__at(&call->scores, b, h, i, 0));
     store(pass, row->lse, 1, &call->lse, clattn__at(&call->lse, b, h, i, 0));
+    store(pass, row->entropy, 1, &call->entropy, clattn__at(&call->entropy, b, h, i, 0));
+    if (clattn__has(&call->argmax))
+        clattn_element_store(call->argmax.dtype, call->argmax.host,
+                             (size_t)clattn__at(&call->argmax, b, h, i, 0), (double)row->argmax);
+}
+
+static void settle_row(void *state, size_t thread, int64_t b, int64_t h, int64_t i)
+{
+    runner *r = state;
+    (void)b, (void)i;
+    clattn__columns_add(&r->columns, &r->pass, &r->pass.rows[thread], h);
+}
+
+static void leave_head(void *state, int64_t b, int64_t g)
+{
+    const runner *r = state;
+    const clattn_tensor *to = &r->pass.call->column_sums;
+    for (int64_t c = 0; c < r->columns.heads * r->columns.T; c++)
+        clattn_element_store(
+            to->dtype, to->host,
+            (size_t)clattn__at(to, b, g * r->columns.heads + c / r->columns.T, 0, c % r->columns.T),
+            (double)r->columns.sums[c]);
 }
 
 static clattn_status run_sequence(const clattn__problem *problem, const clattn__call *call)
 {
     clattn_status status = CLATTN_OK;
-    clattn__pass pass = {0};
+    runner r = {.columns = {0}};
     const int64_t rows = call->B * call->Hq * call->S;
     const size_t threads = clattn__walk_threads(call, rows);
-    const clattn__walk walk = {call, rows, threads, &pass, enter_head, visit_row};
-    TRY(clattn__pass_init(&pass,
+    const bool columns = clattn__has(&call->column_sums);
+    const clattn__walk walk = {.call = call,
+                               .rows = rows,
+                               .threads = threads,
+                               .state = &r,
+                               .enter_head = enter_head,
+                               .visit_row = visit_row,
+                               .settle_row = columns ? settle_row : NULL,
+                               .leave_head = columns ? leave_head : NULL};
+    TRY(clattn__pass_init(&r.pass,
                           problem->desc.dtype == CLATTN_F64 ? CLATTN__LONG_DOUBLE : CLATTN__DOUBLE,
                           problem, call, threads));
+    if (columns)
+        TRY(clattn__columns_init(&r.columns, call));
     clattn__walk_rows(&walk);
 done:
-    clattn__pass_free(&pass);
+    clattn__columns_free(&r.columns);
+    clattn__pass_free(&r.pass);
     return status;
 }
 

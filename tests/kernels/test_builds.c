@@ -62,6 +62,7 @@ static const kernel_file files[] = {
      ENDS,
      {"-DMOST=64 -DKIND=0", "-DMOST=128 -DKIND=3", "-DMOST=1024 -DKIND=1"}},
     {"accumulate.cl", ENDS, {""}},
+    {"column_sums.cl", ENDS, {"-DVECTORS=1", "-DVECTORS=16", "-DVECTORS=8"}},
     {"unit_rows.cl", ENDS, {"-DITEM_ROWS=1", "-DITEM_ROWS=64"}},
     {"location_features.cl", ENDS, {"-DFILTERS=1", "-DFILTERS=16"}},
     {"rbf_scores.cl", ENDS, {"-DROWS=1", "-DROWS=8"}},

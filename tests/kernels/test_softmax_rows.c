@@ -100,7 +100,10 @@ static void make(softmax_tensors *t, const clattn_case *from, uint32_t scores)
     c.score = CLATTN_SCORE_GIVEN;
     c.flags &= ~(uint32_t)CLATTN_SCALE;
     c.precision = CLATTN_PRECISION_DEFAULT;
-    c.outputs = CLATTN_WEIGHTS | CLATTN_LSE | scores;
+    c.outputs = CLATTN_WEIGHTS | CLATTN_LSE | CLATTN_ARGMAX | scores;
+    if (c.normalizer != CLATTN_NORMALIZER_NONE)
+        c.outputs |= CLATTN_ENTROPY;
+    c.weights_heads = c.weights_rows = NULL;
     c.D = c.Dv = 1;
     *t = (softmax_tensors){0};
     case_make(&t->memory, &c);

@@ -35,6 +35,9 @@ static double nan_with_payload(void)
     return (double)value;
 }
 
+/* What an argmax holds before it is written: no key, and not what stands for none. */
+#define NO_KEY (-7.0)
+
 static double tiny_number(clattn_dtype dtype)
 {
     switch (dtype) {
@@ -387,29 +390,71 @@ static void make_modifiers(host_call *out, const clattn_case *from, const sizes 
     }
 }
 
+/* A list of heads or rows; returns how many weights have, which are `all` without one. */
+static int64_t make_chosen(host_call *out, clattn_tensor *tensor, const int64_t *chosen,
+                           uint32_t flag, clattn_dtype dtype, int64_t all)
+{
+    int64_t count = 0;
+    if (!chosen || !(out->desc.outputs & CLATTN_WEIGHTS))
+        return all;
+    while (chosen[count] != NONE_CHOSEN)
+        count++;
+    *tensor = host_call_tensor(out, dtype, 1, &count, STRIDES_DENSE);
+    for (int64_t i = 0; i < count; i++)
+        host_tensor_set(tensor, (size_t)i, (double)chosen[i]);
+    out->desc.flags |= flag;
+    return count;
+}
+
+static uint32_t all_outputs(const clattn_case *from)
+{
+    uint32_t all = CLATTN_OUTPUT | CLATTN_LSE;
+    if (from->packed)
+        return all;
+    all |= CLATTN_WEIGHTS | CLATTN_SCORES | CLATTN_COLUMN_SUMS | CLATTN_ARGMAX;
+    return from->normalizer == CLATTN_NORMALIZER_NONE ? all : all | CLATTN_ENTROPY;
+}
+
 static void make_outputs(host_call *out, const clattn_case *from, const sizes *n)
 {
     clattn_attention_args *args = &out->args;
     const clattn_dtype t = from->dtype;
     const uint32_t rank = from->rank ? from->rank : 4;
-    const int64_t rows[] = {n->B, n->Hq, n->S}, fewer[] = {n->B, n->S};
+    const int64_t rows[] = {n->B, n->Hq, n->S}, fewer[] = {n->B, n->S},
+                  keys[] = {n->B, n->Hq, n->T}, fewer_keys[] = {n->B, n->T};
+    const int64_t *const of_rows = rank == 4 ? rows : fewer + (3 - rank), *const of_keys =
+                                                                              rank == 4
+                                                                                  ? keys
+                                                                                  : fewer_keys +
+                                                                                        (3 - rank);
+    const int64_t heads = make_chosen(out, &args->weights_heads, from->weights_heads,
+                                      CLATTN_WEIGHTS_HEADS, CLATTN_I32, n->Hq),
+                  chosen = make_chosen(out, &args->weights_rows, from->weights_rows,
+                                       CLATTN_WEIGHTS_ROWS, CLATTN_I64, n->S);
     const clattn_dtype sums = t == CLATTN_F64 ? CLATTN_F64 : CLATTN_F32;
     const char *name;
     if (out->desc.outputs & CLATTN_OUTPUT)
         args->output = make(out, from, t, true, n->Hq, n->B, n->S, n->Dv);
     if (out->desc.outputs & CLATTN_WEIGHTS)
-        args->weights = make(out, from, t, false, n->Hq, n->B, n->S, n->T);
+        args->weights = make(out, from, t, false, heads, n->B, chosen, n->T);
     if (out->desc.outputs & CLATTN_SCORES)
         args->scores = make(out, from, t, false, n->Hq, n->B, n->S, n->T);
     if (out->desc.outputs & CLATTN_LSE && from->packed)
         args->lse = host_call_tensor(out, sums, 2, rows + 1, STRIDES_DENSE);
     else if (out->desc.outputs & CLATTN_LSE)
-        args->lse = host_call_tensor(out, sums, rank - 1, rank == 4 ? rows : fewer + (3 - rank),
-                                     STRIDES_DENSE);
+        args->lse = host_call_tensor(out, sums, rank - 1, of_rows, STRIDES_DENSE);
+    if (out->desc.outputs & CLATTN_COLUMN_SUMS)
+        args->column_sums = host_call_tensor(out, sums, rank - 1, of_keys, from->strides);
+    if (out->desc.outputs & CLATTN_ARGMAX)
+        args->argmax = host_call_tensor(out, t == CLATTN_F16 ? CLATTN_I64 : CLATTN_I32, rank - 1,
+                                        of_rows, from->strides);
+    if (out->desc.outputs & CLATTN_ENTROPY)
+        args->entropy = host_call_tensor(out, sums, rank - 1, of_rows, STRIDES_DENSE);
     for (size_t o = 0; host_call_output(out, o, &name); o++) {
         const clattn_tensor *tensor = host_call_output(out, o, &name);
+        const bool integers = tensor == &out->args.argmax;
         for (size_t i = 0; i < clattn_tensor_count(tensor); i++)
-            host_tensor_set(tensor, i, nan_with_payload());
+            host_tensor_set(tensor, i, integers ? NO_KEY : nan_with_payload());
     }
 }
 
@@ -437,10 +482,7 @@ void case_make(host_call *out, const clattn_case *from)
                                 .window_left = from->window_left,
                                 .window_right = from->window_right},
                        .args.struct_size = sizeof out->args};
-    out->desc.outputs = from->outputs ? from->outputs
-                        : from->packed
-                            ? CLATTN_OUTPUT | CLATTN_LSE
-                            : CLATTN_OUTPUT | CLATTN_WEIGHTS | CLATTN_SCORES | CLATTN_LSE;
+    out->desc.outputs = from->outputs ? from->outputs : all_outputs(from);
     make_inputs(out, from, &n, &seed);
     make_params(out, from, &n, &seed);
     make_modifiers(out, from, &n, &seed);

@@ -65,6 +65,9 @@ typedef struct case_sequence {
     }
 #define PACKED(...) ((const case_sequence[]){__VA_ARGS__, NO_SEQUENCE})
 
+#define NONE_CHOSEN (-1)
+#define CHOSEN(...) ((const int64_t[]){__VA_ARGS__, NONE_CHOSEN})
+
 /* In a row of a table: every modification, in a window. */
 #define ALL_MODIFICATIONS(left, right)                                                             \
     .softcap = 5, .scale = 0.25, .window_left = (left), .window_right = (right),                   \
@@ -82,7 +85,8 @@ typedef struct clattn_case {
     clattn_alignment alignment;
     clattn_precision precision;
     clattn_scores_stage stage;
-    uint32_t flags, outputs; /* outputs 0: all four, or those that packed sequences have */
+    uint32_t flags,
+        outputs; /* outputs 0: all, or those that packed sequences or the normalizer have */
     double scale, softcap;
     int64_t Dk, A, C, K; /* 0: Dk D, A 8, C 3, K 5 */
     uint32_t params;
@@ -94,6 +98,7 @@ typedef struct clattn_case {
     case_lengths lengths;
     case_fill fill;
     host_strides strides;
+    const int64_t *weights_heads, *weights_rows; /* CHOSEN(number, ...), where they are chosen */
     const case_sequence *packed; /* PACKED({S, T}, ...), in place of B, S, T, rank and layout;
                                     `lengths` is LENGTHS_RAGGED_I64 or i32 is meant */
 } clattn_case;

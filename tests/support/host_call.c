@@ -134,9 +134,12 @@ bool host_tensor_gaps_untouched(const host_call *call, const clattn_tensor *tens
 
 const clattn_tensor *host_call_output(const host_call *call, size_t index, const char **name)
 {
-    static const char *const names[] = {"output", "weights", "scores", "lse"};
-    const clattn_tensor *const tensors[] = {&call->args.output, &call->args.weights,
-                                            &call->args.scores, &call->args.lse};
+    static const char *const names[] = {"output",      "weights", "scores", "lse",
+                                        "column_sums", "argmax",  "entropy"};
+    const clattn_attention_args *args = &call->args;
+    const clattn_tensor *const tensors[] = {&args->output, &args->weights,     &args->scores,
+                                            &args->lse,    &args->column_sums, &args->argmax,
+                                            &args->entropy};
     if (index >= sizeof names / sizeof *names)
         return NULL;
     *name = names[index];

@@ -7,7 +7,7 @@
 #include <stdbool.h>
 
 /* All that a description can ask for, and what a single kernel wants beside it. */
-#define HOST_CALL_TENSORS 24
+#define HOST_CALL_TENSORS 32
 
 typedef struct host_call {
     clattn_attention_desc desc;
@@ -44,7 +44,7 @@ void host_tensor_set(const clattn_tensor *tensor, size_t index, double value);
 /* False when something was written between the elements of a tensor, before them or behind them. */
 bool host_tensor_gaps_untouched(const host_call *call, const clattn_tensor *tensor);
 
-/* The outputs that a desc can ask for: "output", "weights", "scores", "lse"; NULL past the last. */
+/* The outputs that a desc can ask for, "output" first, in the order of their bits; NULL past the last. */
 const clattn_tensor *host_call_output(const host_call *call, size_t index, const char **name);
 
 #endif

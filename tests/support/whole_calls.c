@@ -30,6 +30,18 @@ static void output_alone(void **state)
     run_case(device, &c, NULL);
 }
 
+/* Scores are what no variant of one pass writes, weights and what is told of them some do. */
+static void without_scores(void **state)
+{
+    clattn_case c = *(const clattn_case *)*state;
+    if (c.packed || c.outputs)
+        skip(); /* as in the first group */
+    c.outputs = CLATTN_OUTPUT | CLATTN_WEIGHTS | CLATTN_LSE | CLATTN_COLUMN_SUMS | CLATTN_ARGMAX;
+    if (c.normalizer != CLATTN_NORMALIZER_NONE)
+        c.outputs |= CLATTN_ENTROPY;
+    run_case(device, &c, NULL);
+}
+
 /* As a device does that has memory of its own: every host tensor is copied. */
 static void in_copied_memory(void **state)
 {
@@ -69,6 +81,7 @@ int whole_calls_main(int argc, char **argv, const case_table *tables, size_t cou
     } groups[] = {
         {"default variant", by_default},
         {"output alone", output_alone},
+        {"without scores", without_scores},
         {"copied memory", in_copied_memory},
         {"pieces", in_pieces},
         {"staged", by_staged},

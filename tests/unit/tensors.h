@@ -26,16 +26,22 @@ typedef enum which {
     SCORES,
     LSE,
     CU_SEQLENS_Q,
-    CU_SEQLENS_K
+    CU_SEQLENS_K,
+    COLUMN_SUMS,
+    ARGMAX,
+    ENTROPY,
+    WEIGHTS_HEADS,
+    WEIGHTS_ROWS
 } which;
 
 static inline clattn_tensor *tensor_of(clattn_attention_args *args, which tensor)
 {
-    clattn_tensor *const all[] = {&args->query,        &args->key,          &args->value,
-                                  &args->given_scores, &args->mask,         &args->bias,
-                                  &args->kv_lengths,   &args->alibi_slopes, &args->sinks,
-                                  &args->output,       &args->weights,      &args->scores,
-                                  &args->lse,          &args->cu_seqlens_q, &args->cu_seqlens_k};
+    clattn_tensor *const all[] = {
+        &args->query,  &args->key,          &args->value,         &args->given_scores,
+        &args->mask,   &args->bias,         &args->kv_lengths,    &args->alibi_slopes,
+        &args->sinks,  &args->output,       &args->weights,       &args->scores,
+        &args->lse,    &args->cu_seqlens_q, &args->cu_seqlens_k,  &args->column_sums,
+        &args->argmax, &args->entropy,      &args->weights_heads, &args->weights_rows};
     return all[tensor];
 }
 

@@ -36,6 +36,11 @@ static const clattn_case
               .Dv = 7,
               .packed = PACKED({3, 2}, {0, 4}, {5, 0}),
               .flags = CLATTN_ALIBI},
+    chosen = {.name = "chosen",
+              SIZES,
+              HEADS,
+              .weights_heads = CHOSEN(0, 3),
+              .weights_rows = CHOSEN(0, 1, 2)},
     nothing = {.name = "no batch", SIZED(-1, 3, 5), HEADS, .outputs = CLATTN_OUTPUT},
     long_lengths = {
         .name = "lengths of i64", SIZES, HEADS, .flags = ALL_FLAGS, .lengths = LENGTHS_RAGGED_I64};
@@ -392,18 +397,46 @@ static const refusal packed_refusals[] = {
      CU_SEQLENS_K, ELEMENT, 3, 7},
     {"lse: shares memory with cu_seqlens_q", &packed, LSE, PLACE_OF, CU_SEQLENS_Q, 0},
     {"output: its strides let elements overlap", &packed, OUTPUT, STRIDE, 0, 7},
+
+    {"column_sums: missing, but the description asks for it (CLATTN_COLUMN_SUMS)", &whole,
+     COLUMN_SUMS, ABSENT, 0, 0},
+    {"argmax: given, but the description does not ask for it (CLATTN_ARGMAX)", &plain, ARGMAX,
+     PRESENT, 0, 0},
+    {"weights_heads: given, but the description does not ask for it (CLATTN_WEIGHTS_HEADS)", &plain,
+     WEIGHTS_HEADS, PRESENT, 0, 0},
+    {"weights_rows: missing, but the description asks for it (CLATTN_WEIGHTS_ROWS)", &chosen,
+     WEIGHTS_ROWS, ABSENT, 0, 0},
+    {"column_sums: shape (2, 4, 3), expected (B=2, Hq=4, T=5)", &whole, COLUMN_SUMS, DIMENSION, 2,
+     3},
+    {"column_sums: dtype f16, expected f32", &half, COLUMN_SUMS, DTYPE, 0, CLATTN_F16},
+    {"argmax: shape (2, 4, 5), expected (B=2, Hq=4, S=3)", &whole, ARGMAX, DIMENSION, 2, 5},
+    {"argmax: dtype f32, expected i32 or i64", &whole, ARGMAX, DTYPE, 0, CLATTN_F32},
+    {"entropy: dtype f32, expected f64", &wide, ENTROPY, DTYPE, 0, CLATTN_F32},
+    {"entropy: rank 7, expected at most", &whole, ENTROPY, RANK, 0, 7},
+    {"weights: shape (2, 2, 4, 5), expected (B=2, Hq=2, S=3, T=5)", &chosen, WEIGHTS, DIMENSION, 2,
+     4},
+    {"weights_heads: element 1 is 4, expected rising numbers from 0 to 3", &chosen, WEIGHTS_HEADS,
+     ELEMENT, 1, 4},
+    {"weights_heads: element 0 is -1, expected rising numbers from 0 to 3", &chosen, WEIGHTS_HEADS,
+     ELEMENT, 0, -1},
+    {"weights_rows: element 1 is 0, expected rising numbers from 0 to 2", &chosen, WEIGHTS_ROWS,
+     ELEMENT, 1, 0},
+    {"weights_rows: dtype f32, expected i32 or i64", &chosen, WEIGHTS_ROWS, DTYPE, 0, CLATTN_F32},
+    {"argmax: shares memory with entropy", &whole, ARGMAX, PLACE_OF, ENTROPY, 0},
+    {"argmax: shares memory with weights_rows", &chosen, ARGMAX, PLACE_OF, WEIGHTS_ROWS, 0},
 };
 
 /* What the outputs held before; nothing of it may change. */
+enum { OUTPUTS = 7 };
 typedef struct snapshot {
-    void *bytes[4];
-    size_t sizes[4];
+    void *bytes[OUTPUTS];
+    size_t sizes[OUTPUTS];
 } snapshot;
 
 static void take(snapshot *s, const host_call *call)
 {
     const char *name;
-    for (size_t o = 0; o < 4; o++) {
+    for (size_t o = 0; o < OUTPUTS; o++) {
         const clattn_tensor *output = host_call_output(call, o, &name);
         s->sizes[o] = clattn_tensor_count(output) * clattn_dtype_size(output->dtype);
         s->bytes[o] = test_malloc(s->sizes[o] + 1);
@@ -415,7 +448,7 @@ static void take(snapshot *s, const host_call *call)
 static void assert_untouched(snapshot *s, const host_call *call)
 {
     const char *name;
-    for (size_t o = 0; o < 4; o++) {
+    for (size_t o = 0; o < OUTPUTS; o++) {
         const clattn_tensor *output = host_call_output(call, o, &name);
         if (output->host)
             assert_memory_equal(s->bytes[o], output->host, s->sizes[o]);

@@ -51,14 +51,16 @@ additive(global const void *query, clattn_view query_view, global const void *ke
          global void *entropy, clattn_row_outputs row_outputs, global const void *v,
          clattn_view of_v, global const void *bias_of_units, clattn_view of_bias,
          global const void *rows_of_features, clattn_view of_rows, global const void *features,
-         clattn_view of_features, int feature_count, int key_group, clattn_int block_rows)
+         clattn_view of_features, global const void *forms, clattn_view of_forms,
+         global const void *extents, clattn_view of_extents, int feature_count, int key_group,
+         clattn_int block_rows)
 {
     const clattn_int block = get_global_id(0) / split.items, item = get_global_id(0) % split.items,
                      h = get_global_id(1), b = get_global_id(2), heads = get_global_size(1),
                      first = block * block_rows, chunks = (m.T + CHUNK - 1) / CHUNK;
     const scorer by = {take_head(query, query_view, key, key_view, units, v, of_v, bias_of_units,
-                                 of_bias, rows_of_features, of_rows, features, of_features,
-                                 feature_count, key_group, b, h),
+                                 of_bias, rows_of_features, of_rows, features, of_features, forms,
+                                 of_forms, extents, of_extents, feature_count, key_group, b, h),
                        first, scale};
     row_task task = take_task(value, value_view, output, output_view, lse, lse_view, DV, softcap, m,
                               normalize, mask, bias, kv_lengths, alibi_slopes, sinks, split, item,

@@ -18,12 +18,15 @@
 #define SCORES_SPACE global
 #include "additive.clh"
 
-kernel __attribute__((reqd_work_group_size(1, 1, 1))) void additive_scores(
-    global const void *query, clattn_view of_query, global const void *key, clattn_view of_key,
-    int units, ACC scale, clattn_int S, clattn_int T, clattn_int split_keys, global ACC *s,
-    clattn_int stride, global const void *v, clattn_view of_v, global const void *bias,
-    clattn_view of_bias, global const void *rows_of_features, clattn_view of_rows,
-    global const void *features, clattn_view of_features, int feature_count, int key_group)
+kernel __attribute__((reqd_work_group_size(1, 1, 1))) void
+additive_scores(global const void *query, clattn_view of_query, global const void *key,
+                clattn_view of_key, int units, ACC scale, clattn_int S, clattn_int T,
+                clattn_int split_keys, global ACC *s, clattn_int stride, global const void *v,
+                clattn_view of_v, global const void *bias, clattn_view of_bias,
+                global const void *rows_of_features, clattn_view of_rows,
+                global const void *features, clattn_view of_features, global const void *forms,
+                clattn_view of_forms, global const void *extents, clattn_view of_extents,
+                int feature_count, int key_group)
 {
     const clattn_int splits = (T + split_keys - 1) / split_keys,
                      i = get_global_id(0) / splits * ROWS,
@@ -31,7 +34,8 @@ kernel __attribute__((reqd_work_group_size(1, 1, 1))) void additive_scores(
                      b = get_global_id(2), heads = get_global_size(1);
     const additive_head head =
         take_head(query, of_query, key, of_key, units, v, of_v, bias, of_bias, rows_of_features,
-                  of_rows, features, of_features, feature_count, key_group, b, h);
+                  of_rows, features, of_features, forms, of_forms, extents, of_extents,
+                  feature_count, key_group, b, h);
     additive_block(s + ((b * heads + h) * S + i) * stride + begin, stride, &head, i,
                    (int)min(S - i, (clattn_int)ROWS), begin, min(begin + split_keys, T), scale);
 }

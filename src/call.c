@@ -234,6 +234,8 @@ static clattn_status view_inputs(clattn__call *call, const clattn_attention_desc
             TRY(clattn__keys_check(args->projected_keys, desc, B));
             call->key = args->projected_keys->key;
             call->params[args->projected_keys->param] = args->projected_keys->matrix;
+            call->key_forms = args->projected_keys->made.forms;
+            call->key_extents = args->projected_keys->made.extents;
             call->T = args->projected_keys->T;
         }
         if (clattn__has(&args->key))
@@ -521,7 +523,7 @@ clattn__call clattn__call_slice(const clattn__call *call, int64_t b, int64_t bat
                                 &slice.output,  &slice.scores,
                                 &slice.lse,     &slice.argmax,
                                 &slice.entropy, &slice.params[CLATTN__BETA]};
-    clattn_tensor *of_keys[] = {&slice.key, &slice.value};
+    clattn_tensor *of_keys[] = {&slice.key, &slice.value, &slice.key_forms, &slice.key_extents};
     clattn_tensor *of_heads[] = {&slice.alibi_slopes, &slice.sinks};
     clattn_tensor *of_sequences[] = {&slice.kv_lengths, &slice.params[CLATTN__PREVIOUS_WEIGHTS],
                                      &slice.params[CLATTN__CUMULATIVE_WEIGHTS],

@@ -70,6 +70,9 @@ static clattn_status project_keys(clattn_keys *keys, clattn_plan *plan, clattn__
     clattn__timeline_clear(&plan->timeline);
     TRY(clattn__operands_of_keys(&plan->operands, device, &plan->timeline, &plan->problem, call,
                                  &keys->memory, &keys->key));
+    if (clattn__wants_key_forms(device, &keys->desc))
+        TRY(clattn__key_forms_make(&keys->made, device, &plan->timeline, &keys->key,
+                                   keys->desc.dtype));
     TRY_CL("keys: clFinish", clFinish(device->queue));
 done:
     if (status != CLATTN_OK)
@@ -117,6 +120,7 @@ void clattn_keys_destroy(clattn_keys *keys)
     if (!keys)
         return;
     clattn__scratch_release(&keys->memory);
+    clattn__key_forms_release(&keys->made);
     for (size_t i = 0; i < sizeof keys->copies / sizeof *keys->copies; i++)
         free(keys->copies[i]);
     free(keys);

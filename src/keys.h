@@ -3,7 +3,7 @@
 #define CLATTN_KEYS_H
 
 #include "device.h"
-#include "ops/op.h"
+#include "ops/key_forms.h"
 
 struct clattn_keys {
     const clattn_device *device;
@@ -11,6 +11,7 @@ struct clattn_keys {
     int64_t B, T;
     clattn__scratch memory;
     clattn_tensor key; /* (B, heads, T, N) in device memory; on the reference as it came */
+    clattn__key_forms made;
     /* What the reference meets keys with: it projects them each time, in its own precision. */
     clattn_tensor matrix;
     clattn__param param; /* which one that is */

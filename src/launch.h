@@ -24,7 +24,7 @@ typedef struct clattn__arg {
 
 /* Arguments that come from several places; what they point at stays until the launch. */
 typedef struct clattn__arg_list {
-    clattn__arg args[48];
+    clattn__arg args[64];
     size_t count;
 } clattn__arg_list;
 void clattn__arg_add(clattn__arg_list *list, size_t size, const void *value);

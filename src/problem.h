@@ -56,6 +56,7 @@ typedef struct clattn__call {
     clattn_tensor weights_heads, weights_rows;
     clattn_tensor cu_seqlens_q, cu_seqlens_k;
     clattn_tensor params[CLATTN__PARAMS];
+    clattn_tensor key_forms, key_extents; /* of projected keys, in device memory; ops/key_forms.h */
 } clattn__call;
 
 /* The tensors of a call in the order inputs, outputs;

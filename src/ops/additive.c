@@ -6,12 +6,17 @@
 #include "try.h"
 #include "variant.h"
 
+int clattn__additive_units(const clattn_device *device, clattn_dtype dtype)
+{
+    const int units = device->tuning->additive_units;
+    return dtype == CLATTN_F64 ? units / 2 : units;
+}
+
 void clattn__additive_options(char options[CLATTN__OPTIONS_MAX], const clattn_device *device,
                               clattn_dtype dtype)
 {
-    const int units = device->tuning->additive_units;
     (void)snprintf(options, CLATTN__OPTIONS_MAX, " -DUNITS=%d -DROWS=%d",
-                   dtype == CLATTN_F64 ? units / 2 : units, device->tuning->additive_rows);
+                   clattn__additive_units(device, dtype), device->tuning->additive_rows);
 }
 
 void clattn__additive_add(clattn__arg_list *list, clattn__additive_args *a,
@@ -25,12 +30,26 @@ void clattn__additive_add(clattn__arg_list *list, clattn__additive_args *a,
     a->of_bias = clattn__view(&params[CLATTN__BIAS]);
     a->rows = clattn__memory_of(rows, other), a->of_rows = clattn__view(rows);
     a->features = clattn__memory_of(features, other), a->of_features = clattn__view(features);
+    a->forms = clattn__memory_of(&call->key_forms, other);
+    a->of_forms = clattn__view(&call->key_forms);
+    a->extents = clattn__memory_of(&call->key_extents, other);
+    a->of_extents = clattn__view(&call->key_extents);
     a->feature_count = clattn__has(features) ? (cl_int)features->shape[2] : 0;
     a->key_group = (cl_int)(call->Hq / call->key.shape[1]);
     const clattn__arg args[] = {
-        CLATTN__ARG(a->v),         CLATTN__ARG(a->of_v),        CLATTN__ARG(a->bias),
-        CLATTN__ARG(a->of_bias),   CLATTN__ARG(a->rows),        CLATTN__ARG(a->of_rows),
-        CLATTN__ARG(a->features),  CLATTN__ARG(a->of_features), CLATTN__ARG(a->feature_count),
+        CLATTN__ARG(a->v),
+        CLATTN__ARG(a->of_v),
+        CLATTN__ARG(a->bias),
+        CLATTN__ARG(a->of_bias),
+        CLATTN__ARG(a->rows),
+        CLATTN__ARG(a->of_rows),
+        CLATTN__ARG(a->features),
+        CLATTN__ARG(a->of_features),
+        CLATTN__ARG(a->forms),
+        CLATTN__ARG(a->of_forms),
+        CLATTN__ARG(a->extents),
+        CLATTN__ARG(a->of_extents),
+        CLATTN__ARG(a->feature_count),
         CLATTN__ARG(a->key_group),
     };
     for (size_t i = 0; i < sizeof args / sizeof *args; i++)

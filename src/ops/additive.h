@@ -4,6 +4,9 @@
 
 #include "op.h"
 
+/* Units of a chunk, on whose numbers it depends which form a block takes. */
+int clattn__additive_units(const clattn_device *device, clattn_dtype dtype);
+
 /* The -D options of additive.clh. */
 void clattn__additive_options(char options[CLATTN__OPTIONS_MAX], const clattn_device *device,
                               clattn_dtype dtype);
@@ -11,8 +14,8 @@ void clattn__additive_options(char options[CLATTN__OPTIONS_MAX], const clattn_de
 /* The arguments that say what additive scores are made of beside query and key. What the list points at
  * is in the struct. */
 typedef struct clattn__additive_args {
-    cl_mem v, bias, rows, features;
-    clattn_view of_v, of_bias, of_rows, of_features;
+    cl_mem v, bias, rows, features, forms, extents;
+    clattn_view of_v, of_bias, of_rows, of_features, of_forms, of_extents;
     cl_int feature_count, key_group;
 } clattn__additive_args;
 

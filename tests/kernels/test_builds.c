@@ -66,6 +66,7 @@ static const kernel_file files[] = {
     {"unit_rows.cl", ENDS, {"-DITEM_ROWS=1", "-DITEM_ROWS=64"}},
     {"location_features.cl", ENDS, {"-DFILTERS=1", "-DFILTERS=16"}},
     {"rbf_scores.cl", ENDS, {"-DROWS=1", "-DROWS=8"}},
+    {"key_forms.cl", ENDS, {"-DUNITS=64 -DROWS=1", "-DUNITS=512 -DROWS=16"}},
     {"additive_scores.cl", ENDS, {"-DUNITS=64 -DROWS=1", "-DUNITS=512 -DROWS=16"}},
     {"additive.cl",
      ENDS,

@@ -26,7 +26,7 @@ static const struct {
     uint32_t outputs; /* of a variant that makes them in one pass, of scores of its own; 0: all */
     bool takes_last_row; /* of the tuning table alone: its products are what the others differ in */
     bool takes_packed;
-    bool is_decoder; /* no variant: a step of a decoder, whose own kernel this is */
+    bool is_decoder; /* no variant: a step of a decoder, whose own kernels these are */
 } variants[] = {
     {"lanes", {"lanes", "pack", "unit_rows"}, .outputs = ONE_PASS, .takes_packed = true},
     {"decode", {"decode", "decode_merge", "column_sums"}, .outputs = ONE_PASS | OF_WEIGHTS},
@@ -41,7 +41,11 @@ static const struct {
     {.name = "staged",
      .kernels = {"pack", "product_lanes", "product_tiles", "softmax_rows", "hidden_values",
                  "additive_scores", "rbf_scores"}},
-    {"decoder", {"accumulate"}, .outputs = ONE_PASS, .takes_last_row = true, .is_decoder = true},
+    {"decoder",
+     {"accumulate", "key_forms"},
+     .outputs = ONE_PASS,
+     .takes_last_row = true,
+     .is_decoder = true},
 #ifdef CLATTN_WITH_CLBLAST
     {"staged-clblast", {"pack", "softmax_rows", "hidden_values", "unpack"}, .takes_last_row = true},
 #endif
@@ -187,7 +191,8 @@ static clattn_status run_once(const run *r, const host_call *call, int *answer)
         device->info.kind = r->tuning->cpu_like ? CLATTN_DEVICE_CPU : CLATTN_DEVICE_GPU_DISCRETE;
         if (variants[r->variant].is_decoder) {
             status = step_once(device, call);
-            *answer = FIRST_KERNEL; /* after each step with coverage */
+            /* The one after each step with coverage, the other before steps without features. */
+            *answer = r->call->score == CLATTN_SCORE_COVERAGE ? FIRST_KERNEL : FIRST_KERNEL << 1;
             clattn_device_close(device);
             return status;
         }
@@ -282,7 +287,8 @@ static bool takes(size_t v, const clattn_case *c)
     if (c->packed && !variants[v].takes_packed)
         return false;
     if (variants[v].is_decoder)
-        return c->score == CLATTN_SCORE_COVERAGE;
+        return c->S == 1 &&
+               (c->score == CLATTN_SCORE_COVERAGE || c->score == CLATTN_SCORE_ADDITIVE);
     if (!variants[v].outputs)
         return true;
     return c->score != CLATTN_SCORE_GIVEN && c->score != CLATTN_SCORE_RBF &&

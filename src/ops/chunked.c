@@ -32,11 +32,10 @@ clattn_status clattn__chunked_prepare(void **state, clattn_device *device,
     clattn__chunked *s = calloc(1, sizeof *s);
     FAIL_IF(!s, CLATTN_E_MEMORY, "%s: no host memory for %zu bytes", name, sizeof *s);
     *state = s;
+    s->capacity = capacity, s->dtype = dtype;
     clattn__options(options, device, dtype, " -DMOST=%zu -DKIND=%d -DCHUNK=%d%s", capacity,
                     (int)dtype, CLATTN__CHUNK, own);
     TRY(clattn__kernel_create(&s->kernel, device, name, options));
-    clattn__options(options, device, dtype, " -DMOST=%zu -DKIND=%d", capacity, (int)dtype);
-    TRY(clattn__kernel_create(&s->merge, device, "decode_merge", options));
     if (problem->desc.outputs & CLATTN_COLUMN_SUMS)
         TRY(clattn__column_sums_create(&s->column_sums, device, dtype));
 done:
@@ -114,11 +113,14 @@ void clattn__split_add(clattn__arg_list *list, clattn__split *split, const clatt
     clattn__row_outputs_add(list, &split->row_outputs, call, call->query.buffer);
 }
 
+/* Built when it is first wanted: most plans never have more than one work-item for the same rows. */
 static clattn_status merge_parts(clattn__chunked *chunked, clattn_device *device,
                                  clattn__timeline *timeline, const clattn__problem *problem,
                                  const clattn__call *call, const clattn__split *split,
                                  clattn_int heads, clattn_int M)
 {
+    clattn_status status = CLATTN_OK;
+    char options[CLATTN__OPTIONS_MAX];
     const cl_mem parts = chunked->parts.memory, sinks = clattn__memory_of(&call->sinks, parts),
                  output = clattn__memory_of(&call->output, parts),
                  lse = clattn__memory_of(&call->lse, parts);
@@ -134,8 +136,14 @@ static clattn_status merge_parts(clattn__chunked *chunked, clattn_device *device
         CLATTN__ARG(of_lse),
     };
     const size_t global[3] = {(size_t)(call->B * heads), 1, 1}, local[3] = {1, 1, 1};
-    return clattn__launch(device, timeline, &chunked->merge, global, local, args,
-                          sizeof args / sizeof *args);
+    clattn__options(options, device, chunked->dtype, " -DMOST=%zu -DKIND=%d", chunked->capacity,
+                    (int)chunked->dtype);
+    if (!chunked->merge.handle)
+        TRY(clattn__kernel_create(&chunked->merge, device, "decode_merge", options));
+    TRY(clattn__launch(device, timeline, &chunked->merge, global, local, args,
+                       sizeof args / sizeof *args));
+done:
+    return status;
 }
 
 clattn_status clattn__chunked_finish(clattn__chunked *chunked, clattn_device *device,

@@ -14,6 +14,8 @@
 /* The state of such a variant. */
 typedef struct clattn__chunked {
     clattn__kernel kernel, merge, column_sums;
+    size_t capacity; /* values of so many elements */
+    clattn_dtype dtype;
     clattn__scratch parts; /* what each chunk of several work-items found */
     clattn__scratch
         kept; /* scores of rows whose weights are of interest, until their sums are known */

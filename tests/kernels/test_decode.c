@@ -1,6 +1,7 @@
 /* decode.cl: with every row of the tuning table, every case of the table that it takes against the
  * reference; and cases around its chunks, their merging and what a chunk does with care. */
 #include "device.h"
+#include "ops/fused.h"
 #include "support/device_runs.h"
 #include "tuning/tuning.h"
 
@@ -62,6 +63,16 @@ static void by_decode(void **state)
         run_case(device, &c, "decode");
 }
 
+/* All that it can: then one work-item has all keys of a row. */
+static void tells_of_weights(void **state)
+{
+    clattn_case c = *(const clattn_case *)*state;
+    c.outputs = CLATTN_OUTPUT | CLATTN_LSE | CLATTN__OF_WEIGHTS;
+    if (c.normalizer == CLATTN_NORMALIZER_NONE)
+        c.outputs &= ~(uint32_t)CLATTN_ENTROPY;
+    run_case(device, &c, "decode");
+}
+
 /* A plan of free choice takes it for few queries and another variant for more. */
 static void plans_choose_by_the_call(void **state)
 {
@@ -106,8 +117,10 @@ static int run_with(const clattn__tuning *tuning)
             named_tests_add(&tests, "plans choose by the call", plans_choose_by_the_call, NULL);
     }
     for (size_t i = 0; i < sizeof own / sizeof *own; i++)
-        if (tuning == real_tuning || own[i].dtype == CLATTN_F32)
+        if (tuning == real_tuning || own[i].dtype == CLATTN_F32) {
             named_tests_add(&tests, own[i].name, by_decode, &own[i]);
+            named_tests_add(&tests, own[i].name, tells_of_weights, &own[i]);
+        }
     const int failures = named_tests_run(&tests, name, NULL, NULL);
     device->tuning = real_tuning;
     return failures;

@@ -4,6 +4,7 @@
 #include "bind.h"
 #include "dispatch.h"
 #include "keys.h"
+#include "starts.h"
 #include "try.h"
 
 #include <stdio.h>
@@ -41,22 +42,45 @@ static clattn_status choose(clattn_plan *plan, const clattn__call *call)
                 some ? some->name : "", (long long)call->S, (long long)(call->Hq / call->Hkv));
 }
 
-/* Adds what the variant says of itself, now that it is built. */
-static clattn_status add_remark(clattn_plan *plan)
+static clattn_status explain_more(clattn_plan *plan, const char *name, const char *remark)
 {
     clattn_status status = CLATTN_OK;
-    const clattn__variant *variant = plan->current->variant;
-    const char *remark = variant->remark ? variant->remark(plan->current->state) : NULL;
-    if (!remark)
-        return CLATTN_OK;
-    const size_t size = strlen(plan->explain) + strlen(variant->name) + strlen(remark) + 4;
+    const size_t size = strlen(plan->explain) + strlen(name) + strlen(remark) + 4;
     char *longer = malloc(size);
     FAIL_IF(!longer, CLATTN_E_MEMORY, "plan: no host memory for %zu bytes", size);
-    (void)snprintf(longer, size, "%s%s: %s\n", plan->explain, variant->name, remark);
+    (void)snprintf(longer, size, "%s%s: %s\n", plan->explain, name, remark);
     free(plan->explain);
     plan->explain = longer;
 done:
     return status;
+}
+
+/* Adds what the variant says of itself, now that it is built, and how it is used. */
+static clattn_status add_remarks(clattn_plan *plan)
+{
+    clattn_status status = CLATTN_OK;
+    const clattn__variant *variant = plan->current->variant;
+    const char *remark = variant->remark ? variant->remark(plan->current->state) : NULL;
+    if (remark)
+        TRY(explain_more(plan, variant->name, remark));
+    if (plan->by_sequence)
+        TRY(explain_more(plan, variant->name,
+                         "packed sequences come one after the other, as a call each"));
+done:
+    return status;
+}
+
+/* The variants of the plan. Packed sequences that none takes together are left to those for one. */
+static clattn_status dispatch(clattn_plan *plan, clattn__choice *choice)
+{
+    const char *forced = plan->left.desc.variant;
+    const clattn_status status =
+        clattn__dispatch(choice, &plan->explain, plan->device, &plan->left, forced);
+    if (status != CLATTN_E_UNSUPPORTED || !clattn__is_packed(&plan->left))
+        return status;
+    plan->left.desc.flags &= ~(uint32_t)CLATTN_PACKED;
+    plan->by_sequence = true;
+    return clattn__dispatch(choice, &plan->explain, plan->device, &plan->left, forced);
 }
 
 clattn_status clattn_plan_create(clattn_plan **out, clattn_device *device,
@@ -77,13 +101,13 @@ clattn_status clattn_plan_create(clattn_plan **out, clattn_device *device,
     plan->left =
         clattn__is_reference(device) ? plan->problem : clattn__problem_of_operands(&plan->problem);
     clattn__operands_init(&plan->operands, &plan->problem);
-    TRY(clattn__dispatch(&choice, &plan->explain, device, &plan->left, plan->left.desc.variant));
+    TRY(dispatch(plan, &choice));
     /* The caller's string may go now. */
     plan->problem.desc.variant = plan->left.desc.variant = NULL;
     plan->some.variant = choice.some;
     plan->any.variant = choice.any;
     TRY(get_ready(plan, plan->any.variant ? &plan->any : &plan->some));
-    TRY(add_remark(plan));
+    TRY(add_remarks(plan));
     *out = plan;
     plan = NULL; /* now the caller's */
 done:
@@ -186,17 +210,35 @@ done:
     return status;
 }
 
+/* A call, or each of its packed sequences, by the variant for it. */
+static clattn_status enqueue_calls(clattn_plan *plan, const clattn__call *call)
+{
+    static const knife by_tensors = {clattn__plan_tensors_fit, run_bound};
+    clattn_status status = CLATTN_OK;
+    clattn__starts starts = {NULL};
+    clattn__call packed = *call;
+    if (plan->by_sequence)
+        TRY(clattn__starts_bring(&starts, plan->device, &packed));
+    for (int64_t b = 0; b < (plan->by_sequence ? clattn__sequences(&packed) : 1); b++) {
+        const clattn__call one = plan->by_sequence ? clattn__call_sequence(&packed, b) : packed;
+        TRY(choose(plan, &one));
+        TRY(cut(plan, &one, &by_tensors));
+    }
+done:
+    clattn__starts_free(&starts);
+    return status;
+}
+
 static clattn_status enqueue(clattn_plan *plan, const clattn__call *call, cl_uint wait_count,
                              const cl_event *wait_list, cl_event *event)
 {
-    static const knife by_tensors = {clattn__plan_tensors_fit, run_bound};
     clattn_status status = CLATTN_OK;
     cl_command_queue queue = plan->device->queue;
     if (wait_count)
         TRY_CL("wait list: clEnqueueBarrierWithWaitList",
                clEnqueueBarrierWithWaitList(queue, wait_count, wait_list, NULL));
     TRY(clattn__order(plan->device));
-    TRY(cut(plan, call, &by_tensors));
+    TRY(enqueue_calls(plan, call));
     if (event)
         TRY_CL("event: clEnqueueMarkerWithWaitList",
                clEnqueueMarkerWithWaitList(queue, 0, NULL, event));
@@ -222,9 +264,9 @@ static clattn_status run(clattn_plan *plan, const clattn_attention_args *args, c
     FAIL_IF(plan->problem.desc.flags & CLATTN_PROJECTED_KEYS &&
                 args->projected_keys->device != device,
             CLATTN_E_ARGUMENT, "projected_keys: of another device, expected the plan's");
-    TRY(choose(plan, &call));
     clattn__timeline_clear(&plan->timeline);
     if (clattn__is_reference(device)) {
+        TRY(choose(plan, &call));
         status = run_variant(plan, &call);
         goto done;
     }

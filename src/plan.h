@@ -8,8 +8,9 @@
 
 struct clattn_plan {
     clattn_device *device;
-    clattn__problem problem;   /* the caller's */
-    clattn__problem left;      /* what variants meet: the same, or what operands leave of it */
+    clattn__problem problem; /* the caller's */
+    clattn__problem left;    /* what variants meet: the same, or what operands leave of it */
+    bool by_sequence; /* packed sequences, which no variant takes together, are a call each */
     clattn__operands operands; /* what the parameters of the score make of queries and keys */
     struct chosen {
         const clattn__variant *variant; /* or NULL */

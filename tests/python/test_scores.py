@@ -166,8 +166,7 @@ def test_packed(score: str, params: dict[str, Any]) -> None:
         packed["params"] = {"beta": rows.reshape(1, *rows.shape[:-2], -1)}
     want = clattn.attention(**call).transpose(0, 2, 1, 3).reshape(-1, HQ, DV)
     np.testing.assert_allclose(clattn.reference(**packed), want, rtol=1e-5, atol=1e-5)
-    if score in ("general", "cosine"):  # no variant takes the others packed
-        np.testing.assert_allclose(clattn.attention(**packed), want, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(clattn.attention(**packed), want, rtol=1e-5, atol=1e-5)
 
 
 def test_location_reads_no_key() -> None:

@@ -330,6 +330,23 @@ done:
     return status;
 }
 
+static clattn_status view_output(clattn_tensor *view, const clattn_tensor *tensor,
+                                 const clattn_attention_desc *desc, uint32_t output,
+                                 const char *asked_by, clattn__rule rule)
+{
+    clattn_status status = CLATTN_OK;
+    rule.written = true;
+    TRY(clattn__check_presence(tensor, desc->outputs & output, rule.name, asked_by));
+    if (clattn__has(tensor))
+        TRY(clattn__view_init(view, tensor, &rule));
+done:
+    return status;
+}
+
+#define VIEW_OUTPUT(name, output, ...)                                                             \
+    TRY(view_output(&call->name, &args->name, desc, output, #output,                               \
+                    (clattn__rule){#name, __VA_ARGS__}))
+
 static clattn_status view_outputs(clattn__call *call, const clattn_attention_desc *desc,
                                   const clattn_attention_args *args)
 {
@@ -338,114 +355,38 @@ static clattn_status view_outputs(clattn__call *call, const clattn_attention_des
                      rows_packed[4] = {1, 2}, keys_bht[4] = {0, 1, 3}, keys_bt[4] = {0, 3},
                      keys_t[4] = {3};
     const bool packed = desc->flags & CLATTN_PACKED;
-    uint32_t rank = args->value.rank;
+    const uint32_t rank = args->value.rank, fewer = rank - 1;
     const int *axes = axes_of(desc, rank), *square = rank == 4 ? axes_bhsd : axes;
-    const int *rows = packed      ? rows_packed
-                      : rank == 4 ? rows_bhs
+    const int *rows = rank == 4   ? rows_bhs
                       : rank == 3 ? rows_bs
                                   : rows_s,
               *keys = rank == 4   ? keys_bht
                       : rank == 3 ? keys_bt
                                   : keys_t;
     const char *letter = packed ? "total_q" : "S";
-    clattn_dtype t = desc->dtype, wide = t == CLATTN_F64 ? CLATTN_F64 : CLATTN_F32;
-    int64_t B = call->B, Hq = call->Hq, S = call->S, T = call->T, heads = Hq, chosen = S;
+    const clattn_dtype t = desc->dtype, wide = t == CLATTN_F64 ? CLATTN_F64 : CLATTN_F32;
+    const int64_t B = call->B, Hq = call->Hq, S = call->S, T = call->T;
+    int64_t heads = Hq, chosen = S;
+    if (packed)
+        rows = rows_packed;
     TRY(view_chosen(&call->weights_heads, &args->weights_heads, desc->flags & CLATTN_WEIGHTS_HEADS,
                     "weights_heads", "CLATTN_WEIGHTS_HEADS", &heads));
     TRY(view_chosen(&call->weights_rows, &args->weights_rows, desc->flags & CLATTN_WEIGHTS_ROWS,
                     "weights_rows", "CLATTN_WEIGHTS_ROWS", &chosen));
-    const struct {
-        const clattn_tensor *from;
-        clattn_tensor *to;
-        uint32_t output;
-        const char *asked_by;
-        clattn__rule rule;
-    } outputs[OUTPUTS] = {
-        {&args->output,
-         &call->output,
-         CLATTN_OUTPUT,
-         "CLATTN_OUTPUT",
-         {"output",
-          axes,
-          rank,
-          {B, Hq, S, call->Dv},
-          {"B", "Hq", letter, "Dv"},
-          false,
-          true,
-          {t, t, t}}},
-        {&args->weights,
-         &call->weights,
-         CLATTN_WEIGHTS,
-         "CLATTN_WEIGHTS",
-         {"weights",
-          square,
-          rank,
-          {B, heads, chosen, T},
-          {"B", "Hq", "S", "T"},
-          false,
-          true,
-          {t, t, t}}},
-        {&args->scores,
-         &call->scores,
-         CLATTN_SCORES,
-         "CLATTN_SCORES",
-         {"scores", square, rank, {B, Hq, S, T}, {"B", "Hq", "S", "T"}, false, true, {t, t, t}}},
-        {&args->lse,
-         &call->lse,
-         CLATTN_LSE,
-         "CLATTN_LSE",
-         {"lse",
-          rows,
-          rank - 1,
-          {B, Hq, S, 1},
-          {"B", "Hq", letter, ""},
-          false,
-          true,
-          {wide, wide, wide}}},
-        {&args->column_sums,
-         &call->column_sums,
-         CLATTN_COLUMN_SUMS,
-         "CLATTN_COLUMN_SUMS",
-         {"column_sums",
-          keys,
-          rank - 1,
-          {B, Hq, 1, T},
-          {"B", "Hq", "", "T"},
-          false,
-          true,
-          {wide, wide, wide}}},
-        {&args->argmax,
-         &call->argmax,
-         CLATTN_ARGMAX,
-         "CLATTN_ARGMAX",
-         {"argmax",
-          rows,
-          rank - 1,
-          {B, Hq, S, 1},
-          {"B", "Hq", "S", ""},
-          false,
-          true,
-          {CLATTN_I32, CLATTN_I64, CLATTN_I64}}},
-        {&args->entropy,
-         &call->entropy,
-         CLATTN_ENTROPY,
-         "CLATTN_ENTROPY",
-         {"entropy",
-          rows,
-          rank - 1,
-          {B, Hq, S, 1},
-          {"B", "Hq", "S", ""},
-          false,
-          true,
-          {wide, wide, wide}}},
-    };
-    for (size_t o = 0; o < OUTPUTS; o++) {
-        clattn__rule rule = outputs[o].rule;
-        TRY(clattn__check_presence(outputs[o].from, desc->outputs & outputs[o].output, rule.name,
-                                   outputs[o].asked_by));
-        if (clattn__has(outputs[o].from))
-            TRY(clattn__view_init(outputs[o].to, outputs[o].from, &rule));
-    }
+    VIEW_OUTPUT(output, CLATTN_OUTPUT, axes, rank, {B, Hq, S, call->Dv}, {"B", "Hq", letter, "Dv"},
+                .dtypes = {t, t, t});
+    VIEW_OUTPUT(weights, CLATTN_WEIGHTS, square, rank, {B, heads, chosen, T}, {"B", "Hq", "S", "T"},
+                .dtypes = {t, t, t});
+    VIEW_OUTPUT(scores, CLATTN_SCORES, square, rank, {B, Hq, S, T}, {"B", "Hq", "S", "T"},
+                .dtypes = {t, t, t});
+    VIEW_OUTPUT(lse, CLATTN_LSE, rows, fewer, {B, Hq, S, 1}, {"B", "Hq", letter, ""},
+                .dtypes = {wide, wide, wide});
+    VIEW_OUTPUT(column_sums, CLATTN_COLUMN_SUMS, keys, fewer, {B, Hq, 1, T}, {"B", "Hq", "", "T"},
+                .dtypes = {wide, wide, wide});
+    VIEW_OUTPUT(argmax, CLATTN_ARGMAX, rows, fewer, {B, Hq, S, 1}, {"B", "Hq", "S", ""},
+                .dtypes = {CLATTN_I32, CLATTN_I64, CLATTN_I64});
+    VIEW_OUTPUT(entropy, CLATTN_ENTROPY, rows, fewer, {B, Hq, S, 1}, {"B", "Hq", "S", ""},
+                .dtypes = {wide, wide, wide});
     TRY(check_aliases(args));
 done:
     return status;
@@ -502,117 +443,4 @@ void clattn__tensor_extent(const clattn_tensor *tensor, int64_t *low, int64_t *h
         int64_t reach = (tensor->shape[i] - 1) * tensor->strides[i];
         *(reach < 0 ? low : high) += reach;
     }
-}
-
-/* Cuts one axis of a tensor that is not broadcast along it. */
-static void cut(clattn_tensor *tensor, int axis, int64_t first, int64_t count)
-{
-    if (!clattn__has(tensor))
-        return;
-    tensor->offset += first * tensor->strides[axis];
-    tensor->shape[axis] = count;
-}
-
-clattn__call clattn__call_slice(const clattn__call *call, int64_t b, int64_t batches, int64_t h,
-                                int64_t heads, int64_t i, int64_t rows)
-{
-    clattn__call slice = *call;
-    int64_t group = call->Hq / call->Hkv;
-    clattn_tensor *of_rows[] = {&slice.query,   &slice.given_scores,
-                                &slice.mask,    &slice.bias,
-                                &slice.output,  &slice.scores,
-                                &slice.lse,     &slice.argmax,
-                                &slice.entropy, &slice.params[CLATTN__BETA]};
-    clattn_tensor *of_keys[] = {&slice.key, &slice.value, &slice.key_forms, &slice.key_extents};
-    clattn_tensor *of_heads[] = {&slice.alibi_slopes, &slice.sinks};
-    clattn_tensor *of_sequences[] = {&slice.kv_lengths, &slice.params[CLATTN__PREVIOUS_WEIGHTS],
-                                     &slice.params[CLATTN__CUMULATIVE_WEIGHTS],
-                                     &slice.params[CLATTN__COVERAGE]};
-    for (size_t n = 0; n < sizeof of_rows / sizeof *of_rows; n++) {
-        cut(of_rows[n], 0, b, batches);
-        cut(of_rows[n], 1, h * group, heads * group);
-        cut(of_rows[n], 2, i, rows);
-    }
-    for (size_t n = 0; n < sizeof of_keys / sizeof *of_keys; n++) {
-        /* Keys made by parameters of each query head are as many as those. */
-        const int64_t share = of_keys[n]->shape[1] > call->Hkv ? group : 1;
-        cut(of_keys[n], 0, b, batches);
-        cut(of_keys[n], 1, h * share, heads * share);
-    }
-    for (size_t n = 0; n < sizeof of_heads / sizeof *of_heads; n++)
-        cut(of_heads[n], 1, h * group, heads * group);
-    for (size_t n = 0; n < CLATTN__PARAMS; n++)
-        if (n != CLATTN__BETA)
-            cut(&slice.params[n], 1, h * group, heads * group);
-    for (size_t n = 0; n < sizeof of_sequences / sizeof *of_sequences; n++)
-        cut(of_sequences[n], 0, b, batches);
-    cut(&slice.weights, 0, b, batches);
-    if (!clattn__has(&call->weights_heads))
-        cut(&slice.weights, 1, h * group, heads * group);
-    if (!clattn__has(&call->weights_rows))
-        cut(&slice.weights, 2, i, rows);
-    cut(&slice.column_sums, 0, b, batches);
-    cut(&slice.column_sums, 1, h * group, heads * group);
-    slice.B = batches, slice.Hkv = heads, slice.Hq = heads * group, slice.S = rows;
-    slice.first_row += i;
-    slice.first_head += h * group;
-    return slice;
-}
-
-bool clattn__is_shared_by_pieces(const clattn__call *call, const clattn_tensor *output)
-{
-    if (output == &call->column_sums)
-        return call->first_row > 0;
-    return output == &call->weights &&
-           ((clattn__has(&call->weights_heads) && call->first_head > 0) ||
-            (clattn__has(&call->weights_rows) && call->first_row > 0));
-}
-
-bool clattn__looks_at_weights(const clattn__call *call)
-{
-    return clattn__has(&call->weights) || clattn__has(&call->column_sums) ||
-           clattn__has(&call->argmax) || clattn__has(&call->entropy);
-}
-
-int64_t clattn__place_of_weights(const clattn_tensor *chosen, int64_t index)
-{
-    if (!clattn__has(chosen))
-        return index;
-    for (int64_t n = 0; n < chosen->shape[3]; n++)
-        if (clattn__integer_load(chosen->dtype, chosen->host,
-                                 (size_t)clattn__at(chosen, 0, 0, 0, n)) == index)
-            return n;
-    return -1;
-}
-
-size_t clattn__call_tensors(clattn__call *call, clattn_tensor *tensors[CLATTN__CALL_TENSORS],
-                            const char *names[CLATTN__CALL_TENSORS])
-{
-    clattn_tensor *inputs[] = {&call->query,        &call->key,          &call->value,
-                               &call->given_scores, &call->mask,         &call->bias,
-                               &call->kv_lengths,   &call->alibi_slopes, &call->sinks,
-                               &call->cu_seqlens_q, &call->cu_seqlens_k, &call->weights_heads,
-                               &call->weights_rows};
-    clattn_tensor *outputs[] = {&call->output,      &call->weights, &call->scores, &call->lse,
-                                &call->column_sums, &call->argmax,  &call->entropy};
-    static const char *const input_names[] = {
-        "query",        "key",           "value",        "given_scores", "mask",
-        "bias",         "kv_lengths",    "alibi_slopes", "sinks",        "cu_seqlens_q",
-        "cu_seqlens_k", "weights_heads", "weights_rows"};
-    static const char *const output_names[] = {"output",      "weights", "scores", "lse",
-                                               "column_sums", "argmax",  "entropy"};
-    enum { INPUTS = sizeof inputs / sizeof *inputs };
-    _Static_assert(INPUTS + CLATTN__PARAMS + OUTPUTS == CLATTN__CALL_TENSORS,
-                   "a tensor is missing");
-    memcpy(tensors, inputs, sizeof inputs);
-    for (size_t p = 0; p < CLATTN__PARAMS; p++)
-        tensors[INPUTS + p] = &call->params[p];
-    memcpy(tensors + INPUTS + CLATTN__PARAMS, outputs, sizeof outputs);
-    if (names) {
-        memcpy(names, input_names, sizeof input_names);
-        for (size_t p = 0; p < CLATTN__PARAMS; p++)
-            names[INPUTS + p] = clattn__param_name((clattn__param)p);
-        memcpy(names + INPUTS + CLATTN__PARAMS, output_names, sizeof output_names);
-    }
-    return INPUTS + CLATTN__PARAMS;
 }

@@ -42,8 +42,14 @@ CASES = [
     ("f64", "--shape 1,4,4,512,512,64,64 --dtype f64"),
     ("softcap", "--shape 1,8,8,512,512,64,64 --softcap 30"),
     ("large heads", "--shape 1,2,2,256,256,512,512"),
+    ("general", "--score general --shape 64,1,1,50,50,512,512"),
+    ("additive", "--score additive --shape 64,1,1,50,50,512,512"),
+    ("additive, short", "--score additive --shape 8,1,1,7,9,32,32"),
+    ("additive, long", "--score additive --shape 1,4,4,500,700,64,64 --causal"),
+    ("location-sensitive", "--score location-sensitive --shape 16,1,1,1,300,128,128"),
+    ("sigmoid", "--normalizer sigmoid --shape 8,8,8,128,128,64,64"),
 ]
-VARIANTS = "auto,decode,lanes,staged"
+VARIANTS = "auto,decode,lanes,additive,staged"
 LENGTHS = [1024, 2048, 4096, 8192, 16384]
 
 

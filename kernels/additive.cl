@@ -44,7 +44,7 @@ additive(global const void *query, clattn_view query_view, global const void *ke
          clattn_view key_view, global const void *value, clattn_view value_view,
          global void *output, clattn_view output_view, global void *lse, clattn_view lse_view,
          int units, int DV, ACC scale, ACC softcap, clattn_modifications m, clattn_int kv_heads,
-         clattn_int M, int normalize, global const void *mask, global const void *bias,
+         clattn_int M, int normalizer, global const void *mask, global const void *bias,
          global const void *kv_lengths, global const void *alibi_slopes, global const void *sinks,
          global ACC *parts, global ACC *kept, clattn_split split, global void *weights,
          global const void *weights_heads, global const void *weights_rows, global void *argmax,
@@ -63,7 +63,7 @@ additive(global const void *query, clattn_view query_view, global const void *ke
                                  of_forms, extents, of_extents, feature_count, key_group, b, h),
                        first, scale};
     row_task task = take_task(value, value_view, output, output_view, lse, lse_view, DV, softcap, m,
-                              normalize, mask, bias, kv_lengths, alibi_slopes, sinks, split, item,
+                              normalizer, mask, bias, kv_lengths, alibi_slopes, sinks, split, item,
                               weights, weights_heads, weights_rows, argmax, entropy, row_outputs);
     task.b = b, task.kv_head = h / (heads / kv_heads);
     task.first_head = h, task.first_row = first;

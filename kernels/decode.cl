@@ -120,7 +120,7 @@ __attribute__((reqd_work_group_size(1, 1, 1))) kernel void
 decode(global const void *query, clattn_view query_view, global const void *key,
        clattn_view key_view, global const void *value, clattn_view value_view, global void *output,
        clattn_view output_view, global void *lse, clattn_view lse_view, int D, int DV, ACC scale,
-       ACC softcap, clattn_modifications m, clattn_int heads, clattn_int M, int normalize,
+       ACC softcap, clattn_modifications m, clattn_int heads, clattn_int M, int normalizer,
        global const void *mask, global const void *bias, global const void *kv_lengths,
        global const void *alibi_slopes, global const void *sinks, global ACC *parts,
        global ACC *kept, clattn_split split, global void *weights, global const void *weights_heads,
@@ -138,7 +138,7 @@ decode(global const void *query, clattn_view query_view, global const void *key,
             by.queries[r * QUERY_VECTORS + d / VW] = load_part(query, at, query_view.column, d, D);
     }
     row_task task = take_task(value, value_view, output, output_view, lse, lse_view, DV, softcap, m,
-                              normalize, mask, bias, kv_lengths, alibi_slopes, sinks, split, item,
+                              normalizer, mask, bias, kv_lengths, alibi_slopes, sinks, split, item,
                               weights, weights_heads, weights_rows, argmax, entropy, row_outputs);
     task.b = b, task.kv_head = kv_head;
     task.first_head = kv_head * (M / m.S), task.first_row = 0, task.rows = (int)M;

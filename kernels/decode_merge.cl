@@ -20,7 +20,7 @@
 
 __attribute__((reqd_work_group_size(1, 1, 1))) kernel void
 decode_merge(global const ACC *parts, clattn_int chunks, clattn_int heads, clattn_int M,
-             clattn_int S, int DV, int normalize, global const void *sinks, clattn_view sinks_view,
+             clattn_int S, int DV, int normalizer, global const void *sinks, clattn_view sinks_view,
              global void *output, clattn_view output_view, global void *lse, clattn_view lse_view)
 {
     const clattn_int g = get_global_id(0), b = g / heads, first_head = g % heads * (M / S);
@@ -29,9 +29,9 @@ decode_merge(global const ACC *parts, clattn_int chunks, clattn_int heads, clatt
         clear_part(&row, DV);
         for (clattn_int c = 0; c < chunks; c++) {
             load_saved(&part, parts + ((g * chunks + c) * M + r) * PART_SIZE(DV), DV);
-            merge_parts(&row, &part, DV, normalize);
+            merge_parts(&row, &part, DV, normalizer);
         }
-        store_row(&row, sinks_view, sinks, DV, normalize, output, output_view, lse, lse_view, b,
+        store_row(&row, sinks_view, sinks, DV, normalizer, output, output_view, lse, lse_view, b,
                   first_head + r / S, r % S);
     }
 }

@@ -2,7 +2,7 @@
  * a vector are queries
  *
  * Formula   s[q][k] = scale * q.k;  x = modify(s);  o[q] = sum_k exp(x - max) v[k] / sum_k exp(x - max)
- *           lse[q] = max + log(sum);  without normalizing o[q] = sum_k x v[k], hidden keys left out
+ *           lse[q] = max + log(sum);  none: o[q] = sum_k x v[k], hidden keys left out
  * Source    Dao et al., "FlashAttention", arXiv:2205.14135; Milakov and Gimelshein, "Online normalizer
  *           calculation for softmax", arXiv:1805.02867. Here scores are made transposed, as vectors
  *           of queries: each element of K and V is broadcast, and maximum and sum need no reduction
@@ -216,10 +216,10 @@ typedef struct row_state {
     vec most[NV], sum[NV];
 } row_state;
 
-/* Scores to weights, in place; `kept` is what the sums so far are worth then. Without normalizing the
- * weights are the scores, and maximum and sum are for the lse alone. */
+/* Scores to weights, in place; `kept` is what the sums so far are worth then. Where each key has a weight
+ * of its own, maximum and sum are for the lse alone. */
 static inline void weigh_scores(vec *scores, row_state *state, const vec most[NV], vec kept[NV],
-                                int count, int normalize)
+                                int count, int normalizer)
 {
     vec shift[NV], part[NV];
 #pragma unroll
@@ -230,7 +230,7 @@ static inline void weigh_scores(vec *scores, row_state *state, const vec most[NV
         state->most[v] = most[v];
         part[v] = 0;
     }
-    if (normalize) {
+    if (normalizer == SOFTMAX) {
         for (int key = 0; key < count; key++)
 #pragma unroll
             for (int v = 0; v < NV; v++) {
@@ -242,13 +242,13 @@ static inline void weigh_scores(vec *scores, row_state *state, const vec most[NV
         for (int i = 0; i < count * NV; i++) {
             const vec x = scores[i];
             part[i % NV] += exponential(x - shift[i % NV]);
-            scores[i] = select(x, (vec)(0), (ivec)(x == (vec)(-INFINITY)));
+            scores[i] = own_weight(x, normalizer);
         }
     }
 #pragma unroll
     for (int v = 0; v < NV; v++) {
         state->sum[v] = fma(kept[v], state->sum[v], part[v]);
-        kept[v] = normalize ? kept[v] : (vec)(1);
+        kept[v] = normalizer == SOFTMAX ? kept[v] : (vec)(1);
     }
 }
 
@@ -265,7 +265,7 @@ __attribute__((reqd_work_group_size(1, 1, 1))) kernel void
 lanes(global const void *query, clattn_view query_view, global const ACC *key, clattn_view key_view,
       global const ACC *value, clattn_view value_view, global void *output, clattn_view output_view,
       global void *lse, clattn_view lse_view, int D, int DV, ACC scale, ACC softcap,
-      clattn_modifications of_call, clattn_int heads, clattn_int M, int normalize,
+      clattn_modifications of_call, clattn_int heads, clattn_int M, int normalizer,
       global const void *mask, global const void *bias, global const void *kv_lengths,
       global const void *alibi_slopes, global const void *sinks, clattn_int blocks, int pair_blocks,
       global const void *cu_seqlens_q, global const void *cu_seqlens_k, clattn_int run,
@@ -423,7 +423,7 @@ lanes(global const void *query, clattn_view query_view, global const ACC *key, c
                                  bias);
             }
 #endif
-            weigh_scores(scores, &state, most, kept, count, normalize);
+            weigh_scores(scores, &state, most, kept, count, normalizer);
             weigh(to, scores, kept, values, k, count, DV, careful, down);
             if (!careful)
                 continue;
@@ -454,7 +454,8 @@ lanes(global const void *query, clattn_view query_view, global const ACC *key, c
         }
 #endif
         const vec shift = select(most, (vec)(0), (ivec)(most == (vec)(-INFINITY)));
-        factor[v] = normalize ? kept / select(sum, (vec)(1), (ivec)(sum == (vec)(0))) : (vec)(1);
+        factor[v] = normalizer == SOFTMAX ? kept / select(sum, (vec)(1), (ivec)(sum == (vec)(0)))
+                                          : (vec)(1);
         if (of_lse.kind != KIND_ABSENT) {
             ACC logs[VW];
             STORE_VEC(shift + log(sum), logs);

@@ -1,7 +1,8 @@
 /* merge_parts.cl: what a row has of each split of its keys becomes one
  *
  * Formula   most = max_c most[c];  share[c] = sum[c] exp(most[c] - most);  all = sum_c share[c]
- *           lse = most + log(all);  o = sum_c share[c] o[c] / all, not normalized o = sum_c o[c]
+ *           lse = most + log(all);  o = sum_c share[c] o[c] / all, or o = sum_c o[c] where
+ *           each key has a weight of its own
  * Source    Dao et al., "Flash-Decoding for long-context inference", 2023
  * Shapes    parts: [G][splits][M][DV + 2], maximum, sum and values as tiles.cl leaves them, M =
  *           group * S rows of key head g; output (B, Hq, S, DV) and lse (B, Hq, S): views
@@ -20,7 +21,7 @@
 #endif
 
 kernel void merge_parts(global const ACC *parts, clattn_int splits, clattn_int S, clattn_int heads,
-                        clattn_int DV, int normalize, global const void *sinks,
+                        clattn_int DV, int normalizer, global const void *sinks,
                         clattn_view sinks_view, global void *output, clattn_view output_view,
                         global void *lse, clattn_view lse_view)
 {
@@ -48,7 +49,7 @@ kernel void merge_parts(global const ACC *parts, clattn_int splits, clattn_int S
     for (clattn_int c = 0; c < splits; c++) {
         global const ACC *of_split = parts + c * M * part;
         const ACC share = of_split[1] * exp(of_split[0] - shift) / (total == 0 ? (ACC)1 : total);
-        sum = fma((vec)(normalize ? share : (ACC)1),
+        sum = fma((vec)(normalizer == SOFTMAX ? share : (ACC)1),
                   load_lanes(of_split, KIND_OF_SUMS, 2 + d, 1, count), sum);
     }
     store_lanes(output, KIND, row_of(output_view, b, h, i) + d * output_view.column,

@@ -39,7 +39,6 @@
 #define HIDDEN (vec)(-(ACC)0)
 
 enum { STAGE_RAW, STAGE_CAPPED, STAGE_MODIFIED };
-enum { SOFTMAX, NONE, SIGMOID, SPARSEMAX, ENTMAX15 }; /* as clattn_normalizer */
 
 /* Far more than Newton's method needs: it doubles its digits with each step once the keys above settle. */
 #define MOST_STEPS 64
@@ -129,13 +128,12 @@ static inline ACC find_threshold(global const ACC *x_row, clattn_int start, clat
 /* A weight, or what a factor makes one of in the end. */
 static inline vec weigh(vec x, ACC shift, ACC threshold, int normalizer)
 {
-    vec size, part;
+    vec size;
     switch (normalizer) {
     case SOFTMAX:
         return exponential(x - (vec)(shift));
     case SIGMOID:
-        size = exponential(-fabs(x)), part = (vec)(1) / ((vec)(1) + size);
-        return select(size * part, part, (ivec)(x >= (vec)(0)));
+        return sigmoid(x);
     case SPARSEMAX:
         return above(x, shift, threshold, normalizer);
     case ENTMAX15:

@@ -8,7 +8,8 @@
  *           lse (B, Hq, S): views of any strides. Row r * S + i of key head g = b*Hkv + h is row i
  *           of its query head r; a head has M = group * S rows.
  *           parts: [G][splits][M][DV + 2], maximum and sum of the weights of a row's keys of a
- *           split, and the mean of its values, or their sum without normalizing; see merge_parts.cl
+ *           split, and the mean of its values, or their sum where keys have weights of their own;
+ *           see merge_parts.cl
  * Units     strides in elements; scores in natural-log units
  *           Packed sequences, as in lanes.cl, are one batch of T keys in one split
  * Launch    global {WG * blocks * slices * splits * G}, local {WG}; a group makes BM rows of a key
@@ -175,9 +176,10 @@ static inline void reduce_tops(vec most[NR], const ACC tops[TM], local vec *room
 }
 
 /* Scores to weights, which go to local memory transposed; `kept` is what the sums so far are worth
- * then. Without normalizing the weights are the scores; maximum and sum are for the lse alone. */
+ * then. Where each key has a weight of its own, maximum and sum are for the lse alone, and scores go
+ * there as they are. */
 static inline void make_weights(vec scores[TM][NV], row_state *state, const vec most[NR],
-                                ACC kept[TM], int normalize, local vec *left)
+                                ACC kept[TM], int normalizer, local vec *left)
 {
     const int l = own_item();
 #pragma unroll
@@ -196,7 +198,7 @@ static inline void make_weights(vec scores[TM][NV], row_state *state, const vec 
             for (int i = 0; i < VW; i++) {
                 const vec x = scores[n * VW + i][v], e = exponential(x - (vec)(shift[i]));
                 part[i] = v == 0 ? e : part[i] + e;
-                weights[i] = normalize ? e : select(x, (vec)(0), (ivec)(x == (vec)(-INFINITY)));
+                weights[i] = normalizer == SOFTMAX ? e : x;
             }
             transpose(weights);
 #pragma unroll
@@ -207,8 +209,23 @@ static inline void make_weights(vec scores[TM][NV], row_state *state, const vec 
         for (int i = 0; i < VW; i++)
             parts[i] = sum_lanes(part[i]);
         state->sum[n] = fma(worth, state->sum[n], LOAD_VEC(parts));
-        STORE_VEC(normalize ? worth : (vec)(1), kept + n * VW);
+        STORE_VEC(normalizer == SOFTMAX ? worth : (vec)(1), kept + n * VW);
     }
+}
+
+/* Scores that make_weights() left in local memory to weights of each key alone. One after the other: code
+ * for each vector would be large. */
+static inline void make_own_weights(int normalizer, local vec *left)
+{
+    const int l = own_item();
+#pragma unroll 1
+    for (int n = 0; n < NR; n++)
+#pragma unroll 1
+        for (int i = 0; i < NV * VW; i++) {
+            local vec *const at =
+                left + ((i / VW * GN + l % GN) * VW + i % VW) * LEFT + l / GN * NR + n;
+            *at = own_weight(*at, normalizer);
+        }
 }
 
 /* The sink is one key more, without a value; `kept` is what the sums of values are worth then. */
@@ -272,7 +289,7 @@ __attribute__((reqd_work_group_size(WG, 1, 1))) kernel void
 tiles(global const void *query, clattn_view query_view, global const void *key,
       clattn_view key_view, global const void *value, clattn_view value_view, global void *output,
       clattn_view output_view, global void *lse, clattn_view lse_view, int D, int DV, ACC scale,
-      ACC softcap, clattn_modifications of_call, clattn_int heads, clattn_int M, int normalize,
+      ACC softcap, clattn_modifications of_call, clattn_int heads, clattn_int M, int normalizer,
       global const void *mask, global const void *bias, global const void *kv_lengths,
       global const void *alibi_slopes, global const void *sinks, global const void *cu_seqlens_q,
       global const void *cu_seqlens_k, global ACC *parts, uint blocks, uint slices, uint splits)
@@ -396,7 +413,9 @@ tiles(global const void *query, clattn_view query_view, global const void *key,
                 most[n] = state.most[n];
             reduce_tops(most, tops, right + (turn ^ 1) * DS * RIGHT);
             store_values(right + turn * DS * RIGHT, next, values, k, d_begin);
-            make_weights(tile, &state, most, kept, normalize, left);
+            make_weights(tile, &state, most, kept, normalizer, left);
+            if (normalizer != SOFTMAX)
+                make_own_weights(normalizer, left);
             barrier(CLK_LOCAL_MEM_FENCE);
             const int count = min(end - k, BN),
                       steps = (count + DS - 1) / DS * ((columns + BN - 1) / BN);
@@ -455,7 +474,8 @@ tiles(global const void *query, clattn_view query_view, global const void *key,
                 add_sink(&state.most[n], &sum, &kept, LOAD_VEC(sinks_of_rows));
             }
 #endif
-            STORE_VEC(normalize ? kept / select(sum, (vec)(1), (ivec)(sum == (vec)(0))) : (vec)(1),
+            STORE_VEC(normalizer == SOFTMAX ? kept / select(sum, (vec)(1), (ivec)(sum == (vec)(0)))
+                                            : (vec)(1),
                       factor + n * VW);
             if (l % GN == 0) {
                 left[l / GN * NR + n] = state.most[n];

@@ -126,13 +126,12 @@ static clattn_status merge_parts(clattn__chunked *chunked, clattn_device *device
                  lse = clattn__memory_of(&call->lse, parts);
     const clattn_view of_sinks = clattn__view(&call->sinks),
                       of_output = clattn__view(&call->output), of_lse = clattn__view(&call->lse);
-    const cl_int Dv = (cl_int)call->Dv,
-                 normalize = problem->desc.normalizer == CLATTN_NORMALIZER_SOFTMAX;
+    const cl_int Dv = (cl_int)call->Dv, normalizer = (cl_int)problem->desc.normalizer;
     const clattn__arg args[] = {
-        CLATTN__ARG(parts),     CLATTN__ARG(split->chunks), CLATTN__ARG(heads),
-        CLATTN__ARG(M),         CLATTN__ARG(call->S),       CLATTN__ARG(Dv),
-        CLATTN__ARG(normalize), CLATTN__ARG(sinks),         CLATTN__ARG(of_sinks),
-        CLATTN__ARG(output),    CLATTN__ARG(of_output),     CLATTN__ARG(lse),
+        CLATTN__ARG(parts),      CLATTN__ARG(split->chunks), CLATTN__ARG(heads),
+        CLATTN__ARG(M),          CLATTN__ARG(call->S),       CLATTN__ARG(Dv),
+        CLATTN__ARG(normalizer), CLATTN__ARG(sinks),         CLATTN__ARG(of_sinks),
+        CLATTN__ARG(output),     CLATTN__ARG(of_output),     CLATTN__ARG(lse),
         CLATTN__ARG(of_lse),
     };
     const size_t global[3] = {(size_t)(call->B * heads), 1, 1}, local[3] = {1, 1, 1};

@@ -89,7 +89,7 @@ void clattn__fused_args_init(clattn__fused_args *a, const clattn__problem *probl
     a->modifications = clattn__modifications(problem, call);
     a->heads = call->Hkv, a->M = call->Hq / call->Hkv * call->S;
     a->D = (cl_int)call->D, a->Dv = (cl_int)call->Dv;
-    a->normalize = desc->normalizer == CLATTN_NORMALIZER_SOFTMAX;
+    a->normalizer = (cl_int)desc->normalizer;
     const clattn__arg shared[] = {
         CLATTN__ARG(a->query),
         CLATTN__ARG(a->query_view),
@@ -108,7 +108,7 @@ void clattn__fused_args_init(clattn__fused_args *a, const clattn__problem *probl
         CLATTN__ARG(a->modifications),
         CLATTN__ARG(a->heads),
         CLATTN__ARG(a->M),
-        CLATTN__ARG(a->normalize),
+        CLATTN__ARG(a->normalizer),
         CLATTN__ARG(a->mask),
         CLATTN__ARG(a->bias),
         CLATTN__ARG(a->kv_lengths),

@@ -33,7 +33,7 @@ typedef struct clattn__fused_args {
     clattn_view query_view, key_view, value_view, output_view, lse_view;
     clattn_modifications modifications;
     clattn_int heads, M; /* rows of a key head */
-    cl_int D, Dv, normalize;
+    cl_int D, Dv, normalizer;
     clattn__number scale, softcap;
     clattn__arg_list all;
 } clattn__fused_args;

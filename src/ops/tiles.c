@@ -163,7 +163,7 @@ static clattn_status merge(tiles *s, clattn_device *device, const clattn__call *
         CLATTN__ARG(call->S),
         CLATTN__ARG(call->Hkv),
         CLATTN__ARG(Dv),
-        CLATTN__ARG(of_pass->normalize),
+        CLATTN__ARG(of_pass->normalizer),
         CLATTN__ARG(of_pass->sinks),
         CLATTN__ARG(of_pass->modifications.sinks),
         CLATTN__ARG(of_pass->output),

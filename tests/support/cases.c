@@ -232,6 +232,8 @@ static void make_inputs(host_call *out, const clattn_case *from, const sizes *n,
         fill(&args->key, from, spread, seed);
         if (from->fill == FILL_NAN_LAST && args->key.rank)
             spoil_last_keys(&args->key, from, 1, nan_with_payload());
+        if (from->fill == FILL_INF_KEY)
+            spoil_last_keys(&args->key, from, 1, (double)INFINITY);
     }
     args->value = make(out, from, t, true, n->Hkv, n->B, n->T, n->Dv);
     fill(&args->value, from, 1.0, seed);

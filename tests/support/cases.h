@@ -38,6 +38,7 @@ typedef enum case_fill {
     FILL_HUGE_LAST,   /* the last 8 values are 3e38 */
     FILL_POSITIVE,    /* all of one sign: sums without cancellation, which grow with their length */
     FILL_TINY_VALUES, /* values around 1e-37, near the end of the normal numbers */
+    FILL_INF_KEY,     /* the last key is infinite: with one element its scores are, of both signs */
     FILL_NAN_SEQUENCES,    /* all of every second packed sequence is NaN, the second one first */
     FILL_INF_SEQUENCES,    /* likewise, its values are +infinity */
     FILL_MINUS_INF_SCORES, /* given scores, one of three -infinity, all of every fourth row */

@@ -2,7 +2,8 @@
  * a vector are queries
  *
  * Formula   s[q][k] = scale * q.k;  x = modify(s);  o[q] = sum_k exp(x - max) v[k] / sum_k exp(x - max)
- *           lse[q] = max + log(sum);  none: o[q] = sum_k x v[k], hidden keys left out
+ *           lse[q] = max + log(sum);  none: o[q] = sum_k x v[k];  sigmoid: o[q] = sum_k v[k] / (1 +
+ *           exp(-x));  hidden keys left out
  * Source    Dao et al., "FlashAttention", arXiv:2205.14135; Milakov and Gimelshein, "Online normalizer
  *           calculation for softmax", arXiv:1805.02867. Here scores are made transposed, as vectors
  *           of queries: each element of K and V is broadcast, and maximum and sum need no reduction

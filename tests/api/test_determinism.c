@@ -28,6 +28,8 @@ static const clattn_case all_cases[] = {
      .flags = CLATTN_KV_LENGTHS, .stage = CLATTN_SCORES_MODIFIED},
     {"given scores", .B = 2, .Hq = 4, .Hkv = 2, .S = 37, .T = 53, .score = CLATTN_SCORE_GIVEN},
     {"without normalizer", .B = 2, .Hq = 4, .S = 37, .T = 53, .normalizer = CLATTN_NORMALIZER_NONE},
+    {"sigmoid", .B = 2, .Hq = 4, .Hkv = 2, .S = 37, .T = 53,
+     .normalizer = CLATTN_NORMALIZER_SIGMOID, .flags = CLATTN_KV_LENGTHS},
     {"bshd, padded", .B = 2, .Hq = 4, .S = 37, .T = 53, .layout = CLATTN_BSHD,
      .strides = STRIDES_PADDED},
     /* The last: a device without doubles leaves it out. */

@@ -1,4 +1,5 @@
 /* Scores with parameters, and normalizers. */
+#include "problem.h"
 #include "support/device_runs.h"
 #include "support/whole_calls.h"
 
@@ -31,6 +32,18 @@ static void a_query_is_broadcast(void **state)
     }
 }
 
+/* Additive scores in one pass: by several work-items, and by one, which writes the weights, too. */
+static void additive_with_own_weights(void **state)
+{
+    clattn_case c = *(const clattn_case *)*state;
+    c.outputs = CLATTN_OUTPUT | CLATTN_LSE;
+    if (!clattn__is_additive(c.score))
+        skip();
+    run_case_with_own_weights(device, &c, "additive");
+    c.outputs |= CLATTN_WEIGHTS;
+    run_case_with_own_weights(device, &c, "additive");
+}
+
 int main(int argc, char **argv)
 {
     const case_table tables[] = {cases_of_scores};
@@ -44,6 +57,8 @@ int main(int argc, char **argv)
     }
     named_tests_add(&more, "a query is broadcast", a_query_is_broadcast, NULL);
     failures += named_tests_run(&more, "strides of 0", NULL, NULL);
+    add_cases(&more, additive_with_own_weights, cases_of_scores);
+    failures += named_tests_run(&more, "additive, own weights", NULL, NULL);
     clattn_device_close(device);
     return failures;
 }

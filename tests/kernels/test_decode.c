@@ -73,6 +73,18 @@ static void tells_of_weights(void **state)
     run_case(device, &c, "decode");
 }
 
+/* By several work-items, and by one, which writes the weights, too. */
+static void with_own_weights(void **state)
+{
+    clattn_case c = *(const clattn_case *)*state;
+    c.outputs = CLATTN_OUTPUT | CLATTN_LSE;
+    if (!is_taken(&c))
+        return;
+    run_case_with_own_weights(device, &c, "decode");
+    c.outputs |= CLATTN__OF_WEIGHTS & ~(uint32_t)CLATTN_ENTROPY;
+    run_case_with_own_weights(device, &c, "decode");
+}
+
 /* A plan of free choice takes it for few queries and another variant for more. */
 static void plans_choose_by_the_call(void **state)
 {
@@ -113,6 +125,7 @@ static int run_with(const clattn__tuning *tuning)
     device->tuning = tuning;
     if (tuning == real_tuning) {
         add_all_cases(&tests, by_decode);
+        add_all_cases(&tests, with_own_weights);
         if (clattn_device_get_info(device)->kind == CLATTN_DEVICE_CPU)
             named_tests_add(&tests, "plans choose by the call", plans_choose_by_the_call, NULL);
     }
@@ -120,6 +133,7 @@ static int run_with(const clattn__tuning *tuning)
         if (tuning == real_tuning || own[i].dtype == CLATTN_F32) {
             named_tests_add(&tests, own[i].name, by_decode, &own[i]);
             named_tests_add(&tests, own[i].name, tells_of_weights, &own[i]);
+            named_tests_add(&tests, "its own weights", with_own_weights, &own[i]);
         }
     const int failures = named_tests_run(&tests, name, NULL, NULL);
     device->tuning = real_tuning;

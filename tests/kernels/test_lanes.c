@@ -49,6 +49,14 @@ static void by_lanes(void **state)
         run_case(device, &c, "lanes");
 }
 
+static void with_own_weights(void **state)
+{
+    clattn_case c = *(const clattn_case *)*state;
+    c.outputs = CLATTN_OUTPUT | CLATTN_LSE;
+    if (is_taken(&c))
+        run_case_with_own_weights(device, &c, "lanes");
+}
+
 static void lse_alone(void **state)
 {
     clattn_case c = *(const clattn_case *)*state;
@@ -68,6 +76,7 @@ static void add_rows(named_tests *tests, const clattn_case *rows, size_t count, 
         if (!all && !is_for_every_tuning(&rows[i]))
             continue;
         named_tests_add(tests, rows[i].name, by_lanes, &rows[i]);
+        named_tests_add(tests, "its own weights", with_own_weights, &rows[i]);
         if (all && i % 8 == 0)
             named_tests_add(tests, "its lse alone", lse_alone, &rows[i]);
     }
@@ -84,6 +93,8 @@ static int run_with(const clattn__tuning *tuning, bool all)
     if (all) {
         add_all_cases(&tests, by_lanes);
         add_cases(&tests, by_lanes, cases_packed);
+        add_all_cases(&tests, with_own_weights);
+        add_cases(&tests, with_own_weights, cases_packed);
     }
     add_rows(&tests, around, count, all);
     add_rows(&tests, own, sizeof own / sizeof *own, all);

@@ -65,6 +65,14 @@ static void by_tiles(void **state)
         run_case(device, &c, "tiles");
 }
 
+static void with_own_weights(void **state)
+{
+    clattn_case c = *(const clattn_case *)*state;
+    c.outputs = CLATTN_OUTPUT | CLATTN_LSE;
+    if (c.score != CLATTN_SCORE_GIVEN)
+        run_case_with_own_weights(device, &c, "tiles");
+}
+
 static void lse_alone(void **state)
 {
     clattn_case c = *(const clattn_case *)*state;
@@ -80,6 +88,7 @@ static void add_rows(named_tests *tests, const clattn_case *rows, size_t count, 
             (rows[i].dtype != CLATTN_F32 || rows[i].D > 64 || rows[i].Dv > 64 || !rows[i].flags))
             continue;
         named_tests_add(tests, rows[i].name, by_tiles, &rows[i]);
+        named_tests_add(tests, "its own weights", with_own_weights, &rows[i]);
         if (!few && i % 4 == 0 && rows[i].D <= 64)
             named_tests_add(tests, "its lse alone", lse_alone, &rows[i]);
     }
@@ -97,6 +106,8 @@ static int run_with(const clattn__tile *tile, const char *name)
     } else {
         add_all_cases(&tests, by_tiles);
         add_cases(&tests, by_tiles, cases_packed);
+        add_all_cases(&tests, with_own_weights);
+        add_cases(&tests, with_own_weights, cases_packed);
     }
     add_rows(&tests, around, count, tile != NULL);
     add_rows(&tests, own, sizeof own / sizeof *own, tile != NULL);

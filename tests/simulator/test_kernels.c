@@ -114,6 +114,10 @@ static const clattn_case calls[] = {
      .score = CLATTN_SCORE_LOCATION_SENSITIVE, .params = PARAM_CUMULATIVE},
     {"coverage", .B = 2, .S = 1, .T = 10, .D = 3, .A = 5, .score = CLATTN_SCORE_COVERAGE},
     {"sigmoid", .S = 3, .T = 18, .normalizer = CLATTN_NORMALIZER_SIGMOID},
+    {"sigmoid, weights", .S = 1, .T = 21, .D = 5, .normalizer = CLATTN_NORMALIZER_SIGMOID,
+     .flags = CLATTN_KV_LENGTHS, .outputs = CLATTN_OUTPUT | CLATTN_WEIGHTS},
+    {"sigmoid of additive scores", .S = 3, .T = 18, .D = 2, .A = 3, .score = CLATTN_SCORE_ADDITIVE,
+     .normalizer = CLATTN_NORMALIZER_SIGMOID, .outputs = CLATTN_OUTPUT | CLATTN_WEIGHTS},
     {"sparsemax", .S = 3, .T = 18, .normalizer = CLATTN_NORMALIZER_SPARSEMAX},
     {"entmax15", .S = 3, .T = 18, .normalizer = CLATTN_NORMALIZER_ENTMAX15, .flags = CLATTN_CAUSAL},
     {"packed", .Hq = 4, .Hkv = 2, .D = 5,
@@ -279,7 +283,8 @@ static void every_kernel_file_is_listed(void **state)
 }
 
 /* Variants that go in one pass make their own scores, of products or additive ones, decode those of few
- * queries in one type; they have two normalizers. */
+ * queries in one type; their normalizers are those that need no look at all
+ * keys before. */
 static bool takes(size_t v, const clattn_case *c)
 {
     const bool additive = strcmp(variants[v].name, "additive") == 0,
@@ -292,7 +297,7 @@ static bool takes(size_t v, const clattn_case *c)
     if (!variants[v].outputs)
         return true;
     return c->score != CLATTN_SCORE_GIVEN && c->score != CLATTN_SCORE_RBF &&
-           c->score != CLATTN_SCORE_LOCATION && c->normalizer <= CLATTN_NORMALIZER_NONE &&
+           c->score != CLATTN_SCORE_LOCATION && c->normalizer <= CLATTN_NORMALIZER_SIGMOID &&
            clattn__is_additive(c->score) == additive && (c->S <= 16 || !decode);
 }
 

@@ -3,6 +3,7 @@
 
 #include "checks.h"
 
+#include <stdio.h>
 #include <string.h>
 
 clattn_plan *plan_of(clattn_device *device, const host_call *call, const char *variant)
@@ -68,6 +69,26 @@ void run_case(clattn_device *device, const clattn_case *c, const char *variant)
     case_make(&call, c);
     run_and_verify(device, &call, variant, c->name);
     host_call_free(&call);
+}
+
+void run_case_with_own_weights(clattn_device *device, const clattn_case *c, const char *variant)
+{
+    static const struct {
+        const char *name;
+        clattn_normalizer normalizer;
+    } kinds[] = {{"none", CLATTN_NORMALIZER_NONE}, {"sigmoid", CLATTN_NORMALIZER_SIGMOID}};
+    for (size_t k = 0; k < sizeof kinds / sizeof *kinds; k++) {
+        char name[96];
+        clattn_case by = *c;
+        /* Sums of both signs that plain code cannot make, either: nothing could be compared. */
+        if (c->fill == FILL_HUGE_VALUES && kinds[k].normalizer == CLATTN_NORMALIZER_NONE)
+            continue;
+        (void)snprintf(name, sizeof name, "%s, %s", c->name, kinds[k].name);
+        by.name = name;
+        by.normalizer = kinds[k].normalizer;
+        by.flags &= ~(uint32_t)CLATTN_SINKS;
+        run_case(device, &by, variant);
+    }
 }
 
 void add_cases(named_tests *tests, CMUnitTestFunction test, case_table table)

@@ -34,6 +34,10 @@ void wipe_outputs(host_call *call);
 /* run_and_verify() with a case of the table; one that the device cannot take is skipped. */
 void run_case(clattn_device *device, const clattn_case *c, const char *variant);
 
+/* And with each normalizer that gives a key a weight of its own, whatever the case's is; sinks go with softmax
+ * alone. */
+void run_case_with_own_weights(clattn_device *device, const clattn_case *c, const char *variant);
+
 /* Adds `test` for every case that hurts and every pair of modifications; its state is the case. */
 void add_all_cases(named_tests *tests, CMUnitTestFunction test);
 

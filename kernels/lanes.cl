@@ -218,9 +218,9 @@ typedef struct row_state {
 } row_state;
 
 /* Scores to weights, in place; `kept` is what the sums so far are worth then. Where each key has a weight
- * of its own, maximum and sum are for the lse alone. */
+ * of its own, maximum and sum are for the lse alone, and there is no sum unless it is `summed`. */
 static inline void weigh_scores(vec *scores, row_state *state, const vec most[NV], vec kept[NV],
-                                int count, int normalizer)
+                                int count, int normalizer, bool summed)
 {
     vec shift[NV], part[NV];
 #pragma unroll
@@ -242,7 +242,8 @@ static inline void weigh_scores(vec *scores, row_state *state, const vec most[NV
     } else {
         for (int i = 0; i < count * NV; i++) {
             const vec x = scores[i];
-            part[i % NV] += exponential(x - shift[i % NV]);
+            if (summed)
+                part[i % NV] += exponential(x - shift[i % NV]);
             scores[i] = own_weight(x, normalizer);
         }
     }
@@ -424,7 +425,7 @@ lanes(global const void *query, clattn_view query_view, global const ACC *key, c
                                  bias);
             }
 #endif
-            weigh_scores(scores, &state, most, kept, count, normalizer);
+            weigh_scores(scores, &state, most, kept, count, normalizer, of_lse.kind != KIND_ABSENT);
             weigh(to, scores, kept, values, k, count, DV, careful, down);
             if (!careful)
                 continue;

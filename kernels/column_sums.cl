@@ -42,7 +42,7 @@ column_sums(global const ACC *w, clattn_int stride, clattn_int S, clattn_int T,
             const vec added = LOAD_VEC(row + v * VW) * factor - lost[v], sum = total[v] + added,
                       over = (sum - total[v]) - added;
             /* An infinite sum has lost nothing. */
-            lost[v] = select(over, (vec)(0), (ivec)(over != over));
+            lost[v] = select(over, (vec)(0), (ivec)(over - over != (vec)(0)));
             total[v] = sum;
         }
     }

@@ -3,6 +3,7 @@
 #include "device.h"
 #include "support/device_runs.h"
 
+#include <math.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -147,6 +148,20 @@ static void after_other_problems(void **state)
     free_pair(&p);
 }
 
+/* Column sums are rounded once for each piece of rows; weights are around 1 at most. Those of `b` become
+ * those of `a`. */
+static void assert_close_sums(const host_call *a, const host_call *b)
+{
+    const clattn_tensor *wanted = &a->args.column_sums, *got = &b->args.column_sums;
+    const double unit = wanted->dtype == CLATTN_F64 ? 0x1p-52 : 0x1p-23,
+                 rows = (double)a->args.lse.shape[2];
+    for (size_t i = 0; i < clattn_tensor_count(wanted); i++) {
+        const double sum = host_tensor_get(wanted, i);
+        assert_close(host_tensor_get(got, i), sum, 2 * unit * (fabs(sum) + rows), "column_sums", i);
+        host_tensor_set(got, i, sum);
+    }
+}
+
 /* Ever smaller ones, down to where not even a row fits. */
 static void in_pieces(void **state)
 {
@@ -164,6 +179,7 @@ static void in_pieces(void **state)
         status = clattn_plan_run(p.plan, &p.second.args);
         assert_status(CLATTN_OK, clattn_device_finish(device));
         if (status == CLATTN_OK) {
+            assert_close_sums(&p.first, &p.second);
             assert_same_bits(&p.first, &p.second, "pieces");
             least = limit;
         }
@@ -200,8 +216,9 @@ static void entry_by_entry(void **state)
     for (int64_t b = 0; b < from->B; b++) {
         clattn_attention_args one = p.second.args;
         clattn_tensor *const of_batch[] = {
-            &one.query,      &one.key,    &one.value,   &one.mask,   &one.bias, &one.given_scores,
-            &one.kv_lengths, &one.output, &one.weights, &one.scores, &one.lse};
+            &one.query,        &one.key,         &one.value,  &one.mask,    &one.bias,
+            &one.given_scores, &one.kv_lengths,  &one.output, &one.weights, &one.scores,
+            &one.lse,          &one.column_sums, &one.argmax, &one.entropy};
         for (size_t t = 0; t < sizeof of_batch / sizeof *of_batch; t++)
             take_entry(of_batch[t], from->B, b);
         run_to_end(device, p.plan, &one);

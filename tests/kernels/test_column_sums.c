@@ -12,7 +12,7 @@ typedef struct sums_case {
     const char *name;
     clattn_dtype dtype;
     int64_t B, Hq, S, T;
-    bool deferred, constant, infinite;
+    bool deferred, constant, infinite, huge;
     host_strides strides;
 } sums_case;
 
@@ -30,6 +30,7 @@ static const sums_case cases[] = {
     {"many rows", .B = 1, .Hq = 1, .S = 20000, .T = 3},
     {"many rows alike", .B = 1, .Hq = 1, .S = 20000, .T = 3, .constant = true},
     {"an infinite weight", .B = 1, .Hq = 2, .S = 9, .T = 5, .infinite = true},
+    {"sums beyond the range", .B = 1, .Hq = 1, .S = 9, .T = 5, .huge = true},
     {"f64", .dtype = CLATTN_F64, .B = 2, .Hq = 3, .S = 33, .T = 40, .deferred = true},
     {"f64, many rows alike", .dtype = CLATTN_F64, .B = 1, .Hq = 1, .S = 20000, .T = 3,
      .constant = true},
@@ -56,7 +57,9 @@ static void make(sums_tensors *t, const sums_case *c)
         host_tensor_set(&t->factors, (size_t)r, c->deferred ? 1.0 / (double)(r % 7 + 1) : 1);
         for (int64_t j = 0; j < c->T; j++)
             host_tensor_set(&t->weights, (size_t)(r * t->stride + j),
-                            c->constant ? 1.0 / 3 : 1.0 / (double)((r * 31 + j * 17) % 101 + 1));
+                            c->huge       ? -0x1.fffffep127
+                            : c->constant ? 1.0 / 3
+                                          : 1.0 / (double)((r * 31 + j * 17) % 101 + 1));
     }
     if (c->infinite)
         host_tensor_set(&t->weights, 2, (double)INFINITY);
@@ -111,8 +114,8 @@ static void verify(const sums_tensors *t, const sums_case *c, double places)
                 sum += (long double)host_tensor_get(&t->weights, (size_t)(r * t->stride + j)) *
                        (long double)host_tensor_get(&t->factors, (size_t)r);
             const size_t at = (size_t)(h * c->T + j);
-            assert_close(host_tensor_get(&t->sums, at), (double)sum, (double)sum * unit * places,
-                         c->name, at);
+            assert_close(host_tensor_get(&t->sums, at), c->huge ? -(double)INFINITY : (double)sum,
+                         (double)fabsl(sum) * unit * places, c->name, at);
         }
     assert_true(host_tensor_gaps_untouched(&t->memory, &t->sums));
 }

@@ -5,6 +5,7 @@
 #include "support/device_runs.h"
 #include "tuning/tuning.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -81,8 +82,28 @@ static void with_own_weights(void **state)
     if (!is_taken(&c))
         return;
     run_case_with_own_weights(device, &c, "decode");
-    c.outputs |= CLATTN__OF_WEIGHTS & ~(uint32_t)CLATTN_ENTROPY;
+    c.outputs |= CLATTN__OF_WEIGHTS;
     run_case_with_own_weights(device, &c, "decode");
+}
+
+/* A score of -infinity, that of an infinite key, has a weight of 0, and yet a NaN in its value shows; also
+ * where a whole chunk has no other scores. */
+static void weights_of_0_are_no_mask(void **state)
+{
+    enum { KEYS = 600, FINITE = 256, SIZE = 8 };
+    const clattn_case c = {.S = 1, .T = KEYS, .D = SIZE, .outputs = CLATTN_OUTPUT};
+    host_call call;
+    (void)state;
+    case_make(&call, &c);
+    for (size_t d = 0; d < SIZE; d++)
+        host_tensor_set(&call.args.query, d, -1);
+    for (size_t i = (size_t)FINITE * SIZE; i < (size_t)KEYS * SIZE; i++)
+        host_tensor_set(&call.args.key, i, (double)INFINITY);
+    run_and_verify(device, &call, "decode", "scores of -infinity");
+    host_tensor_set(&call.args.value, (size_t)(KEYS - 1) * SIZE, (double)NAN);
+    run_and_verify(device, &call, "decode", "scores of -infinity, NaN in a value");
+    assert_true(isnan(host_tensor_get(&call.args.output, 0)));
+    host_call_free(&call);
 }
 
 /* A plan of free choice takes it for few queries and another variant for more. */
@@ -125,6 +146,7 @@ static int run_with(const clattn__tuning *tuning)
     device->tuning = tuning;
     if (tuning == real_tuning) {
         add_all_cases(&tests, by_decode);
+        named_tests_add(&tests, "weights of 0 are no mask", weights_of_0_are_no_mask, NULL);
         add_all_cases(&tests, with_own_weights);
         if (clattn_device_get_info(device)->kind == CLATTN_DEVICE_CPU)
             named_tests_add(&tests, "plans choose by the call", plans_choose_by_the_call, NULL);

@@ -87,6 +87,8 @@ void run_case_with_own_weights(clattn_device *device, const clattn_case *c, cons
         by.name = name;
         by.normalizer = kinds[k].normalizer;
         by.flags &= ~(uint32_t)CLATTN_SINKS;
+        if (by.normalizer == CLATTN_NORMALIZER_NONE)
+            by.outputs &= ~(uint32_t)CLATTN_ENTROPY;
         run_case(device, &by, variant);
     }
 }

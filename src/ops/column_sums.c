@@ -23,7 +23,7 @@ clattn_status clattn__column_sums_run(clattn__kernel *kernel, clattn_device *dev
                                       cl_mem weights, int64_t stride, cl_mem factors)
 {
     const clattn_dtype sums = call->column_sums.dtype;
-    const int64_t step = vectors_of(device) * clattn__vector_width(device, sums);
+    const int64_t step = (int64_t)vectors_of(device) * clattn__vector_width(device, sums);
     const cl_int deferred = factors != NULL, more = call->first_row > 0;
     const cl_mem row_factors = factors ? factors : weights;
     const clattn_view view = clattn__view(&call->column_sums);

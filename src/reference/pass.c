@@ -262,15 +262,14 @@ void clattn__walk_rows(const clattn__walk *walk)
     }
     if (head_rows == 0)
         return;
-    /* Who waits for a turn of its own waits least where the next row is another thread's. */
-    const int turn = walk->settle_row ? 1 : 4;
     for (; begin < walk->rows; begin = end) {
         const int64_t head = row_of_sample(begin, walk->rows, all) / head_rows;
         end = begin + 1;
         while (end < walk->rows && row_of_sample(end, walk->rows, all) / head_rows == head)
             end++;
         walk->enter_head(walk->state, head / call->Hkv, head % call->Hkv);
-        OMP(omp parallel for ordered schedule(dynamic, turn) num_threads(walk->threads) if (walk->threads > 1))
+        /* Who waits for a turn of its own waits least where the next row is another thread's. */
+        OMP(omp parallel for ordered schedule(dynamic, walk->settle_row ? 1 : 4) num_threads(walk->threads) if (walk->threads > 1))
         for (int64_t sample = begin; sample < end; sample++) {
             const int64_t row = row_of_sample(sample, walk->rows, all);
             size_t thread = 0;

@@ -63,8 +63,14 @@ static void judges_argmax_by_its_score(void **state)
         int32_t key;
         double error;
         int ok;
-    } answers[] = {{2, 0, 1},        {1, 2.4e-7, 1},    {4, 1, 0},        {0, 2, 0},
-                   {3, INFINITY, 0}, {-1, INFINITY, 0}, {5, INFINITY, 0}, {-7, INFINITY, 0}};
+    } answers[] = {{2, 0, 1},
+                   {1, 2.4e-7, 1},
+                   {4, 1, 0},
+                   {0, 2, 0},
+                   {3, (double)INFINITY, 0},
+                   {-1, (double)INFINITY, 0},
+                   {5, (double)INFINITY, 0},
+                   {-7, (double)INFINITY, 0}};
     float values[5] = {0};
     int32_t key = 0;
     clattn_report report;

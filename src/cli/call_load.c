@@ -3,6 +3,7 @@
 
 #include "arrays.h"
 #include "convert.h"
+#include "numbers.h"
 #include "params.h"
 #include "random.h"
 #include "text.h"
@@ -45,10 +46,10 @@ clattn_tensor *cli_input_of(clattn_attention_args *args, enum cli_input input)
 clattn_tensor *cli_output_of(clattn_attention_args *args, enum cli_output output)
 {
     clattn_tensor *const tensors[CLI_OUTPUTS] = {
-        [CLI_OUTPUT] = &args->output,
-        [CLI_WEIGHTS] = &args->weights,
-        [CLI_SCORES] = &args->scores,
-        [CLI_LSE] = &args->lse,
+        [CLI_OUTPUT] = &args->output,           [CLI_WEIGHTS] = &args->weights,
+        [CLI_SCORES] = &args->scores,           [CLI_LSE] = &args->lse,
+        [CLI_COLUMN_SUMS] = &args->column_sums, [CLI_ARGMAX] = &args->argmax,
+        [CLI_ENTROPY] = &args->entropy,
     };
     return tensors[output];
 }
@@ -232,8 +233,10 @@ void cli_call_sizes(const cli_call *call, int64_t sizes[7])
 }
 
 /* The shape of an output of packed sequences, its number of axes; 0 where they have none. */
-static uint32_t packed_shape(int64_t shape[4], int output, const int64_t n[7])
+static uint32_t packed_shape(int64_t shape[4], const cli_call *call, enum cli_output output)
 {
+    int64_t n[7];
+    cli_call_sizes(call, n);
     const int64_t of_output[] = {n[3], n[1], n[6]}, of_lse[] = {n[1], n[3]};
     if (output == CLI_OUTPUT)
         memcpy(shape, of_output, sizeof of_output);
@@ -242,23 +245,65 @@ static uint32_t packed_shape(int64_t shape[4], int output, const int64_t n[7])
     return output == CLI_OUTPUT ? 3 : output == CLI_LSE ? 2 : 0;
 }
 
-/* The shape of an output has the rank of query. */
-static uint32_t output_shape(int64_t shape[4], int output, const int64_t n[7], uint32_t rank,
-                             clattn_layout layout)
+/* The heads or rows that a list chooses, NULL for all, out of `length`. */
+static int choose(clattn_tensor *to, const char *option, const char *list, int64_t length)
 {
-    const int64_t weights[4] = {n[0], n[1], n[3], n[4]};
-    const int64_t bhsd[4] = {n[0], n[1], n[3], n[6]};
-    const int64_t bshd[4] = {n[0], n[3], n[1], n[6]};
-    const int64_t *full = output != CLI_OUTPUT ? weights : layout == CLATTN_BSHD ? bshd : bhsd;
+    int result = CLI_DONE;
+    if (!list)
+        return CLI_DONE;
+    CLI_TRY(cli_tensor_new(to, CLATTN_I64, 1, &length, option));
+    CLI_TRY(cli_parse_rising(to->host, &to->shape[0], option, list, length));
+done:
+    return result;
+}
+
+static int choose_weights(cli_call *call, const cli_options *options)
+{
+    int64_t n[7];
+    int result = CLI_DONE;
+    cli_call_sizes(call, n);
+    CLI_TRY(choose(&call->args.weights_heads, "weights-heads", options->weights_heads, n[1]));
+    CLI_TRY(choose(&call->args.weights_rows, "weights-rows", options->weights_rows, n[3]));
+done:
+    return result;
+}
+
+/* The shape of an output has the rank of query, but for an axis that it lacks. */
+static uint32_t output_shape(int64_t shape[4], const cli_call *call, enum cli_output output,
+                             uint32_t rank)
+{
+    const clattn_attention_args *args = &call->args;
+    const bool by_rows = output == CLI_OUTPUT && call->desc.layout == CLATTN_BSHD;
+    int64_t n[7];
+    cli_call_sizes(call, n);
+    int64_t heads = n[1], rows = n[3];
     uint32_t axes = 0;
+    if (output == CLI_WEIGHTS && args->weights_heads.rank)
+        heads = args->weights_heads.shape[0];
+    if (output == CLI_WEIGHTS && args->weights_rows.rank)
+        rows = args->weights_rows.shape[0];
     if (rank > 2)
-        shape[axes++] = full[0];
-    if (rank > 3)
-        shape[axes++] = full[1];
-    shape[axes++] = rank > 3 ? full[2] : n[3];
-    if (output != CLI_LSE)
-        shape[axes++] = full[3];
+        shape[axes++] = n[0];
+    if (rank > 3 && !by_rows)
+        shape[axes++] = heads;
+    if (output != CLI_COLUMN_SUMS)
+        shape[axes++] = rows;
+    if (rank > 3 && by_rows)
+        shape[axes++] = heads;
+    if (output == CLI_OUTPUT)
+        shape[axes++] = n[6];
+    if (output == CLI_WEIGHTS || output == CLI_SCORES || output == CLI_COLUMN_SUMS)
+        shape[axes++] = n[4];
     return axes;
+}
+
+static clattn_dtype output_type(const clattn_attention_desc *desc, enum cli_output output)
+{
+    if (output == CLI_ARGMAX)
+        return CLATTN_I64;
+    if (output == CLI_OUTPUT || output == CLI_WEIGHTS || output == CLI_SCORES)
+        return desc->dtype;
+    return desc->dtype == CLATTN_F64 ? CLATTN_F64 : CLATTN_F32;
 }
 
 /* The library refuses what does not fit together. */
@@ -268,21 +313,16 @@ static int make_outputs(cli_call *call)
     clattn_tensor *first =
         d->score == CLATTN_SCORE_GIVEN ? &call->args.given_scores : &call->args.query;
     uint32_t rank = first->rank;
-    int64_t n[7];
-    cli_call_sizes(call, n);
     int result = CLI_DONE;
     for (int i = 0; i < CLI_OUTPUTS; i++) {
         enum cli_output output = (enum cli_output)i;
         int64_t shape[4];
-        const uint32_t axes = cli_call_is_packed(call) ? packed_shape(shape, i, n)
-                                                       : output_shape(shape, i, n, rank, d->layout);
+        const uint32_t axes = cli_call_is_packed(call) ? packed_shape(shape, call, output)
+                                                       : output_shape(shape, call, output, rank);
         if (!(d->outputs & (1u << i)) || axes == 0)
             continue;
-        clattn_dtype dtype = i != CLI_LSE             ? d->dtype
-                             : d->dtype == CLATTN_F64 ? CLATTN_F64
-                                                      : CLATTN_F32;
-        result = cli_tensor_new(cli_output_of(&call->args, output), dtype, axes, shape,
-                                cli_output_name(output));
+        result = cli_tensor_new(cli_output_of(&call->args, output), output_type(d, output), axes,
+                                shape, cli_output_option(output));
         if (result)
             break;
     }
@@ -304,6 +344,7 @@ int cli_call_load(cli_call *call, const cli_options *options)
     if (options->has_dtype)
         CLI_TRY(convert_inputs(call, options));
     CLI_TRY(deduce(call));
+    CLI_TRY(choose_weights(call, options));
     CLI_TRY(make_outputs(call));
 done:
     if (result)
@@ -331,5 +372,7 @@ void cli_call_free(cli_call *call)
         free(cli_input_of(&call->args, (enum cli_input)i)->host);
     for (int i = 0; i < CLI_OUTPUTS; i++)
         free(cli_output_of(&call->args, (enum cli_output)i)->host);
+    free(call->args.weights_heads.host);
+    free(call->args.weights_rows.host);
     memset(call, 0, sizeof *call);
 }

@@ -36,7 +36,9 @@ static const char help[] =
     "  --output P             .png or .svg; default -, text on stdout as wide as the terminal\n"
     "  --batch I              which entry of the batch; default 0\n"
     "  --head I               which head; default all, beside each other on one scale\n"
-    "  --query-labels FILE    one label per line, or a line of words for each entry of the batch\n"
+    "  --query-labels FILE    one label per line, or a line of words for each entry of the batch; "
+    "where run's\n"
+    "                         --weights-rows chose rows, labels of those alone\n"
     "  --key-labels FILE      likewise; rows and columns beyond the labels are padding and left "
     "out\n"
     "  --json                 the report on a picture as JSON on stdout\n";

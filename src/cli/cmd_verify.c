@@ -30,8 +30,11 @@ static const char help[] =
     "'weights[0]=w.npy'\n"
     "\n"
     "Only verify\n"
-    "  --sample ROWS                 checks that many rows of queries\n"
-    "  --expect NAME=FILE            output, weights, scores or lse should be the numbers of FILE\n"
+    "  --sample ROWS                 checks that many rows of queries; with --column-sums all\n"
+    "  --expect NAME=FILE            output, weights, scores, lse, column_sums, argmax or entropy "
+    "should be "
+    "the\n"
+    "                                numbers of FILE\n"
     "  --expect NAME[I]=FILE         ... or entry I of its leading axis should\n"
     "\n";
 
@@ -58,7 +61,7 @@ static double last_place(clattn_dtype dtype, double magnitude)
 {
     int digits = dtype == CLATTN_F64 ? 52 : dtype == CLATTN_F32 ? 23 : 10;
     int exponent = 0;
-    if (magnitude == 0)
+    if (magnitude == 0 || dtype == CLATTN_I64)
         return 0;
     frexp(magnitude, &exponent);
     return ldexp(1.0, exponent - 1 - digits);
@@ -90,6 +93,7 @@ static int check_expectation(comparison *c, const cli_expectation *e, cli_call *
     const clattn_tensor *got = cli_output_of(&call->args, e->output);
     const char *name = cli_output_name(e->output);
     const clattn_verdict *verdict = verdict_of(report, name);
+    const bool keys = e->output == CLI_ARGMAX;
     uint32_t skip = e->index >= 0 ? 1 : 0;
     clattn_tensor want = {0};
     npy_array array = {0};
@@ -98,14 +102,15 @@ static int check_expectation(comparison *c, const cli_expectation *e, cli_call *
     int result = CLI_DONE;
     snprintf(c->name, sizeof c->name, e->index >= 0 ? "%s[%" PRId64 "]" : "%s", name, e->index);
     c->file = e->file;
-    c->bound = verdict ? verdict->bound : 0;
+    c->bound = verdict && !keys ? verdict->bound : 0; /* that of argmax is one of scores */
     if (skip && e->index >= got->shape[0]) {
         result = CLI_FAIL(CLI_BAD_INPUT, "--expect: %s: the leading axis has %" PRId64 " entries",
                           c->name, got->shape[0]);
         goto done;
     }
     CLI_TRY(cli_array_read(&array, "expect", e->file));
-    CLI_TRY(cli_tensor_from_npy(&want, &array, CLI_FLOATS, "expect", e->file));
+    CLI_TRY(
+        cli_tensor_from_npy(&want, &array, keys ? CLI_INTEGERS : CLI_FLOATS, "expect", e->file));
     if (want.rank != got->rank - skip ||
         memcmp(want.shape, got->shape + skip, want.rank * sizeof want.shape[0]) != 0) {
         result = CLI_FAIL(CLI_BAD_INPUT, "--expect: %s: shape %s; expected %s, that of %s", e->file,

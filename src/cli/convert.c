@@ -90,6 +90,11 @@ int cli_tensor_from_npy(clattn_tensor *out, npy_array *array, int allowed, const
     return CLI_DONE;
 }
 
+char cli_npy_kind(clattn_dtype dtype)
+{
+    return dtype == CLATTN_I32 || dtype == CLATTN_I64 ? 'i' : 'f';
+}
+
 int cli_tensor_new(clattn_tensor *out, clattn_dtype dtype, uint32_t rank, const int64_t *shape,
                    const char *argument)
 {

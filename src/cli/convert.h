@@ -15,6 +15,9 @@ enum { CLI_FLOATS = 1, CLI_BOOLS = 2, CLI_INTEGERS = 4 };
 int cli_tensor_from_npy(clattn_tensor *out, npy_array *array, int allowed, const char *argument,
                         const char *path);
 
+/* The kind of npy_array that a tensor of floats or integers is written as; bf16 is no type of NumPy's. */
+char cli_npy_kind(clattn_dtype dtype);
+
 /* A dense host tensor of float elements becomes one of another float type, in new memory. */
 int cli_tensor_convert(clattn_tensor *tensor, clattn_dtype dtype, const char *argument);
 

@@ -7,6 +7,8 @@
 #include <stdio.h>
 #include <string.h>
 
+_Static_assert(CLI_OUTPUTS <= CLI_MAX_FILES, "too many outputs");
+
 int cli_check_names(const cli_options *options)
 {
     cli_name inputs[CLI_INPUTS + CLI_MAX_EXPECTATIONS];
@@ -16,7 +18,7 @@ int cli_check_names(const cli_options *options)
     for (size_t i = 0; i < options->expectation_count; i++)
         inputs[CLI_INPUTS + i] = (cli_name){"expect", options->expectations[i].file};
     for (int i = 0; i < CLI_OUTPUTS; i++)
-        outputs[i] = (cli_name){cli_output_name((enum cli_output)i), options->outputs[i]};
+        outputs[i] = (cli_name){cli_output_option((enum cli_output)i), options->outputs[i]};
     return cli_files_check(inputs, CLI_INPUTS + options->expectation_count, outputs, CLI_OUTPUTS);
 }
 
@@ -54,9 +56,9 @@ int cli_execution_write(cli_execution *execution, const cli_options *options)
     for (int i = 0; i < CLI_OUTPUTS && result == CLI_DONE; i++) {
         enum cli_output output = (enum cli_output)i;
         if (options->outputs[i])
-            result =
-                cli_files_write_npy(&execution->files, cli_output_name(output), options->outputs[i],
-                                    cli_output_of(&execution->call.args, output));
+            result = cli_files_write_npy(&execution->files, cli_output_option(output),
+                                         options->outputs[i],
+                                         cli_output_of(&execution->call.args, output));
     }
     return result;
 }

@@ -225,7 +225,8 @@ int cli_files_write_npy(cli_files *files, const char *argument, const char *path
         tensor = &wide;
     }
     size_t size = clattn_dtype_size(tensor->dtype);
-    size_t head = npy_header(header, 'f', size, tensor->rank, tensor->shape);
+    size_t head =
+        npy_header(header, cli_npy_kind(tensor->dtype), size, tensor->rank, tensor->shape);
     CLI_TRY(cli_files_write(files, argument, path, header, head, tensor->host,
                             size * clattn_tensor_count(tensor)));
 done:

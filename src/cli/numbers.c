@@ -57,3 +57,40 @@ int cli_parse_integers(int64_t *out, size_t count, const char *option, const cha
     }
     return CLI_DONE;
 }
+
+/* The number at `*at`, which goes on to what follows it; -1 where there is none. */
+static int64_t take_number(const char **at)
+{
+    char *end = NULL;
+    if (!isdigit((unsigned char)**at))
+        return -1;
+    const long long value = strtoll(*at, &end, 10); /* the largest one where it has no room */
+    *at = end;
+    return value;
+}
+
+int cli_parse_rising(int64_t *out, int64_t *count, const char *option, const char *text,
+                     int64_t length)
+{
+    const char *at = text;
+    int64_t next = 0; /* the least that may come */
+    *count = 0;
+    do {
+        const char *item = at;
+        const int64_t first = take_number(&at);
+        int64_t last = first;
+        if (*at == '-') {
+            at++;
+            last = take_number(&at);
+        }
+        if (first < next || last < first || last >= length || (*at && *at != ','))
+            return CLI_FAIL(CLI_BAD_INPUT,
+                            "--%s: '%.*s' in '%s'; expected rising numbers below %" PRId64
+                            ", as 0,3,10-19",
+                            option, (int)strcspn(item, ","), item, text, length);
+        for (int64_t number = first; number <= last; number++)
+            out[(*count)++] = number;
+        next = last + 1;
+    } while (*at++ == ',');
+    return CLI_DONE;
+}

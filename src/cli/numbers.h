@@ -12,6 +12,11 @@ int cli_parse_integer(int64_t *out, const char *option, const char *text, int64_
 
 int cli_parse_number(double *out, const char *option, const char *text);
 
+/* Rising numbers from 0 and below `length`, with commas between them and FIRST-LAST for several: at most
+ * `length`, for which `out` has room, and their `*count`. */
+int cli_parse_rising(int64_t *out, int64_t *count, const char *option, const char *text,
+                     int64_t length);
+
 /* `count` integers of at least `low` with commas between them; `meaning` names them. */
 int cli_parse_integers(int64_t *out, size_t count, const char *option, const char *meaning,
                        const char *text, int64_t low);

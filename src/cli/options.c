@@ -20,6 +20,8 @@ enum kind {
     SOFTCAP,
     WINDOW,
     PARAM,
+    WEIGHTS_HEADS,
+    WEIGHTS_ROWS,
     VARIANT,
     DEVICE,
     SAMPLE,
@@ -58,6 +60,11 @@ static const row rows[] = {
     {"weights", ALL, OUTPUT, CLI_WEIGHTS},
     {"scores", ALL, OUTPUT, CLI_SCORES},
     {"lse", ALL, OUTPUT, CLI_LSE},
+    {"column-sums", ALL, OUTPUT, CLI_COLUMN_SUMS},
+    {"argmax", ALL, OUTPUT, CLI_ARGMAX},
+    {"entropy", ALL, OUTPUT, CLI_ENTROPY},
+    {"weights-heads", ALL, WEIGHTS_HEADS, 0},
+    {"weights-rows", ALL, WEIGHTS_ROWS, 0},
     {"score", ALL, CHOICE, SCORE},
     {"normalizer", ALL, CHOICE, NORMALIZER},
     {"alignment", ALL, CHOICE, ALIGNMENT},
@@ -126,9 +133,16 @@ const char *cli_input_name(enum cli_input input)
     return rows[input].name; /* the table begins with the other inputs, in their order */
 }
 
-const char *cli_output_name(enum cli_output output)
+const char *cli_output_option(enum cli_output output)
 {
     return rows[CLI_FIRST_PARAM + output].name; /* and goes on with the outputs */
+}
+
+const char *cli_output_name(enum cli_output output)
+{
+    static const char *const names[CLI_OUTPUTS] = {"output",      "weights", "scores", "lse",
+                                                   "column_sums", "argmax",  "entropy"};
+    return names[output];
 }
 
 const char *cli_score_name(clattn_score score)
@@ -219,8 +233,11 @@ static int parse_expectation(cli_options *o, const char *text)
             break;
     }
     if (output == CLI_OUTPUTS)
-        return CLI_FAIL(CLI_BAD_INPUT,
-                        "--expect: '%s'; expected output, weights, scores or lse before '='", text);
+        return CLI_FAIL(
+            CLI_BAD_INPUT,
+            "--expect: '%s'; expected output, weights, scores, lse, column_sums, argmax "
+            "or entropy before '='",
+            text);
     e->output = (enum cli_output)output;
     e->index = -1;
     e->file = equals + 1;
@@ -288,6 +305,14 @@ static int apply(cli_options *o, const row *r, const char *value)
         break;
     case PARAM:
         return cli_param_parse(o, value);
+    case WEIGHTS_HEADS:
+        o->weights_heads = value;
+        o->desc.flags |= CLATTN_WEIGHTS_HEADS;
+        break;
+    case WEIGHTS_ROWS:
+        o->weights_rows = value;
+        o->desc.flags |= CLATTN_WEIGHTS_ROWS;
+        break;
     case VARIANT:
         o->desc.variant = value;
         break;
@@ -366,6 +391,13 @@ static int check_together(const cli_options *o, int command, const unsigned char
     }
     if (o->desc.scores_stage != CLATTN_SCORES_RAW && !(o->desc.outputs & CLATTN_SCORES))
         return CLI_FAIL(CLI_BAD_INPUT, "--scores-stage: given without --scores, which it is about");
+    if ((o->weights_heads || o->weights_rows) && !(o->desc.outputs & CLATTN_WEIGHTS))
+        return CLI_FAIL(CLI_BAD_INPUT, "--weights-%s: given without --weights, which it is about",
+                        o->weights_heads ? "heads" : "rows");
+    if (o->desc.outputs & CLATTN_ENTROPY && o->desc.normalizer == CLATTN_NORMALIZER_NONE)
+        return CLI_FAIL(CLI_BAD_INPUT,
+                        "--entropy: given with --normalizer none, whose weights may be negative; "
+                        "expected another one");
     if (o->inputs[CLI_SINKS] && o->desc.normalizer != CLATTN_NORMALIZER_SOFTMAX)
         return CLI_FAIL(CLI_BAD_INPUT,
                         "--sinks: given with another --normalizer; expected softmax, as a sink is "
@@ -409,9 +441,9 @@ int cli_options_parse(cli_options *options, int command, int argc, char **argv)
     if (options->inputs[CLI_GIVEN_SCORES])
         options->desc.score = CLATTN_SCORE_GIVEN;
     if (command == CLI_RUN && !options->desc.outputs)
-        return CLI_FAIL(
-            CLI_BAD_INPUT,
-            "--output: missing; expected a file for the result (or --weights, --scores, --lse)");
+        return CLI_FAIL(CLI_BAD_INPUT, "--output: missing; expected a file for the result (or "
+                                       "--weights, --scores, --lse, --column-sums, --argmax, "
+                                       "--entropy)");
     if (command == CLI_VERIFY || !options->desc.outputs)
         options->desc.outputs |= CLATTN_OUTPUT;
     result = check_together(options, command, seen);

@@ -39,7 +39,16 @@ enum cli_input {
 #define CLI_FIRST_PARAM CLI_PARAM_WEIGHT
 
 /* In the order of the bits of clattn_attention_desc.outputs: bit i is 1 << i. */
-enum cli_output { CLI_OUTPUT, CLI_WEIGHTS, CLI_SCORES, CLI_LSE, CLI_OUTPUTS };
+enum cli_output {
+    CLI_OUTPUT,
+    CLI_WEIGHTS,
+    CLI_SCORES,
+    CLI_LSE,
+    CLI_COLUMN_SUMS,
+    CLI_ARGMAX,
+    CLI_ENTROPY,
+    CLI_OUTPUTS
+};
 
 /* --expect NAME[INDEX]=FILE: what an output, or one entry of its leading axis, should be. */
 typedef struct cli_expectation {
@@ -54,6 +63,7 @@ typedef struct cli_options {
     const char *inputs[CLI_INPUTS];   /* file names, NULL for those not given */
     const char *outputs[CLI_OUTPUTS]; /* file names likewise */
     const char *unknown_param;        /* the first --param whose name no score takes, or NULL */
+    const char *weights_heads, *weights_rows; /* lists of numbers, NULL: all */
     clattn_attention_desc desc; /* what the options say; shapes and dtype come with the files */
     int has_dtype;
     clattn_dtype dtype; /* --dtype */
@@ -70,6 +80,9 @@ typedef struct cli_options {
 
 /* "query", "kv-lengths", "param w_query", ...: how an input or output is given, without the dashes. */
 const char *cli_input_name(enum cli_input input);
+const char *cli_output_option(enum cli_output output);
+
+/* "column_sums", ...: what reports and --expect call an output, as the library does. */
 const char *cli_output_name(enum cli_output output);
 
 /* "additive", ...: the word of --score; "given" for given scores. */

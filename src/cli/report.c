@@ -1,6 +1,7 @@
 /* report.c: the parts of reports that several commands share. */
 #include "report.h"
 
+#include "convert.h"
 #include "npy.h"
 #include "text.h"
 
@@ -123,7 +124,7 @@ void cli_print_summary(const cli_summary *summary, const cli_call *call)
 static const char *file_type(const clattn_tensor *tensor)
 {
     size_t size = clattn_dtype_size(tensor->dtype);
-    return npy_type_name('f', tensor->dtype == CLATTN_BF16 ? 4 : size);
+    return npy_type_name(cli_npy_kind(tensor->dtype), tensor->dtype == CLATTN_BF16 ? 4 : size);
 }
 
 void cli_json_files(cJSON *object, const cli_options *options, const cli_call *call)

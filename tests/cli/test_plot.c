@@ -143,6 +143,17 @@ static void text_shows_words_and_shades(void **state)
     assert_non_null(strstr(standard_output, "\nhead 1\n   0 1 2 3\n0 \u2502"));
 }
 
+/* Labels are those of the rows that the file has. */
+static void chosen_rows_have_their_labels(void **state)
+{
+    (void)state;
+    run_well("", "run " QKV "--weights chosen.npy --weights-rows 0,2");
+    write_text("chosen.txt", "first\nthird\n");
+    run_well("", "plot --weights chosen.npy --query-labels chosen.txt");
+    assert_non_null(strstr(standard_output, "\nfirst \u2502"));
+    assert_non_null(strstr(standard_output, "\nthird \u2502"));
+}
+
 /* Lines of a matrix and what stands above it. */
 static void text_fits_its_width(void **state)
 {
@@ -250,6 +261,7 @@ int main(void)
         cmocka_unit_test(all_heads_stand_beside_each_other),
         cmocka_unit_test(any_matrix_can_be_drawn),
         cmocka_unit_test(text_shows_words_and_shades),
+        cmocka_unit_test(chosen_rows_have_their_labels),
         cmocka_unit_test(text_fits_its_width),
         cmocka_unit_test(text_has_colours_on_a_terminal),
         cmocka_unit_test(colours_darken_evenly),

@@ -207,6 +207,77 @@ static void lengths_masks_and_given_scores_are_taken(void **state)
     run_well("run --given-scores w.npy --normalizer none --value v.npy --output again.npy");
 }
 
+static void assert_floats(const char *name, const float *want, size_t count)
+{
+    npy_array got = read_array(name, 'f', 4);
+    assert_int_equal(count, got.count);
+    for (size_t i = 0; i < count; i++)
+        assert_true(fabs((double)((float *)got.data)[i] - (double)want[i]) < 1e-6);
+    npy_free(&got);
+}
+
+#define TOLD                                                                                       \
+    "--given-scores told.npy --mask seen.npy --value v1.npy --column-sums c.npy --argmax a.npy "   \
+    "--entropy e.npy --weights w.npy "
+
+/* Three rows of four keys: weights of 1/4 and 3/4 on two of them, of 1/4 on each, and none. */
+static void weights_are_told_of_without_all_of_them(void **state)
+{
+    (void)state;
+    const float ln3 = 1.0986123f, scores[] = {0, ln3, 7, 7, 2, 2, 2, 2, 0, 0, 0, 0};
+    const float columns[] = {0.5f, 1, 0.25f, 0.25f}, entropies[] = {0.5623351f, 1.3862944f, 0};
+    const float rows[] = {0.25f, 0.75f, 0, 0, 0, 0, 0, 0};
+    const int64_t keys[] = {1, 0, -1};
+    write_array("told.npy", 'f', 4, 2, (int64_t[]){3, 4}, scores);
+    write_array("seen.npy", 'b', 1, 2, (int64_t[]){3, 4}, "\1\1\0\0\1\1\1\1\0\0\0\0");
+    write_array("v1.npy", 'f', 4, 2, (int64_t[]){4, 1}, scores);
+    run_well("run " TOLD "--weights-heads 0 --weights-rows 0,2 --json");
+    cJSON *root = parse_report();
+    const cJSON *files = cJSON_GetObjectItem(root, "files");
+    assert_int_equal(4, cJSON_GetArraySize(files)); /* of the output nobody asked for */
+    assert_string_equal("column_sums", string_of(cJSON_GetArrayItem(files, 1), "name"));
+    assert_string_equal("int64", string_of(cJSON_GetArrayItem(files, 2), "dtype"));
+    cJSON_Delete(root);
+    assert_floats("c.npy", columns, 4);
+    assert_floats("e.npy", entropies, 3);
+    assert_floats("w.npy", rows, 8);
+    npy_array a = read_array("a.npy", 'i', 8);
+    assert_int_equal(1, a.rank);
+    assert_int_equal(3, a.count);
+    assert_memory_equal(keys, a.data, sizeof keys);
+    npy_free(&a);
+    run_well("run --given-scores told.npy --value v1.npy --weights w.npy --weights-rows 0-0,1-2");
+    a = read_array("w.npy", 'f', 4);
+    assert_int_equal(3, a.shape[0]);
+    npy_free(&a);
+}
+
+static void verify_holds_what_is_told_against_bounds(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"output", "weights", "column_sums", "argmax", "entropy"};
+    run_well("verify " TOLD "--weights-rows 1 --json");
+    cJSON *root = parse_report();
+    const cJSON *outputs = cJSON_GetObjectItem(root, "outputs");
+    assert_int_equal(5, cJSON_GetArraySize(outputs));
+    for (int i = 0; i < 5; i++) {
+        const cJSON *output = cJSON_GetArrayItem(outputs, i);
+        assert_string_equal(names[i], string_of(output, "name"));
+        assert_true(number_of(output, "error") <= number_of(output, "bound"));
+    }
+    cJSON_Delete(root);
+    run_well(
+        "verify --given-scores told.npy --mask seen.npy --value v1.npy --weights-rows 1 --expect "
+        "column_sums=c.npy --expect argmax=a.npy --expect entropy=e.npy --expect weights=w.npy");
+    write_array("a.npy", 'i', 4, 1, (int64_t[]){3}, (int32_t[]){1, 1, -1});
+    assert_int_equal(1, run_program("", "verify --given-scores told.npy --mask seen.npy --value "
+                                        "v1.npy --expect argmax=a.npy"));
+    assert_non_null(strstr(standard_error, "a.npy: error 1; expected at most 0"));
+    run_well("bench " TOLD "--weights-rows 0-2 --rounds 2");
+    assert_non_null(strstr(standard_output, "a.npy (3,) int64"));
+#undef TOLD
+}
+
 /* Two packed sequences, of 1 query and 2 keys, and of 2 queries and 3 keys, are what each of them is. */
 static void packed_sequences_are_taken(void **state)
 {
@@ -441,6 +512,8 @@ int main(void)
         cmocka_unit_test(entries_of_a_file_of_tensors_are_inputs),
         cmocka_unit_test(every_type_gives_files_numpy_knows),
         cmocka_unit_test(lengths_masks_and_given_scores_are_taken),
+        cmocka_unit_test(weights_are_told_of_without_all_of_them),
+        cmocka_unit_test(verify_holds_what_is_told_against_bounds),
         cmocka_unit_test(packed_sequences_are_taken),
         cmocka_unit_test(empty_batches_give_empty_files),
         cmocka_unit_test(outputs_keep_links_rights_and_devices),

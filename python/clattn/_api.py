@@ -21,7 +21,7 @@ import numpy.typing as npt
 from . import _job, _run
 from ._devices import DeviceSpec
 from ._keys import ProjectedKeys
-from ._options import count
+from ._options import count, settings
 from ._reports import Report
 
 Array = npt.ArrayLike
@@ -175,24 +175,14 @@ def attention(
         clattn.UnsupportedError: no variant of the device takes this (a ValueError, too).
         clattn.Error: a failure of the device.
     """
-    job = _job.describe(
-        query,
-        key,
-        value,
+    # Without a dictionary of so many keywords on the way, which small calls would feel.
+    asked = settings(
         score=score,
-        params=params,
         scale=scale,
         softcap=softcap,
         causal=causal,
         alignment=alignment,
         window=window,
-        mask=mask,
-        bias=bias,
-        kv_lengths=kv_lengths,
-        cu_seqlens_q=cu_seqlens_q,
-        cu_seqlens_k=cu_seqlens_k,
-        alibi_slopes=alibi_slopes,
-        sinks=sinks,
         normalizer=normalizer,
         layout=layout,
         precision=precision,
@@ -201,6 +191,20 @@ def attention(
         return_scores=return_scores,
         scores_stage=scores_stage,
         return_lse=return_lse,
+    )
+    job = _job.job_of(
+        query,
+        key,
+        value,
+        asked,
+        params=params,
+        mask=mask,
+        bias=bias,
+        kv_lengths=kv_lengths,
+        cu_seqlens_q=cu_seqlens_q,
+        cu_seqlens_k=cu_seqlens_k,
+        alibi_slopes=alibi_slopes,
+        sinks=sinks,
     )
     _run.run(job, device)
     return job.results()

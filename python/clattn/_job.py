@@ -25,6 +25,9 @@ _OUTPUT_BITS = {
     "lse": _native.LSE,
 }
 
+_GIVEN = frozenset(gather.__kwdefaults__ or ())
+"""The keywords of attention() that are no words or numbers."""
+
 _new_args = _native.AttentionArgs.from_buffer_copy
 
 
@@ -300,10 +303,11 @@ class Job:
         return _native.AttentionDesc(ctypes.sizeof(_native.AttentionDesc), *self.key)
 
 
-def describe(
+def job_of(
     query: Any,
     key: Any,
     value: Any,
+    options: Options,
     *,
     params: Any = None,
     mask: Any = None,
@@ -313,16 +317,14 @@ def describe(
     cu_seqlens_k: Any = None,
     alibi_slopes: Any = None,
     sinks: Any = None,
-    device: Any = None,
-    **said: Any,
 ) -> Job:
-    """A job from the arguments of clattn.attention(); `device` is its caller's business."""
+    """A job from what a caller asks for and what is given."""
     arrays = {"query": tensor(query, "query")}
     options = gather(
         arrays,
         key,
         value,
-        settings(**said),
+        options,
         params=params,
         mask=mask,
         bias=bias,
@@ -333,6 +335,12 @@ def describe(
         sinks=sinks,
     )
     return Job(arrays, options, key if options.projection else None)
+
+
+def describe(query: Any, key: Any, value: Any, *, device: Any = None, **said: Any) -> Job:
+    """A job from the arguments of clattn.attention(); `device` is its caller's business."""
+    given = {name: said.pop(name) for name in _GIVEN & said.keys()}
+    return job_of(query, key, value, settings(**said), **given)
 
 
 def describe_given(weights: Any, value: Any, layout: Any, precision: Any, variant: Any) -> Job:

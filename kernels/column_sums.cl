@@ -3,7 +3,7 @@
  * Formula   sums[j] = sum_i w[i][j] f[i], f[i] = 1 without factors
  * Source    Kahan, "Further remarks on reducing truncation errors", 1965: what an addition loses joins the
  *           next one, so that the error does not grow with the number of queries
- * Shapes    w: [B][Hq][S][stride], zeros at hidden keys, readable up to a multiple of VW past T; factors:
+ * Shapes    w: [B][Hq][S][stride], zeros or HIDDEN at hidden keys, readable up to a multiple of VW past T; factors:
  *           [B][Hq][S]; sums (B, Hq, 1, T): view of any strides
  * Units     strides in elements
  * Launch    global {ceil(T / (VECTORS VW)), Hq, B}, local {1, 1, 1}; a work-item sums VECTORS vectors of keys
@@ -37,10 +37,10 @@ column_sums(global const ACC *w, clattn_int stride, clattn_int S, clattn_int T,
     }
     for (clattn_int i = 0; i < S; i++) {
         global const ACC *const row = w + (rows + i) * stride + first;
-        const vec factor = (vec)(deferred ? factors[rows + i] : (ACC)1);
+        const ACC factor = deferred ? factors[rows + i] : (ACC)1;
         for (int v = 0; v < vectors; v++) {
-            const vec added = LOAD_VEC(row + v * VW) * factor - lost[v], sum = total[v] + added,
-                      over = (sum - total[v]) - added;
+            const vec added = finish_weights(LOAD_VEC(row + v * VW), factor) - lost[v],
+                      sum = total[v] + added, over = (sum - total[v]) - added;
             /* An infinite sum has lost nothing. */
             lost[v] = select(over, (vec)(0), (ivec)(over - over != (vec)(0)));
             total[v] = sum;

@@ -34,10 +34,6 @@
 #error "softmax_rows.cl: WG must be given"
 #endif
 
-/* What stands for a hidden key's weight until the row's sum is known: the sum may be NaN, and 0 *
- * NaN would show it. */
-#define HIDDEN (vec)(-(ACC)0)
-
 enum { STAGE_RAW, STAGE_CAPPED, STAGE_MODIFIED };
 
 /* Far more than Newton's method needs: it doubles its digits with each step once the keys above settle. */
@@ -206,7 +202,6 @@ softmax_rows(global ACC *s, clattn_int stride, clattn_modifications m, ACC softc
          * that are due. */
         const ACC most = fmax(group_reduce(max_lanes(top), scratch, 0), sink);
         const ACC shift = most == -INFINITY ? (ACC)0 : most;
-        const vec nothing = deferred ? (vec)(0) : HIDDEN;
         const bool summed = normalizer == SOFTMAX || lse_view.kind != KIND_ABSENT,
                    is_spread_wanted = o.entropy.kind != KIND_ABSENT;
         const ACC threshold = normalizer == SPARSEMAX || normalizer == ENTMAX15
@@ -222,7 +217,7 @@ softmax_rows(global ACC *s, clattn_int stride, clattn_modifications m, ACC softc
                 if (is_spread_wanted)
                     spread_part += normalizer == SOFTMAX ? entropy_of_softmax(x, w, shift)
                                                          : entropy_of_weights(w);
-                STORE_VEC(select(w, nothing, (ivec)(x == (vec)(-INFINITY))), x_row + j);
+                STORE_VEC(select(w, HIDDEN, (ivec)(x == (vec)(-INFINITY))), x_row + j);
             }
             total += part, spread += spread_part;
         }
@@ -248,8 +243,7 @@ softmax_rows(global ACC *s, clattn_int stride, clattn_modifications m, ACC softc
         }
         for (clattn_int j = start; j < stride; j += WG * VW) {
             const vec p = j < m.T ? LOAD_VEC(x_row + j) : HIDDEN;
-            const vec w =
-                select(p * (vec)(factor), (vec)(0), (ivec)(AS_IVEC(p) == AS_IVEC(HIDDEN)));
+            const vec w = finish_weights(p, factor);
             STORE_VEC(w, x_row + j);
             if (weights_row >= 0 && j < m.T)
                 store_lanes(weights, o.weights.kind, weights_row + j * o.weights.column,

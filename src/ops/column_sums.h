@@ -8,7 +8,7 @@ clattn_status clattn__column_sums_create(clattn__kernel *kernel, clattn_device *
                                          clattn_dtype dtype);
 
 /* Writes the column sums of a call, or, of a piece that begins with a later row, adds to them. `weights` is
- * [B][Hq][S][stride] with zeros at hidden keys; with `factors`, [B][Hq][S], a row is multiplied by its own. */
+ * [B][Hq][S][stride] as softmax_rows leaves them; with `factors`, [B][Hq][S], a row is multiplied by its own. */
 clattn_status clattn__column_sums_run(clattn__kernel *kernel, clattn_device *device,
                                       clattn__timeline *timeline, const clattn__call *call,
                                       cl_mem weights, int64_t stride, cl_mem factors);

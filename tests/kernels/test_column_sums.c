@@ -12,7 +12,7 @@ typedef struct sums_case {
     const char *name;
     clattn_dtype dtype;
     int64_t B, Hq, S, T;
-    bool deferred, constant, infinite, huge;
+    bool deferred, constant, infinite, huge, hidden;
     host_strides strides;
 } sums_case;
 
@@ -31,6 +31,8 @@ static const sums_case cases[] = {
     {"many rows alike", .B = 1, .Hq = 1, .S = 20000, .T = 3, .constant = true},
     {"an infinite weight", .B = 1, .Hq = 2, .S = 9, .T = 5, .infinite = true},
     {"sums beyond the range", .B = 1, .Hq = 1, .S = 9, .T = 5, .huge = true},
+    {"hidden from a row of NaN", .B = 1, .Hq = 2, .S = 9, .T = 21, .deferred = true,
+     .hidden = true},
     {"f64", .dtype = CLATTN_F64, .B = 2, .Hq = 3, .S = 33, .T = 40, .deferred = true},
     {"f64, many rows alike", .dtype = CLATTN_F64, .B = 1, .Hq = 1, .S = 20000, .T = 3,
      .constant = true},
@@ -63,6 +65,10 @@ static void make(sums_tensors *t, const sums_case *c)
     }
     if (c->infinite)
         host_tensor_set(&t->weights, 2, (double)INFINITY);
+    for (int64_t j = 0; c->hidden && j < c->T; j += 2)
+        host_tensor_set(&t->weights, (size_t)(3 * t->stride + j), -0.0);
+    if (c->hidden)
+        host_tensor_set(&t->factors, 3, (double)NAN);
     for (size_t i = 0; i < clattn_tensor_count(&t->sums); i++)
         host_tensor_set(&t->sums, i, (double)NAN);
 }
@@ -110,9 +116,11 @@ static void verify(const sums_tensors *t, const sums_case *c, double places)
     for (int64_t h = 0; h < c->B * c->Hq; h++)
         for (int64_t j = 0; j < c->T; j++) {
             long double sum = 0;
-            for (int64_t r = h * c->S; r < (h + 1) * c->S; r++)
-                sum += (long double)host_tensor_get(&t->weights, (size_t)(r * t->stride + j)) *
-                       (long double)host_tensor_get(&t->factors, (size_t)r);
+            for (int64_t r = h * c->S; r < (h + 1) * c->S; r++) {
+                const double w = host_tensor_get(&t->weights, (size_t)(r * t->stride + j));
+                if (w != 0 || !signbit(w)) /* else the key is hidden */
+                    sum += (long double)w * (long double)host_tensor_get(&t->factors, (size_t)r);
+            }
             const size_t at = (size_t)(h * c->T + j);
             assert_close(host_tensor_get(&t->sums, at), c->huge ? -(double)INFINITY : (double)sum,
                          (double)fabsl(sum) * unit * places, c->name, at);

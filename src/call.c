@@ -371,6 +371,9 @@ static clattn_status view_outputs(clattn__call *call, const clattn_attention_des
         rows = rows_packed;
     TRY(view_chosen(&call->weights_heads, &args->weights_heads, desc->flags & CLATTN_WEIGHTS_HEADS,
                     "weights_heads", "CLATTN_WEIGHTS_HEADS", &heads));
+    FAIL_IF(rank < 4 && !packed && heads != 1, CLATTN_E_ARGUMENT,
+            "weights_heads: shape (%lld), expected (1), as weights of rank %u have one head",
+            (long long)heads, rank);
     TRY(view_chosen(&call->weights_rows, &args->weights_rows, desc->flags & CLATTN_WEIGHTS_ROWS,
                     "weights_rows", "CLATTN_WEIGHTS_ROWS", &chosen));
     VIEW_OUTPUT(output, CLATTN_OUTPUT, axes, rank, {B, Hq, S, call->Dv}, {"B", "Hq", letter, "Dv"},

@@ -41,6 +41,7 @@ static const clattn_case
               HEADS,
               .weights_heads = CHOSEN(0, 3),
               .weights_rows = CHOSEN(0, 1, 2)},
+    one_head = {.name = "one head", SIZES, .rank = 3, .weights_heads = CHOSEN(0)},
     nothing = {.name = "no batch", SIZED(-1, 3, 5), HEADS, .outputs = CLATTN_OUTPUT},
     long_lengths = {
         .name = "lengths of i64", SIZES, HEADS, .flags = ALL_FLAGS, .lengths = LENGTHS_RAGGED_I64};
@@ -419,6 +420,8 @@ static const refusal packed_refusals[] = {
      ELEMENT, 1, 4},
     {"weights_heads: element 0 is -1, expected rising numbers from 0 to 3", &chosen, WEIGHTS_HEADS,
      ELEMENT, 0, -1},
+    {"weights_heads: shape (0), expected (1), as weights of rank 3 have one head", &one_head,
+     WEIGHTS_HEADS, DIMENSION, 0, 0},
     {"weights_rows: element 1 is 0, expected rising numbers from 0 to 2", &chosen, WEIGHTS_ROWS,
      ELEMENT, 1, 0},
     {"weights_rows: dtype f32, expected i32 or i64", &chosen, WEIGHTS_ROWS, DTYPE, 0, CLATTN_F32},

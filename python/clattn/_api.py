@@ -7,7 +7,9 @@ of Hkv), S queries, T keys, D size of a query, Dk of a key (D, but for some scor
     value             (B, Hkv, T, Dv)      (B, T, Hkv, Dv)     (B, T, Dv)       (T, Dv)
     output            (B, Hq, S, Dv)       (B, S, Hq, Dv)      (B, S, Dv)       (S, Dv)
     weights, scores   (B, Hq, S, T)        the same            (B, S, T)        (S, T)
-    lse               (B, Hq, S)           the same            (B, S)           (S)
+    lse, entropy      (B, Hq, S)           the same            (B, S)           (S)
+    argmax            (B, Hq, S)           the same            (B, S)           (S)
+    column_sums       (B, Hq, T)           the same            (B, T)           (T)
 """
 
 from __future__ import annotations
@@ -73,6 +75,11 @@ class Options(TypedDict, total=False):
     return_scores: bool
     scores_stage: Literal["raw", "capped", "modified"]
     return_lse: bool
+    weights_heads: Array | None
+    weights_rows: Array | None
+    return_column_sums: bool
+    return_argmax: bool
+    return_entropy: bool
 
 
 def attention(
@@ -103,6 +110,11 @@ def attention(
     return_scores: bool = False,
     scores_stage: Literal["raw", "capped", "modified"] = "raw",
     return_lse: bool = False,
+    weights_heads: Array | None = None,
+    weights_rows: Array | None = None,
+    return_column_sums: bool = False,
+    return_argmax: bool = False,
+    return_entropy: bool = False,
 ) -> Result:
     """normalizer(modify(scale * score(query, key))) @ value, on a device.
 
@@ -129,7 +141,7 @@ def attention(
         kv_lengths: (B) integers from 0 to T: keys of each sequence.
         cu_seqlens_q, cu_seqlens_k: (B + 1) integers from 0 to the total, never falling: packed sequences,
             query (total_q, Hq, D), key (total_k, Hkv, D), value (total_k, Hkv, Dv), output
-            (total_q, Hq, Dv), lse (Hq, total_q); without mask, bias, lengths, weights and scores.
+            (total_q, Hq, Dv), lse (Hq, total_q); without mask, bias, lengths, and other outputs.
         alibi_slopes: (Hq): -slope * |p - j| is added.
         sinks: (Hq): a logit more in the softmax of a head, without a value.
         normalizer: "softmax"; "none": the weights are the modified scores, masked = 0; "sigmoid": each is
@@ -145,6 +157,14 @@ def attention(
         scores_stage: "raw" scores, "capped" ones, or "modified" by all (masked = -inf).
         return_lse: also (B, Hq, S), (B, S) or (S): the log-sum-exp of the modified scores, float32 (float64
             for float64).
+        weights_heads, weights_rows: rising numbers of heads and queries, with return_weights: then weights are
+            (B, len(heads), len(rows), T), (B, len(rows), T) or (len(rows), T); None: all.
+        return_column_sums: also (B, Hq, T), (B, T) or (T): how much each key is looked at, the sum of the
+            weights over a head's queries; of the type of lse.
+        return_argmax: also (B, Hq, S), (B, S) or (S), int64: the key with the largest modified score of a row,
+            the first of several, a NaN before all others, -1 where the row sees none.
+        return_entropy: also (B, Hq, S), (B, S) or (S): how spread a row is, the sum of -w ln w over its weights,
+            of the type of lse; not with normalizer "none".
 
     Scores of a query q (D) and a key k (Dk, D where it is not named); parameters may be shared by all heads,
     as here, or have an axis (Hq) in front:
@@ -167,22 +187,22 @@ def attention(
         "rbf": -gamma |q - k|^2, with gamma (1) or (Hq) (Nadaraya, 1964; Watson, 1964).
 
     Returns:
-        The output, or a tuple (output, weights, scores, lse) of those asked for. A row that sees no key
-        gives zeros and an lse of -inf.
+        The output, or a tuple (output, weights, scores, lse, column_sums, argmax, entropy) of those asked for. A
+        row that sees no key gives zeros, an lse of -inf and an argmax of -1.
 
     Raises:
         ValueError, TypeError: an argument is wrong; the sentence names it.
         clattn.UnsupportedError: no variant of the device takes this (a ValueError, too).
         clattn.Error: a failure of the device.
     """
-    # Without a dictionary of so many keywords on the way, which small calls would feel.
+    # CPython makes a dictionary of more than 15 keywords of a call, which small calls would feel.
     asked = settings(
-        score=score,
-        scale=scale,
-        softcap=softcap,
-        causal=causal,
-        alignment=alignment,
-        window=window,
+        score,
+        scale,
+        softcap,
+        causal,
+        alignment,
+        window,
         normalizer=normalizer,
         layout=layout,
         precision=precision,
@@ -191,6 +211,9 @@ def attention(
         return_scores=return_scores,
         scores_stage=scores_stage,
         return_lse=return_lse,
+        return_column_sums=return_column_sums,
+        return_argmax=return_argmax,
+        return_entropy=return_entropy,
     )
     job = _job.job_of(
         query,
@@ -205,6 +228,8 @@ def attention(
         cu_seqlens_k=cu_seqlens_k,
         alibi_slopes=alibi_slopes,
         sinks=sinks,
+        weights_heads=weights_heads,
+        weights_rows=weights_rows,
     )
     _run.run(job, device)
     return job.results()

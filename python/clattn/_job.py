@@ -23,7 +23,14 @@ _OUTPUT_BITS = {
     "weights": _native.WEIGHTS,
     "scores": _native.SCORES,
     "lse": _native.LSE,
+    "column_sums": _native.COLUMN_SUMS,
+    "argmax": _native.ARGMAX,
+    "entropy": _native.ENTROPY,
 }
+_OF_SUMS = ("lse", "column_sums", "entropy")
+"""Outputs that have the type of the sums."""
+
+_INT64 = np.dtype(np.int64)
 
 _GIVEN = frozenset(gather.__kwdefaults__ or ())
 """The keywords of attention() that are no words or numbers."""
@@ -143,7 +150,7 @@ def _check_heads(name: str, query_heads: int, of: str, kv_heads: int) -> None:
 
 def _code(a: Shape, value: Shape) -> int:
     """The library's code of an input's type, where the input may have it."""
-    if a.name in ("kv_lengths", "cu_seqlens_q", "cu_seqlens_k"):
+    if a.name in ("kv_lengths", "cu_seqlens_q", "cu_seqlens_k", "weights_heads", "weights_rows"):
         return INTEGERS[a.dtype]
     if a.name == "mask" and a.dtype in BOOLS:
         return _native.BOOL
@@ -238,10 +245,21 @@ def _outputs(by_name: dict[str, Shape], rows: Shape, rows_layout: int, layout: i
     T = _length(by_name.get("key", value).shape, layout)
     return {
         "output": (*(bsh if layout == _native.BSHD else bhs), value.shape[-1]),
-        "weights": (*bhs, T),
+        "weights": (*_chosen(bhs, by_name), T),
         "scores": (*bhs, T),
         "lse": bhs,
+        "column_sums": (*bhs[:-1], T),
+        "argmax": bhs,
+        "entropy": bhs,
     }
+
+
+def _chosen(bhs: tuple[int, ...], by_name: dict[str, Shape]) -> tuple[int, ...]:
+    """The axes of heads and rows of weights, where only some of these are wanted."""
+    *lead, S = bhs
+    if "weights_heads" in by_name and len(bhs) == 3:
+        lead[1] = by_name["weights_heads"].shape[0]
+    return (*lead, by_name["weights_rows"].shape[0] if "weights_rows" in by_name else S)
 
 
 def _packed_outputs(query: Shape, value: Shape) -> dict[str, tuple[int, ...]]:
@@ -255,9 +273,10 @@ def _lay_out_outputs(
     """Those of the shapes that are wanted, laid out in `args`."""
     found = []
     for name, shape in shapes.items():
-        dtype = wide(value.dtype) if name == "lse" else value.dtype
         if wanted & _OUTPUT_BITS[name]:
-            lay_out(args, name, float_code(dtype), shape, None, dtype.itemsize)
+            dtype = _INT64 if name == "argmax" else wide(value.dtype) if name in _OF_SUMS else value.dtype
+            code = INTEGERS[dtype] if name == "argmax" else float_code(dtype)
+            lay_out(args, name, code, shape, None, dtype.itemsize)
             found.append(Output(name, shape, dtype, _native.address_offsets[name]))
     return tuple(found)
 
@@ -317,6 +336,8 @@ def job_of(
     cu_seqlens_k: Any = None,
     alibi_slopes: Any = None,
     sinks: Any = None,
+    weights_heads: Any = None,
+    weights_rows: Any = None,
 ) -> Job:
     """A job from what a caller asks for and what is given."""
     arrays = {"query": tensor(query, "query")}
@@ -333,6 +354,8 @@ def job_of(
         cu_seqlens_k=cu_seqlens_k,
         alibi_slopes=alibi_slopes,
         sinks=sinks,
+        weights_heads=weights_heads,
+        weights_rows=weights_rows,
     )
     return Job(arrays, options, key if options.projection else None)
 

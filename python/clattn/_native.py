@@ -17,7 +17,8 @@ from pathlib import Path
 F32, F64, F16, BF16, BOOL, I32, I64 = range(7)
 
 CAUSAL, WINDOW, SCALE, MASK, BIAS, KV_LENGTHS, ALIBI, SINKS, PACKED, PROJECTED_KEYS = (1 << bit for bit in range(10))
-OUTPUT, WEIGHTS, SCORES, LSE = (1 << bit for bit in range(4))
+WEIGHTS_HEADS, WEIGHTS_ROWS = 1 << 11, 1 << 12
+OUTPUT, WEIGHTS, SCORES, LSE, COLUMN_SUMS, ARGMAX, ENTROPY = (1 << bit for bit in range(7))
 DECODER_CUMULATIVE = 1 << 0
 
 SCORE_GIVEN = 2
@@ -72,6 +73,7 @@ _TENSORS = (
     "query key value given_scores mask bias kv_lengths alibi_slopes sinks output weights scores lse "
     "cu_seqlens_q cu_seqlens_k"
 ).split()
+_LATER_TENSORS = "column_sums entropy argmax weights_heads weights_rows".split()
 
 
 class ScoreParams(ctypes.Structure):
@@ -84,6 +86,7 @@ class AttentionArgs(ctypes.Structure):
         *((name, Tensor) for name in _TENSORS),
         ("params", ScoreParams),
         ("projected_keys", c_void_p),
+        *((name, Tensor) for name in _LATER_TENSORS),
     ]
 
 
@@ -91,7 +94,7 @@ class AttentionArgs(ctypes.Structure):
 pack_tensor = struct.Struct(f"iI{MAX_RANK}q{MAX_RANK}qqPP").pack_into
 # A parameter has the name that the library's sentences begin with; "bias" alone is another tensor.
 tensor_offsets = {
-    **{name: getattr(AttentionArgs, name).offset for name in _TENSORS},
+    **{name: getattr(AttentionArgs, name).offset for name in _TENSORS + _LATER_TENSORS},
     **{f"params.{name}": AttentionArgs.params.offset + getattr(ScoreParams, name).offset for name in _PARAMS},
 }
 address_offsets = {name: offset + Tensor.host.offset for name, offset in tensor_offsets.items()}

@@ -120,18 +120,34 @@ def _integers(given: Any, name: str) -> np.ndarray:
     if a.dtype.kind not in "iu" and a.size:
         raise TypeError(f"{name}: dtype {a.dtype}, expected integers")
     if a.dtype.kind == "u" and (a > np.iinfo(np.int64).max).any():
-        raise ValueError(f"{name}: {a.max()}, expected a length")
+        raise ValueError(f"{name}: {a.max()}, expected an integer below 2**63")
     return a.astype(np.int64)
 
 
+_NOT_PACKED = {
+    "return_weights": _native.WEIGHTS,
+    "return_scores": _native.SCORES,
+    "return_column_sums": _native.COLUMN_SUMS,
+    "return_argmax": _native.ARGMAX,
+    "return_entropy": _native.ENTROPY,
+}
+
+
 def _cu_seqlens(q: Any, k: Any, outputs: int) -> list[np.ndarray]:
-    for name, bit in (("return_weights", _native.WEIGHTS), ("return_scores", _native.SCORES)):
+    for name, bit in _NOT_PACKED.items():
         if outputs & bit:
             raise ValueError(f"{name}: given with cu_seqlens_q and cu_seqlens_k, expected one of the two")
     for name, given in (("cu_seqlens_q", q), ("cu_seqlens_k", k)):
         if given is None:
             raise ValueError(f"{name}: missing, expected cumulative lengths beside the other's")
     return [_integers(q, "cu_seqlens_q"), _integers(k, "cu_seqlens_k")]
+
+
+def _chosen(given: Any, name: str, outputs: int) -> np.ndarray:
+    """Of which heads or rows weights are given out."""
+    if not outputs & _native.WEIGHTS:
+        raise ValueError(f"{name}: given without return_weights=True, expected both")
+    return _integers(given, name)
 
 
 def _modification(given: Any, name: str, sums: np.dtype) -> np.ndarray:
@@ -161,13 +177,13 @@ def words(options: Options) -> tuple[int, ...]:
 
 
 def settings(
-    *,
     score: Any = "scaled-dot",
     scale: Any = None,
     softcap: Any = None,
     causal: Any = False,
     alignment: Any = "top-left",
     window: Any = None,
+    *,
     normalizer: Any = "softmax",
     layout: Any = "bhsd",
     precision: Any = "default",
@@ -176,6 +192,9 @@ def settings(
     return_scores: Any = False,
     scores_stage: Any = "raw",
     return_lse: Any = False,
+    return_column_sums: Any = False,
+    return_argmax: Any = False,
+    return_entropy: Any = False,
 ) -> Options:
     """What a caller asks for beside the arrays."""
     flags, outputs, scale_number = 0, _native.OUTPUT, 0.0
@@ -194,6 +213,14 @@ def settings(
         outputs |= _native.SCORES
     if flag(return_lse, "return_lse"):
         outputs |= _native.LSE
+    if flag(return_column_sums, "return_column_sums"):
+        outputs |= _native.COLUMN_SUMS
+    if flag(return_argmax, "return_argmax"):
+        outputs |= _native.ARGMAX
+    if flag(return_entropy, "return_entropy"):
+        outputs |= _native.ENTROPY
+        if normalizer == "none":
+            raise ValueError("return_entropy: given with normalizer 'none', whose weights may be negative")
     softcap = 0.0 if softcap is None else _number(softcap, "softcap")
     return Options(
         score,
@@ -225,6 +252,8 @@ def gather(
     cu_seqlens_k: Any = None,
     alibi_slopes: Any = None,
     sinks: Any = None,
+    weights_heads: Any = None,
+    weights_rows: Any = None,
 ) -> Options:
     """Adds what is given to `arrays`, and to the options what they have to say of it."""
     flags = 0
@@ -255,4 +284,10 @@ def gather(
     if cu_seqlens_q is not None or cu_seqlens_k is not None:
         arrays["cu_seqlens_q"], arrays["cu_seqlens_k"] = _cu_seqlens(cu_seqlens_q, cu_seqlens_k, options.outputs)
         flags |= _native.PACKED
+    if weights_heads is not None:
+        arrays["weights_heads"] = _chosen(weights_heads, "weights_heads", options.outputs)
+        flags |= _native.WEIGHTS_HEADS
+    if weights_rows is not None:
+        arrays["weights_rows"] = _chosen(weights_rows, "weights_rows", options.outputs)
+        flags |= _native.WEIGHTS_ROWS
     return options._replace(flags=options.flags | flags) if flags else options

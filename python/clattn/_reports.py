@@ -15,9 +15,10 @@ class Verdict:
     """One output of a verified call. Errors are absolute, in the output's unit."""
 
     name: str
-    """ "output", "weights", "scores" or "lse"."""
+    """ "output", "weights", "scores", "lse", "column_sums", "argmax" or "entropy"."""
     error: float
-    """The largest |device - reference|; infinity where only one of them is NaN or infinite."""
+    """The largest |device - reference|; infinity where only one of them is NaN or infinite. Of an argmax: by how much
+    the score of the key that is named falls short of the largest one."""
     bound: float
     """What the error may be, derived from a plain pass in the same precision (docs/numerics.md)."""
     worst: tuple[int, ...] | None

@@ -25,12 +25,19 @@ class Results:
     weights: np.ndarray
     scores: np.ndarray
     lse: np.ndarray
+    column_sums: np.ndarray
+    argmax: np.ndarray
+    entropy: np.ndarray
+    modified: np.ndarray
+    """The modified scores, whatever the stage of those given out."""
     faint_infinity: np.ndarray
     """Where a visible infinite value meets a weight below e^-87, which the device's exponential makes 0: the output is
     infinite by the definition, NaN by the device's 0 * inf."""
     largest_score: float
     largest_value: float
     weight_sum: float
+    column_sum: float
+    entropy_slope: float
 
 
 def four_axes(a: np.ndarray, layout: str) -> np.ndarray:
@@ -158,6 +165,21 @@ NORMALIZERS = {
 """Weights of the visible keys, but for softmax."""
 
 
+def key_looked_at_most(modified: np.ndarray) -> int:
+    """The first of the largest, a NaN before all others; -1 where all are hidden."""
+    return -1 if (modified == -np.inf).all() else int(modified.argmax())
+
+
+def entropy_of(row: np.ndarray, normalizer: str) -> tuple[Any, float]:
+    """The sum of -w ln w, and by how much it may change where weights err by one."""
+    held = row[row > 0].astype(np.float64)
+    if normalizer in ("sparsemax", "entmax15"):  # whose weights have absolute errors
+        slope = (1 + np.abs(np.log(np.maximum(held, 2.0**-53)))).sum()
+    else:
+        slope = (held * (1 + np.abs(np.log(held)))).sum()
+    return np.where(row == 0, 0, -row * np.log(row)).sum(), float(slope)
+
+
 def attention(
     query: Any,
     key: Any,
@@ -180,6 +202,8 @@ def attention(
     normalizer: str = "softmax",
     layout: str = "bhsd",
     scores_stage: str = "raw",
+    weights_heads: Any = None,
+    weights_rows: Any = None,
     **_outputs: Any,
 ) -> Results:
     """All outputs, computed in the type `real`; `rounded`: from inputs and weights of 11 bits."""
@@ -216,8 +240,9 @@ def attention(
 
     output, lse = np.zeros((B, Hq, S, Dv), real), np.zeros((B, Hq, S), real)
     faint_infinity = np.zeros(output.shape, bool)
-    weights, scores = np.zeros((B, Hq, S, T), real), np.zeros((B, Hq, S, T), real)
-    largest_score = largest_value = weight_sum = 0.0
+    weights, scores, all_modified = (np.zeros((B, Hq, S, T), real) for _ in range(3))
+    argmax, entropy = np.zeros((B, Hq, S), np.int64), np.zeros((B, Hq, S), real)
+    largest_score = largest_value = weight_sum = entropy_slope = 0.0
     j = np.arange(T)
     for b, h, i in np.ndindex(B, Hq, S):
         length = T if kv_lengths is None else int(kv_lengths[b])
@@ -243,6 +268,10 @@ def attention(
         if normalizer != "softmax":
             row = NORMALIZERS[normalizer](modified[seen])
         weights[b, h, i, seen] = row
+        all_modified[b, h, i] = modified
+        argmax[b, h, i] = key_looked_at_most(modified)
+        entropy[b, h, i], slope = entropy_of(row, normalizer)
+        entropy_slope = max(entropy_slope, slope)
         scores[b, h, i] = {"raw": raw, "capped": capped, "modified": modified}[scores_stage]
         output[b, h, i] = (keep_11_bits(row) if rounded else row) @ values[seen]
         faint_infinity[b, h, i] = np.isinf(values[seen][np.abs(row) < np.exp(-87)]).any(axis=0)
@@ -253,8 +282,15 @@ def attention(
         weight_sum = max(weight_sum, float(np.abs(row[np.isfinite(row)]).sum()))
     if rank == 4 and layout == "bshd":
         output, faint_infinity = output.transpose(0, 2, 1, 3), faint_infinity.transpose(0, 2, 1, 3)
-    outputs = (callers_axes(a, rank) for a in (output, weights, scores, lse, faint_infinity))
-    return Results(*outputs, largest_score, largest_value, weight_sum)
+    column_sums = weights.sum(axis=2)
+    column_sum = largest(np.abs(np.where(np.isfinite(weights), weights, 0)).sum(axis=2))
+    if weights_heads is not None:
+        weights = weights[:, np.asarray(weights_heads, int)]
+    if weights_rows is not None:
+        weights = weights[:, :, np.asarray(weights_rows, int)]
+    found = (output, weights, scores, lse, column_sums, argmax, entropy, all_modified, faint_infinity)
+    outputs = (callers_axes(a, rank) for a in found)
+    return Results(*outputs, largest_score, largest_value, weight_sum, column_sum, entropy_slope)
 
 
 def largest(a: Any) -> float:
@@ -297,6 +333,37 @@ class Expectation:
         return float(np.where(np.isnan(distance), np.inf, distance).max(initial=0))
 
 
+@dataclass
+class KeyExpectation(Expectation):
+    """What an argmax should be. Errors are in scores: another key is as right when its score is as large."""
+
+    modified: np.ndarray
+
+    def error(self, got: np.ndarray) -> float:
+        assert got.shape == self.want.shape
+        error = 0.0
+        for index in np.argwhere(self.asked & (got != self.want)):
+            key, best = got[tuple(index)], self.want[tuple(index)]
+            there = 0 <= key < self.modified.shape[-1] and best >= 0
+            short = self.modified[(*index, best)] - self.modified[(*index, key)] if there else np.inf
+            error = max(error, float(short) if np.isfinite(short) else np.inf)
+        return error
+
+
+def expect_keys(exact: Results, plain: Results, roundings: float, of_reference: float) -> KeyExpectation:
+    """Rows with a score that plain code in the same precision does not know have nothing to ask for."""
+    finite = np.isfinite(exact.modified) & np.isfinite(plain.modified)
+    same = (exact.modified == plain.modified) | (np.isnan(exact.modified) & np.isnan(plain.modified))
+    apart = np.subtract(exact.modified, plain.modified, where=finite, out=np.zeros_like(exact.modified))
+    bound = 2 * largest(apart) + roundings
+    return KeyExpectation(exact.argmax, (finite | same).all(axis=-1), bound, of_reference, exact.modified)
+
+
+OUTPUTS = ("output", "weights", "scores", "lse", "column_sums", "argmax", "entropy")
+OF_SUMS = ("lse", "column_sums", "entropy")
+"""Those that have the type of the sums."""
+
+
 def expect(query: Any, key: Any, value: Any, **options: Any) -> dict[str, Expectation]:
     """By output, for the arguments of clattn.attention(): the error budget of docs/numerics.md."""
     dtype = np.asarray(value).dtype.newbyteorder("=")
@@ -307,9 +374,9 @@ def expect(query: Any, key: Any, value: Any, **options: Any) -> dict[str, Expect
         exact = attention(query, key, value, real=wide, **options)
         plain = attention(query, key, value, real=sums, rounded=fast, **options)
     unit = 2.0**-11 if fast else 2.0**-53 if f64 else 2.0**-24
-    expectations = {}
-    for name in ("output", "weights", "scores", "lse"):
-        held = np.dtype(sums) if name == "lse" else dtype
+    expectations: dict[str, Expectation] = {}
+    for name in OUTPUTS:
+        held = np.dtype(sums) if name in OF_SUMS else dtype
         want = stored(getattr(exact, name), held)
         rough = stored(getattr(plain, name).astype(wide), held)
         finite = np.isfinite(want) & np.isfinite(rough)
@@ -317,7 +384,11 @@ def expect(query: Any, key: Any, value: Any, **options: Any) -> dict[str, Expect
         plain_error = largest(np.subtract(rough, want, where=finite, out=np.zeros_like(want)))
         if name == "output":
             asked &= ~exact.faint_infinity
-        m = exact.largest_value * max(1.0, exact.weight_sum) if name == "output" else 1.0
+        m = {
+            "output": exact.largest_value * max(1.0, exact.weight_sum),
+            "column_sums": exact.column_sum,
+            "entropy": max(1.0, exact.entropy_slope),
+        }.get(name, 1.0)
         peak = largest(np.where(finite, want, 0))
         place = last_place(held, peak)
         # Scores that are given out are scores, also those that no weight depends on.
@@ -326,6 +397,10 @@ def expect(query: Any, key: Any, value: Any, **options: Any) -> dict[str, Expect
         def rounding(u: float) -> float:
             return 8 * u * (1 + s / 4) * m
 
+        if name == "argmax":
+            of_reference = rounding(float(np.finfo(wide).eps) / 2)
+            expectations[name] = expect_keys(exact, plain, rounding(unit), of_reference)
+            continue
         bound = 2 * plain_error + rounding(unit) + place
         expectations[name] = Expectation(want, asked, bound, rounding(float(np.finfo(wide).eps) / 2) + place)
     return expectations

@@ -166,6 +166,17 @@ class Parameters:
         return self.of_hidden(score) if score in ("additive", "location-sensitive", "coverage") else {}
 
 
+def told_of_weights(draw: Draw, Hq: int, S: int, rank: int, options: dict[str, Any]) -> dict[str, Any]:
+    """Column sums, argmax and entropy, and which heads and rows weights are of."""
+    told: dict[str, Any] = {f"return_{name}": draw.chance(0.5) for name in ("column_sums", "argmax", "entropy")}
+    told["return_entropy"] &= options.get("normalizer") != "none"
+    for name, length in (("weights_heads", Hq), ("weights_rows", S)):
+        if options["return_weights"] and draw.chance(0.5) and (name == "weights_rows" or rank == 4):
+            chosen = np.flatnonzero(draw.rng.random(length) < draw.one([0.2, 0.5, 0.9]))
+            told[name] = draw.one([chosen, chosen.astype(np.int32), chosen.tolist()])
+    return told
+
+
 def problem(seed: int) -> tuple[tuple[np.ndarray, np.ndarray | None, np.ndarray], dict[str, Any]]:
     """(query, key, value) and the keywords of attention(); location scores may have no key."""
     draw = Draw(seed)
@@ -205,4 +216,5 @@ def problem(seed: int) -> tuple[tuple[np.ndarray, np.ndarray | None, np.ndarray]
     for name in ("return_weights", "return_scores", "return_lse"):
         options[name] = draw.chance(0.5)
     has_key = score != "location" or draw.chance(0.5)
-    return (draw.laid_out(query), draw.laid_out(key) if has_key else None, draw.laid_out(value)), options
+    arrays = draw.laid_out(query), draw.laid_out(key) if has_key else None, draw.laid_out(value)
+    return arrays, {**options, **told_of_weights(draw, Hq, S, rank, options)}

@@ -29,6 +29,10 @@ def one_head(**changes: Any) -> dict[str, Any]:
     return {"query": zeros(S, D), "key": zeros(T, D), "value": zeros(T, DV), **changes}
 
 
+def weights(**changes: Any) -> dict[str, Any]:
+    return arguments(return_weights=True, **changes)
+
+
 def packed(**changes: Any) -> dict[str, Any]:
     return {
         "query": zeros(6, HQ, D),
@@ -166,6 +170,17 @@ VALUES = {
     "beta infinite": ("params.beta", scored("cosine", beta=[1.0, 2.0, np.inf, 3.0])),
     "beta of a row NaN": ("params.beta", scored("cosine", beta=np.full((B, S), np.nan))),
     "gamma infinite in float32": ("params.gamma", scored("rbf", gamma=1e39)),
+    "heads of no weights": ("weights_heads", arguments(weights_heads=[0])),
+    "rows of no weights": ("weights_rows", arguments(weights_rows=[0])),
+    "a head beyond all": ("weights_heads", weights(weights_heads=[0, HQ])),
+    "a row beyond all": ("weights_rows", weights(weights_rows=[S])),
+    "a head from the end": ("weights_heads", weights(weights_heads=[-1])),
+    "falling rows": ("weights_rows", weights(weights_rows=[1, 0])),
+    "a row twice": ("weights_rows", weights(weights_rows=[1, 1])),
+    "a row beyond 63 bits": ("18446744073709551615", weights(weights_rows=np.array([2**64 - 1], np.uint64))),
+    "heads of rank 2": ("weights_heads", weights(weights_heads=[[0, 1]])),
+    "no head where there is one": ("weights_heads", one_head(return_weights=True, weights_heads=[])),
+    "entropy of what may be negative": ("return_entropy", arguments(return_entropy=True, normalizer="none")),
     "window below -1": ("window", arguments(window=(-2, 0))),
     "right window below -1": ("window", arguments(window=(0, -5))),
     "window of one number": ("window", arguments(window=(3,))),
@@ -199,6 +214,10 @@ TYPES = {
     "mask of 0 and 1": ("mask", arguments(mask=[[1, 0, 1, 1, 1]])),
     "masked array": ("key", arguments(key=np.ma.masked_array(zeros(B, HKV, T, D), mask=True))),
     "a flag that is an array": ("return_weights", arguments(return_weights=np.array([1, 2]))),
+    "another flag that is a number": ("return_argmax", arguments(return_argmax=2.5)),
+    "heads of floats": ("weights_heads", weights(weights_heads=[0.0, 1.0])),
+    "heads as a mask": ("weights_heads", weights(weights_heads=[True] * HQ)),
+    "rows as a slice": ("weights_rows", weights(weights_rows=slice(0, 2))),
     "a keyword of another library": ("is_causal", arguments(is_causal=True)),
     "query None": ("query", arguments(query=None)),
     "query of integers": ("query", arguments(query=zeros(B, HQ, S, D, dtype=np.int32))),
@@ -264,6 +283,9 @@ PACKED = {
     "with lengths": ("kv_lengths", packed(kv_lengths=[4, 4])),
     "with weights": ("return_weights", packed(return_weights=True)),
     "with scores": ("return_scores", packed(return_scores=True)),
+    "with column sums": ("return_column_sums", packed(return_column_sums=True)),
+    "with argmax": ("return_argmax", packed(return_argmax=True)),
+    "with entropy": ("return_entropy", packed(return_entropy=True)),
     "with location": ("location", packed(score="location", params={"weight": zeros(9, D)})),
     "with previous weights": (
         "previous_weights",

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from plain import expect
+from plain import OF_SUMS, OUTPUTS, expect
 from random_problems import problem
 
 import clattn
@@ -14,7 +14,7 @@ import clattn
 
 def named(results: Any, options: dict[str, Any]) -> dict[str, np.ndarray]:
     """The arrays of a result by output."""
-    asked = [name for name in ("weights", "scores", "lse") if options[f"return_{name}"]]
+    asked = [name for name in OUTPUTS[1:] if options[f"return_{name}"]]
     return dict(zip(["output", *asked], results if asked else [results], strict=True))
 
 
@@ -30,7 +30,8 @@ def test_device(seed: int) -> None:
     expected = expect(*arrays, **options)
     for name, a in got.items():
         wide = np.dtype(np.float64 if arrays[2].dtype.itemsize == 8 else np.float32)
-        assert a.dtype == (wide if name == "lse" else arrays[2].dtype.newbyteorder("="))
+        own = np.dtype(np.int64) if name == "argmax" else arrays[2].dtype.newbyteorder("=")
+        assert a.dtype == (wide if name in OF_SUMS else own)
         assert expected[name].error(a) <= expected[name].bound, name
     assert memory(arrays) == before
 

@@ -68,14 +68,17 @@ def test_wrong_element(monkeypatch: pytest.MonkeyPatch, wrong: float, layout: st
     assert "FAILED" in report._repr_html_()
 
 
-@pytest.mark.parametrize("name", ["weights", "scores", "lse"])
+SIDE_OUTPUTS = ["weights", "scores", "lse", "column_sums", "argmax", "entropy"]
+
+
+@pytest.mark.parametrize("name", SIDE_OUTPUTS)
 def test_wrong_side_output(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     """One wrong output makes the report wrong, and no other output."""
 
     def change(outputs: dict[str, np.ndarray]) -> None:
-        outputs[name].flat[11] += 0.01
+        outputs[name].flat[11] += 1 if name == "argmax" else 0.01  # T is 7: there is such a key, or none
 
-    report = spoiled(monkeypatch, change, return_weights=True, return_scores=True, return_lse=True)
+    report = spoiled(monkeypatch, change, **{f"return_{side}": True for side in SIDE_OUTPUTS})
     assert not report.ok
     assert {v.name for v in report.verdicts if not v.ok} == {name}
 

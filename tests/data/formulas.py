@@ -1,5 +1,5 @@
-"""Scores and normalizers for make_vectors.py, written from the papers that each names. Cases and tensors are those of
-make_vectors.py."""
+"""Scores, normalizers and what is told of weights, for make_vectors.py, written from the papers that each names. Cases
+and tensors are those of make_vectors.py."""
 
 import numpy as np
 
@@ -110,3 +110,19 @@ def sparse_weights(of_row, modified):
             weights[index][held] = of_row(row[held] - row.max()) if np.isfinite(row[held]).all() else np.nan
     assert np.isnan(weights).any() or np.allclose(weights.sum(axis=-1)[(modified != -np.inf).any(axis=-1)], 1)
     return weights
+
+
+def keys_looked_at_most(modified):
+    """The first of the largest scores of each row, a NaN before all others; -1 where all are -infinity."""
+    found = np.full(modified.shape[:-1], -1)
+    for index in np.ndindex(found.shape):
+        row = modified[index]
+        if (row != -np.inf).any():
+            found[index] = np.argmax(row)
+    return found
+
+
+def entropies(weights):
+    """-sum w ln w of each row (Shannon, 1948), where 0 ln 0 is 0."""
+    with np.errstate(all="ignore"):
+        return -np.where(weights == 0, 0.0, weights * np.log(weights)).sum(axis=-1)

@@ -15,7 +15,7 @@ and its elements in row-major order, 8 to a line; `end`. Tensors named like an o
 import sys
 
 import numpy as np
-from formulas import entmax15, scores_of, sparse_weights, sparsemax
+from formulas import entmax15, entropies, keys_looked_at_most, scores_of, sparse_weights, sparsemax
 
 try:
     import torch
@@ -23,6 +23,7 @@ except ImportError:
     torch = None
 
 OUTPUTS = ("output", "weights", "scores", "lse")
+TOLD = ("column_sums", "argmax", "entropy")
 
 
 def positions(case, b):
@@ -102,7 +103,11 @@ def expected(case, tensors):
         if keys.any():
             output[index] = weights[index][keys] @ value[index[:2]][keys]
     stage = {"raw": raw, "capped": capped, "modified": modified}[case["stage"]]
-    return {"output": output, "weights": weights, "scores": stage, "lse": lse}, seen
+    results = {"output": output, "weights": weights, "scores": stage, "lse": lse}
+    results["column_sums"] = weights.sum(axis=2)
+    results["argmax"] = keys_looked_at_most(modified)
+    results["entropy"] = entropies(weights)
+    return results, seen
 
 
 def check_with_torch(case, tensors, results, seen):
@@ -244,8 +249,9 @@ def write_case(out, case, tensors, results):
         write_tensor(out, name, dtype, in_callers_shape(case, name, array))
     if case["lengths"] is not None:
         write_tensor(out, "kv_lengths", "int", np.array(case["lengths"]))
-    for name in OUTPUTS:
-        write_tensor(out, name, "float", in_callers_shape(case, name, results[name]))
+    for name in (*OUTPUTS, *case["told"]):
+        dtype = "int" if name == "argmax" else "float"
+        write_tensor(out, name, dtype, in_callers_shape(case, name, results[name]))
     out.append("end")
 
 
@@ -284,6 +290,8 @@ DEFAULTS = dict(
     alibi=False,
     sinks=False,
     poison=None,
+    # Of TOLD, what is wanted of weights.
+    told=(),
     # Parameters by the letters of their shapes: E for Dk, H for Hq, M rows of a location score's matrix.
     params={},
     has_key=True,
@@ -475,6 +483,28 @@ def normalizer_cases():
         yield normalized("nan behind length", B=2, lengths=(3, 2), poison=("value", np.nan, "end"))
 
 
+def told_cases():
+    def told(about, told=TOLD, **changes):
+        return case("-".join(["told", *about.split()]), **{**SMALL, "S": 3, "told": told, **changes})
+
+    yield told("")
+    yield told("gqa bshd", Hq=4, layout="bshd", lengths=(4, 1))
+    yield told("rank-3 causal bottom-right", Hq=1, Hkv=1, rank=3, S=5, causal=True, alignment="bottom-right")
+    yield told("rank-2", B=1, Hq=1, Hkv=1, rank=2, T=7)
+    yield told("ties", scale=0.0, mask=("bool", "B1ST"))
+    yield told("all masked", lengths=(0, 4))
+    yield told("no keys", T=0)
+    yield told("sinks softcap", sinks=True, softcap=1.5)
+    yield told("many keys and queries", B=1, Hq=1, Hkv=1, S=23, T=70)
+    yield told("nan visible", causal=True, S=4, poison=("key", np.nan, "middle"))
+    yield told("nan behind length", lengths=(3, 2), poison=("key", np.nan, "end"))
+    yield told("none", ("column_sums", "argmax"), normalizer="none", causal=True)
+    for name in ("sigmoid", "sparsemax", "entmax15"):
+        yield told(name, normalizer=name, lengths=(4, 0), bias="1HST")
+    yield told("additive", score="additive", params=ADDITIVE)
+    yield told("given", score="given", mask=("float", "11ST"))
+
+
 PACKED = {
     "packed": dict(),
     "packed-causal-gqa": dict(causal=True, Hq=4, Hkv=2, Dv=3),
@@ -543,6 +573,7 @@ def main():
 
     add(cases(), PACKED)
     add([*score_cases(), *normalizer_cases()], PACKED_SCORES)
+    add(told_cases(), {})
     print("\n".join(out))
     by = f"{crossed} of them also by PyTorch {torch.__version__}" if torch else "PyTorch is not installed"
     print(f"{len(seen_names)} vectors; {by}", file=sys.stderr)

@@ -218,14 +218,18 @@ void vector_make_call(host_call *out, const vector *from, clattn_dtype dtype)
                {"output", &args->output, CLATTN_OUTPUT, true},
                {"weights", &args->weights, CLATTN_WEIGHTS, true},
                {"scores", &args->scores, CLATTN_SCORES, true},
-               {"lse", &args->lse, CLATTN_LSE, true}};
+               {"lse", &args->lse, CLATTN_LSE, true},
+               {"column_sums", &args->column_sums, CLATTN_COLUMN_SUMS, true},
+               {"argmax", &args->argmax, CLATTN_ARGMAX, true},
+               {"entropy", &args->entropy, CLATTN_ENTROPY, true}};
     out->desc.dtype = dtype;
     for (size_t a = 0; a < sizeof all / sizeof *all; a++) {
         const vector_tensor *tensor = vector_find(from, all[a].name);
         if (!tensor)
             continue;
         clattn_dtype stored = tensor->dtype == CLATTN_F64 ? dtype : tensor->dtype;
-        if (all[a].to == &args->lse)
+        if (all[a].to == &args->lse || all[a].to == &args->column_sums ||
+            all[a].to == &args->entropy)
             stored = dtype == CLATTN_F64 ? CLATTN_F64 : CLATTN_F32;
         *all[a].to = host_call_tensor(out, stored, tensor->rank, tensor->shape, STRIDES_DENSE);
         *(all[a].output ? &out->desc.outputs : &out->desc.flags) |= all[a].flag;

@@ -6,7 +6,7 @@
 
 typedef struct vector_tensor {
     char name[32];
-    clattn_dtype dtype; /* F64, BOOL or I32: a float type, a mask or lengths */
+    clattn_dtype dtype; /* F64, BOOL or I32: a float type, a mask, lengths or an argmax */
     uint32_t rank;
     int64_t shape[CLATTN_MAX_RANK];
     size_t count;

@@ -52,8 +52,6 @@ static const struct wrong {
      "--entropy: given with packed sequences", NULL},
     {2, PACKED "--cu-seqlens-q pm.npy --cu-seqlens-k pn.npy --weights w.npy --weights-rows 4",
      "--weights: given with packed sequences", NULL},
-    {2, PACKED "--cu-seqlens-q pm.npy --cu-seqlens-k pn.npy --variant staged",
-     "staged: sequences are packed", NULL},
     {2,
      "run --query big.npy --key pk.npy --value pv.npy --output o.npy --cu-seqlens-q pm.npy "
      "--cu-seqlens-k pn.npy",

@@ -26,12 +26,14 @@
  *
  * -D        meaning                     values           set by
  * WG        work-items for one row      2^k, 1 to 256    tuning table
+ * TELLS     argmax or entropy is told   0, 1             desc.outputs; not by an argument: PoCL 3.1 makes
+ *                                                        wrong code of barriers that are reached or not
  */
 #include "common.clh"
 #include "modify.clh"
 #include "row_outputs.clh"
-#ifndef WG
-#error "softmax_rows.cl: WG must be given"
+#if !defined(WG) || !defined(TELLS)
+#error "softmax_rows.cl: WG and TELLS must be given"
 #endif
 
 enum { STAGE_RAW, STAGE_CAPPED, STAGE_MODIFIED };
@@ -189,21 +191,20 @@ softmax_rows(global ACC *s, clattn_int stride, clattn_modifications m, ACC softc
                             stage == STAGE_RAW ? raw : (stage == STAGE_CAPPED ? capped : x), count);
         }
 
-        if (o.argmax.kind != KIND_ABSENT) {
-            top_key key = no_key();
-            for (clattn_int j = start; j < m.T; j += WG * VW)
-                see_keys(&key, LOAD_VEC(x_row + j), j);
-            const INT at = group_top(&key, scratch, keys);
-            if (get_local_id(0) == 0)
-                store_integer(argmax, o.argmax.kind, row_of(o.argmax, b, h, i), at);
-        }
+#if TELLS
+        top_key key = no_key();
+        for (clattn_int j = start; j < m.T; j += WG * VW)
+            see_keys(&key, LOAD_VEC(x_row + j), j);
+        const INT at = group_top(&key, scratch, keys);
+        if (get_local_id(0) == 0 && o.argmax.kind != KIND_ABSENT)
+            store_integer(argmax, o.argmax.kind, row_of(o.argmax, b, h, i), at);
+#endif
 
         /* Where all is hidden, -infinity less itself would be NaN; any finite shift gives the zeros
          * that are due. */
         const ACC most = fmax(group_reduce(max_lanes(top), scratch, 0), sink);
         const ACC shift = most == -INFINITY ? (ACC)0 : most;
-        const bool summed = normalizer == SOFTMAX || lse_view.kind != KIND_ABSENT,
-                   is_spread_wanted = o.entropy.kind != KIND_ABSENT;
+        const bool summed = normalizer == SOFTMAX || lse_view.kind != KIND_ABSENT;
         const ACC threshold = normalizer == SPARSEMAX || normalizer == ENTMAX15
                                   ? find_threshold(x_row, start, m.T, shift, normalizer, scratch)
                                   : (ACC)0;
@@ -214,7 +215,7 @@ softmax_rows(global ACC *s, clattn_int stride, clattn_modifications m, ACC softc
                 const vec x = LOAD_VEC(x_row + j), w = weigh(x, shift, threshold, normalizer);
                 if (summed)
                     part += normalizer == SOFTMAX ? w : exponential(x - (vec)(shift));
-                if (is_spread_wanted)
+                if (TELLS)
                     spread_part += normalizer == SOFTMAX ? entropy_of_softmax(x, w, shift)
                                                          : entropy_of_weights(w);
                 STORE_VEC(select(w, HIDDEN, (ivec)(x == (vec)(-INFINITY))), x_row + j);
@@ -223,12 +224,12 @@ softmax_rows(global ACC *s, clattn_int stride, clattn_modifications m, ACC softc
         }
         const ACC keys_sum = group_reduce(sum_lanes(total), scratch, 1),
                   sum = has_sink ? keys_sum + exp(sink - shift) : keys_sum;
-        if (is_spread_wanted) {
-            const ACC terms = group_reduce(sum_lanes(spread), scratch, 1);
-            if (get_local_id(0) == 0)
-                store_element(entropy, o.entropy.kind, row_of(o.entropy, b, h, i),
-                              normalizer == SOFTMAX ? entropy_of_row(terms, keys_sum, sum) : terms);
-        }
+#if TELLS
+        const ACC terms = group_reduce(sum_lanes(spread), scratch, 1);
+        if (get_local_id(0) == 0 && o.entropy.kind != KIND_ABSENT)
+            store_element(entropy, o.entropy.kind, row_of(o.entropy, b, h, i),
+                          normalizer == SOFTMAX ? entropy_of_row(terms, keys_sum, sum) : terms);
+#endif
         const ACC factor = normalizer == SOFTMAX && sum != 0 ? 1 / sum : (ACC)1;
         if (get_local_id(0) == 0) {
             if (lse_view.kind != KIND_ABSENT)

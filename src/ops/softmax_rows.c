@@ -17,10 +17,11 @@ static size_t group_size(const clattn_device *device)
 }
 
 clattn_status clattn__softmax_rows_create(clattn__kernel *kernel, clattn_device *device,
-                                          clattn_dtype dtype)
+                                          clattn_dtype dtype, uint32_t outputs)
 {
     char options[CLATTN__OPTIONS_MAX];
-    clattn__options(options, device, dtype, " -DWG=%zu", group_size(device));
+    clattn__options(options, device, dtype, " -DWG=%zu -DTELLS=%d", group_size(device),
+                    (outputs & (CLATTN_ARGMAX | CLATTN_ENTROPY)) != 0);
     return clattn__kernel_create(kernel, device, "softmax_rows", options);
 }
 

@@ -4,8 +4,9 @@
 
 #include "op.h"
 
+/* `outputs`: those of the desc that calls will ask for. */
 clattn_status clattn__softmax_rows_create(clattn__kernel *kernel, clattn_device *device,
-                                          clattn_dtype dtype);
+                                          clattn_dtype dtype, uint32_t outputs);
 
 /* Turns the scores in `scores`, [B*Hkv][group*S][stride], into weights, and writes what else the
  * call asks for but column sums. With `factors` not NULL, [B*Hkv][group*S], the weights of a row are still to be

@@ -103,7 +103,7 @@ static clattn_status prepare_with(const clattn__multiplier *multiplier, void **s
     TRY(clattn__pack_create(&s->pack, device, dtype));
     if (clattn__is_of_pairs(problem->desc.score))
         TRY(clattn__pairs_create(&s->pairs, device, problem));
-    TRY(clattn__softmax_rows_create(&s->softmax_rows, device, dtype));
+    TRY(clattn__softmax_rows_create(&s->softmax_rows, device, dtype, problem->desc.outputs));
     if (problem->desc.outputs & CLATTN_COLUMN_SUMS)
         TRY(clattn__column_sums_create(&s->column_sums, device, dtype));
     if (clattn__problem_hides_keys(problem))

@@ -83,7 +83,8 @@ static void run(softmax_tensors *t, bool deferred, uint32_t compute_units)
         call.weights = (clattn_tensor){0};
     const clattn_tensor s = lent_tensor(&lent, &t->s), factors = lent_tensor(&lent, &t->factors);
     device->info.compute_units = compute_units;
-    assert_status(CLATTN_OK, clattn__softmax_rows_create(&kernel, device, dtype));
+    assert_status(CLATTN_OK,
+                  clattn__softmax_rows_create(&kernel, device, dtype, t->memory.desc.outputs));
     assert_status(CLATTN_OK,
                   clattn__softmax_rows_run(&kernel, device, NULL, &t->problem, &call, s.buffer,
                                            t->stride, deferred ? factors.buffer : NULL));

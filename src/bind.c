@@ -190,6 +190,9 @@ static clattn_status bind_range(clattn__binding *binding, clattn__bound *bound,
             bound->memory = other->memory;
             goto done;
         }
+    /* What another piece wrote is in the host's memory when it has been mapped. */
+    if (in_place && bound->shared)
+        TRY_CL("tensor: clFinish", clFinish(device->queue));
     TRY(make_buffer(bound, device, in_place ? bound->first : NULL));
     if (!in_place && (!bound->written || bound->shared))
         TRY_CL("tensor: clEnqueueWriteBuffer",

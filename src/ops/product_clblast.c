@@ -8,6 +8,9 @@
 #include <clblast_c.h>
 #include <stdlib.h>
 
+/* CLBlast adds up all terms of a sum one after the other, whose error grows with their number. */
+#define MOST_TERMS 4096
+
 typedef struct clblast {
     clattn__kernel unpack;
     clattn__scratch dense; /* a result on its way to a tensor that GEMM cannot write */
@@ -42,30 +45,45 @@ done:
     return status;
 }
 
-static clattn_status gemm(clattn_device *device, clattn__timeline *timeline, clattn_dtype dtype,
-                          int64_t count, int64_t M, const clattn__product *p, cl_mem c, int64_t ldc)
+/* Terms of the sums from `first` on, added to what is there behind the first ones. */
+static clattn_status gemm_part(clattn_device *device, clattn__timeline *timeline,
+                               clattn_dtype dtype, int64_t count, int64_t M,
+                               const clattn__product *p, cl_mem c, int64_t ldc, int64_t first)
 {
-    const size_t m = (size_t)M, n = (size_t)p->N, k = (size_t)p->K, lda = (size_t)p->lda,
-                 at = (size_t)p->a_offset, rows = (size_t)ldc;
+    const int64_t left = p->K - first;
+    const size_t m = (size_t)M, n = (size_t)p->N, K = (size_t)p->K,
+                 k = (size_t)(left < MOST_TERMS ? left : MOST_TERMS), lda = (size_t)p->lda,
+                 at = (size_t)(p->a_offset + first), of_b = (size_t)first, rows = (size_t)ldc;
+    const double beta = first > 0 ? 1.0 : 0.0;
     cl_command_queue queue = device->queue;
     cl_event event = NULL, *wanted = device->profiling ? &event : NULL;
     CLBlastStatusCode code;
     if (dtype == CLATTN_F64)
         code = CLBlastDgemmStridedBatched(CLBlastLayoutRowMajor, CLBlastTransposeNo,
                                           CLBlastTransposeYes, m, n, k, p->alpha, p->a, at, lda,
-                                          m * lda, p->b, 0, k, n * k, 0.0, c, 0, rows, m * rows,
+                                          m * lda, p->b, of_b, K, n * K, beta, c, 0, rows, m * rows,
                                           (size_t)count, &queue, wanted);
     else
         code = CLBlastSgemmStridedBatched(CLBlastLayoutRowMajor, CLBlastTransposeNo,
                                           CLBlastTransposeYes, m, n, k, (float)p->alpha, p->a, at,
-                                          lda, m * lda, p->b, 0, k, n * k, 0.0F, c, 0, rows,
-                                          m * rows, (size_t)count, &queue, wanted);
+                                          lda, m * lda, p->b, of_b, K, n * K, (float)beta, c, 0,
+                                          rows, m * rows, (size_t)count, &queue, wanted);
     if (code < -1000) /* codes of its own lie there; above are OpenCL's */
         return FAIL(CLATTN_E_DEVICE, 0, "CLBlast's product: CLBlast refuses it with its code %d",
                     (int)code);
     if (code != CLBlastSuccess)
         return clattn__fail_cl((int)code, "CLBlast's product");
     return event ? clattn__timeline_add(timeline, "CLBlast", event) : CLATTN_OK;
+}
+
+static clattn_status gemm(clattn_device *device, clattn__timeline *timeline, clattn_dtype dtype,
+                          int64_t count, int64_t M, const clattn__product *p, cl_mem c, int64_t ldc)
+{
+    clattn_status status = CLATTN_OK;
+    for (int64_t first = 0; first < p->K; first += MOST_TERMS)
+        TRY(gemm_part(device, timeline, dtype, count, M, p, c, ldc, first));
+done:
+    return status;
 }
 
 static clattn_status run(void *state, clattn_device *device, clattn__timeline *timeline,

@@ -159,7 +159,7 @@ static void add_tuning(named_tests *tests, const clattn__tuning *tuning)
     char type[PART_SIZE], tile[PART_SIZE], group[PART_SIZE], lanes[PART_SIZE];
     (void)snprintf(tile, sizeof tile, "-DMR=%d -DNV=%d -DROWS=%d -DDEPTH=%d", tuning->tile_rows,
                    tuning->tile_vectors, tuning->item_rows, tuning->depth);
-    (void)snprintf(group, sizeof group, "-DWG=%d", tuning->softmax_group);
+    (void)snprintf(group, sizeof group, "-DWG=%d -DTELLS=1", tuning->softmax_group);
     for (int wide = 0; wide <= 1; wide++) {
         (void)snprintf(type, sizeof type, "-DACC=%s -DVW=%d -DDEVICE_FP64=1",
                        wide ? "double" : "float", wide ? tuning->vector / 2 : tuning->vector);

@@ -34,6 +34,12 @@ void clattn__arg_add(clattn__arg_list *list, size_t size, const void *value)
     list->args[list->count++] = (clattn__arg){size, value};
 }
 
+void clattn__args_add(clattn__arg_list *list, const clattn__arg *args, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        clattn__arg_add(list, args[i].size, args[i].value);
+}
+
 clattn_status clattn__timeline_add(clattn__timeline *timeline, const char *kernel, cl_event event)
 {
     if (timeline->count == timeline->capacity) {

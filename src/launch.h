@@ -28,6 +28,7 @@ typedef struct clattn__arg_list {
     size_t count;
 } clattn__arg_list;
 void clattn__arg_add(clattn__arg_list *list, size_t size, const void *value);
+void clattn__args_add(clattn__arg_list *list, const clattn__arg *args, size_t count);
 
 /* The launches of one run, in order. */
 typedef struct clattn__timeline {

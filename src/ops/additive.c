@@ -52,8 +52,7 @@ void clattn__additive_add(clattn__arg_list *list, clattn__additive_args *a,
         CLATTN__ARG(a->feature_count),
         CLATTN__ARG(a->key_group),
     };
-    for (size_t i = 0; i < sizeof args / sizeof *args; i++)
-        clattn__arg_add(list, args[i].size, args[i].value);
+    clattn__args_add(list, args, sizeof args / sizeof *args);
 }
 
 static bool accepts(const clattn_device *device, const clattn__problem *problem, bool forced,

@@ -108,8 +108,7 @@ void clattn__split_add(clattn__arg_list *list, clattn__split *split, const clatt
         CLATTN__ARG(split->kept),
         CLATTN__ARG(split->shared),
     };
-    for (size_t i = 0; i < sizeof args / sizeof *args; i++)
-        clattn__arg_add(list, args[i].size, args[i].value);
+    clattn__args_add(list, args, sizeof args / sizeof *args);
     clattn__row_outputs_add(list, &split->row_outputs, call, call->query.buffer);
 }
 

@@ -116,8 +116,7 @@ void clattn__fused_args_init(clattn__fused_args *a, const clattn__problem *probl
         CLATTN__ARG(a->sinks),
     };
     a->all.count = 0;
-    for (size_t i = 0; i < sizeof shared / sizeof *shared; i++)
-        clattn__arg_add(&a->all, shared[i].size, shared[i].value);
+    clattn__args_add(&a->all, shared, sizeof shared / sizeof *shared);
 }
 
 void clattn__fused_args_add_packed(clattn__fused_args *a, const clattn__call *call)

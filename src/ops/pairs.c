@@ -80,8 +80,7 @@ clattn_status clattn__pairs_run(clattn__kernel *kernel, clattn_device *device,
         CLATTN__ARG(scores),
         CLATTN__ARG(stride),
     };
-    for (size_t i = 0; i < sizeof shared / sizeof *shared; i++)
-        clattn__arg_add(&list, shared[i].size, shared[i].value);
+    clattn__args_add(&list, shared, sizeof shared / sizeof *shared);
     if (rbf) {
         clattn__arg_add(&list, sizeof of_heads, &of_heads);
         clattn__arg_add(&list, sizeof of_gamma, &of_gamma);

@@ -23,6 +23,5 @@ void clattn__row_outputs_add(clattn__arg_list *list, clattn__row_outputs *o,
         CLATTN__ARG(o->weights), CLATTN__ARG(o->heads),   CLATTN__ARG(o->rows),
         CLATTN__ARG(o->argmax),  CLATTN__ARG(o->entropy), CLATTN__ARG(o->shared),
     };
-    for (size_t i = 0; i < sizeof args / sizeof *args; i++)
-        clattn__arg_add(list, args[i].size, args[i].value);
+    clattn__args_add(list, args, sizeof args / sizeof *args);
 }

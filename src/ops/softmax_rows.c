@@ -78,8 +78,7 @@ clattn_status clattn__softmax_rows_run(clattn__kernel *kernel, clattn_device *de
         CLATTN__ARG(row_factors),
         CLATTN__ARG(deferred),
     };
-    for (size_t i = 0; i < sizeof args / sizeof *args; i++)
-        clattn__arg_add(&list, args[i].size, args[i].value);
+    clattn__args_add(&list, args, sizeof args / sizeof *args);
     clattn__row_outputs_add(&list, &row_outputs, call, s);
     const size_t group = group_size(device);
     const size_t global[3] = {group, (size_t)clattn__ceil_div(M, group_rows), (size_t)heads};

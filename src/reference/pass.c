@@ -255,13 +255,13 @@ void clattn__walk_rows(const clattn__walk *walk)
     /* Query heads share a head (arXiv:2305.13245). */
     const int64_t head_rows = call->Hq / call->Hkv * call->S;
     int64_t begin = 0, end;
-    for (int64_t head = 0; head_rows == 0 && walk->leave_head && head < call->B * call->Hkv;
-         head++) {
-        walk->enter_head(walk->state, head / call->Hkv, head % call->Hkv);
-        walk->leave_head(walk->state, head / call->Hkv, head % call->Hkv);
-    }
-    if (head_rows == 0)
+    if (head_rows == 0) {
+        for (int64_t head = 0; walk->leave_head && head < call->B * call->Hkv; head++) {
+            walk->enter_head(walk->state, head / call->Hkv, head % call->Hkv);
+            walk->leave_head(walk->state, head / call->Hkv, head % call->Hkv);
+        }
         return;
+    }
     for (; begin < walk->rows; begin = end) {
         const int64_t head = row_of_sample(begin, walk->rows, all) / head_rows;
         end = begin + 1;

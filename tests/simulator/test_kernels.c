@@ -3,6 +3,7 @@
  * the simulator has nothing to say. */
 #include "device.h"
 #include "kernels.h"
+#include "ops/fused.h"
 #include "problem.h"
 #include "support/device_runs.h"
 #include "tuning/tuning.h"
@@ -19,7 +20,6 @@
  * CTest test of each, and maybe a case below for its tiles. */
 #define KERNELS 7 /* of one variant, at most: a process answers in the eight bits of its status */
 #define ONE_PASS (CLATTN_OUTPUT | CLATTN_LSE)
-#define OF_WEIGHTS (CLATTN_WEIGHTS | CLATTN_COLUMN_SUMS | CLATTN_ARGMAX | CLATTN_ENTROPY)
 static const struct {
     const char *name;
     const char *kernels[KERNELS];
@@ -29,10 +29,10 @@ static const struct {
     bool is_decoder; /* no variant: a step of a decoder, whose own kernels these are */
 } variants[] = {
     {"lanes", {"lanes", "pack", "unit_rows"}, .outputs = ONE_PASS, .takes_packed = true},
-    {"decode", {"decode", "decode_merge", "column_sums"}, .outputs = ONE_PASS | OF_WEIGHTS},
+    {"decode", {"decode", "decode_merge", "column_sums"}, .outputs = ONE_PASS | CLATTN__OF_WEIGHTS},
     {"additive",
      {"additive", "decode_merge", "column_sums", "location_features", "unit_rows"},
-     .outputs = ONE_PASS | OF_WEIGHTS},
+     .outputs = ONE_PASS | CLATTN__OF_WEIGHTS},
     {"tiles",
      {"tiles", "merge_parts"},
      .outputs = ONE_PASS,
@@ -86,7 +86,7 @@ static const clattn_case calls[] = {
     {"chunks of keys, over several work-items", .S = 1, .T = 523, .D = 5, .Dv = 3},
     {"splits of keys", .S = 1, .T = 1030, .D = 2, .Dv = 1},
     {"weights", .B = 2, .Hq = 2, .S = 1, .T = 21, .D = 5, .Dv = 3, .flags = CLATTN_KV_LENGTHS,
-     .outputs = CLATTN_OUTPUT | OF_WEIGHTS},
+     .outputs = CLATTN_OUTPUT | CLATTN__OF_WEIGHTS},
     {"weights of chosen heads and rows", .Hq = 2, .S = 3, .T = 10, .D = 3,
      .weights_heads = CHOSEN(1), .weights_rows = CHOSEN(0, 2), .flags = CLATTN_SINKS,
      .outputs = CLATTN_OUTPUT | CLATTN_WEIGHTS | CLATTN_ARGMAX},
@@ -105,7 +105,8 @@ static const clattn_case calls[] = {
     {"additive, wide sums", .S = 2, .T = 3, .D = 3, .A = 5, .score = CLATTN_SCORE_ADDITIVE,
      .param_spread = 12},
     {"additive, small sums and a rest of units", .S = 2, .T = 3, .D = 2, .A = 70,
-     .score = CLATTN_SCORE_ADDITIVE, .param_spread = 0.01, .outputs = CLATTN_OUTPUT | OF_WEIGHTS},
+     .score = CLATTN_SCORE_ADDITIVE, .param_spread = 0.01,
+     .outputs = CLATTN_OUTPUT | CLATTN__OF_WEIGHTS},
     {"additive, NaN behind lengths", .B = 3, .S = 3, .T = 10, .fill = FILL_NAN_LAST,
      .score = CLATTN_SCORE_ADDITIVE, .flags = CLATTN_KV_LENGTHS, .stage = CLATTN_SCORES_MODIFIED},
     {"additive, chunks of keys", .S = 1, .T = 523, .D = 2, .A = 3, .Dv = 2,

@@ -19,9 +19,9 @@ static const clattn__tuning rows[] = {
      TILES},
     /* Measured on 2 cores with AVX2 (16 registers of 8 floats: 6 x 2 sums, 2 columns, 1 broadcast);
        bench/RESULTS.md. */
-    {"CPU, 8 floats", true, 8, 8, 6, 2, 96, 256, 1, 3, 4, 4, 128, 512, 16, (size_t)9 << 20, TILES},
+    {"CPU, 8 floats", true, 8, 8, 6, 2, 96, 256, 1, 2, 6, 6, 96, 512, 16, (size_t)9 << 20, TILES},
     /* 16 registers of 4 floats (SSE, NEON): the same tile in halves; not measured. */
-    {"CPU", true, 0, 4, 6, 2, 96, 256, 1, 3, 4, 4, 128, 512, 16, (size_t)9 << 20, TILES},
+    {"CPU", true, 0, 4, 6, 2, 96, 256, 1, 2, 6, 6, 96, 512, 16, (size_t)9 << 20, TILES},
     /* Any other device: groups of 64 for rows; its products are CLBlast's or by tiles, those of
        product_lanes.cl for devices that hold no tile. Not measured. */
     {"GPU-like", false, 0, 4, 4, 1, 16, 256, 64, 1, 4, 4, 64, 64, 4, (size_t)256 << 20, TILES},

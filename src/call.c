@@ -8,11 +8,6 @@
 #include <stddef.h>
 #include <string.h>
 
-/* Which axes of (B, H, rows, columns) a tensor's own
- * dimensions are, by the rank of query and value. */
-static const int axes_bhsd[4] = {0, 1, 2, 3}, axes_bshd[4] = {0, 2, 1, 3},
-                 axes_one_head[4] = {0, 2, 3}, axes_matrix[4] = {2, 3}, axes_packed[4] = {2, 1, 3};
-
 /* The host values of lengths, slopes and sinks are checked
  * here; a device's are clamped by the kernels. */
 static clattn_status check_lengths(const clattn_tensor *lengths, int64_t T)
@@ -51,83 +46,121 @@ static bool overlap(const clattn_tensor *a, const clattn_tensor *b)
     return origin[0] == origin[1] || (dense && first[0] < end[1] && first[1] < end[0]);
 }
 
-/* The tensors of the arguments, outputs first. */
-#define OUTPUTS 7
-#define FIELD(name)                                                                                \
+/* The tensors of the arguments but parameters, and who writes them. */
+typedef enum written_by { NOBODY, FORWARD, BACKWARD } written_by;
+#define FIELD(name, by)                                                                            \
     {                                                                                              \
-#name, offsetof(clattn_attention_args, name)                                               \
+#name, offsetof(clattn_attention_args, name), by                                           \
     }
 static const struct {
     const char *name;
     size_t offset;
+    written_by by;
 } fields[] = {
-    FIELD(output),
-    FIELD(weights),
-    FIELD(scores),
-    FIELD(lse),
-    FIELD(column_sums),
-    FIELD(argmax),
-    FIELD(entropy),
-    FIELD(query),
-    FIELD(key),
-    FIELD(value),
-    FIELD(given_scores),
-    FIELD(mask),
-    FIELD(bias),
-    FIELD(kv_lengths),
-    FIELD(alibi_slopes),
-    FIELD(sinks),
-    FIELD(cu_seqlens_q),
-    FIELD(cu_seqlens_k),
-    FIELD(weights_heads),
-    FIELD(weights_rows),
-    FIELD(params.weight),
-    FIELD(params.w_query),
-    FIELD(params.w_key),
-    FIELD(params.v),
-    FIELD(params.bias),
-    FIELD(params.g),
-    FIELD(params.conv),
-    FIELD(params.w_location),
-    FIELD(params.w_coverage),
-    FIELD(params.beta),
-    FIELD(params.gamma),
-    FIELD(params.previous_weights),
-    FIELD(params.cumulative_weights),
-    FIELD(params.coverage),
+    FIELD(output, FORWARD),
+    FIELD(weights, FORWARD),
+    FIELD(scores, FORWARD),
+    FIELD(lse, FORWARD),
+    FIELD(column_sums, FORWARD),
+    FIELD(argmax, FORWARD),
+    FIELD(entropy, FORWARD),
+    FIELD(grad.query, BACKWARD),
+    FIELD(grad.key, BACKWARD),
+    FIELD(grad.value, BACKWARD),
+    FIELD(grad.given_scores, BACKWARD),
+    FIELD(grad.bias, BACKWARD),
+    FIELD(grad.alibi_slopes, BACKWARD),
+    FIELD(grad.sinks, BACKWARD),
+    FIELD(query, NOBODY),
+    FIELD(key, NOBODY),
+    FIELD(value, NOBODY),
+    FIELD(given_scores, NOBODY),
+    FIELD(mask, NOBODY),
+    FIELD(bias, NOBODY),
+    FIELD(kv_lengths, NOBODY),
+    FIELD(alibi_slopes, NOBODY),
+    FIELD(sinks, NOBODY),
+    FIELD(cu_seqlens_q, NOBODY),
+    FIELD(cu_seqlens_k, NOBODY),
+    FIELD(weights_heads, NOBODY),
+    FIELD(weights_rows, NOBODY),
+    FIELD(grad.output, NOBODY),
+    FIELD(grad.weights, NOBODY),
+    FIELD(grad.lse, NOBODY),
 };
+#define FIELDS (sizeof fields / sizeof *fields)
 
-static const clattn_tensor *field_of(const clattn_attention_args *args, size_t field)
+/* Any of them, those of parameters and their gradients behind the others. */
+typedef struct field {
+    const char *name;
+    const clattn_tensor *tensor;
+    bool written;
+} field;
+
+static field field_of(const clattn_attention_args *args, const clattn_attention_desc *desc,
+                      size_t number)
 {
-    return (const clattn_tensor *)(const void *)((const char *)args + fields[field].offset);
+    const bool backward = desc->direction == CLATTN_BACKWARD;
+    if (number < FIELDS)
+        return (field){
+            fields[number].name,
+            (const clattn_tensor *)(const void *)((const char *)args + fields[number].offset),
+            fields[number].by == (backward ? BACKWARD : FORWARD)};
+    const clattn__param param = (clattn__param)((number - FIELDS) / 2);
+    if (number % 2 == FIELDS % 2)
+        return (field){clattn__param_name(param), clattn__param_given(&args->params, param), false};
+    return (field){clattn__param_gradient_name(param),
+                   clattn__param_given(&args->grad.params, param), backward};
 }
 
-static clattn_status check_aliases(const clattn_attention_args *args)
+static clattn_status check_aliases(const clattn_attention_args *args,
+                                   const clattn_attention_desc *desc)
 {
     clattn_status status = CLATTN_OK;
-    for (size_t out = 0; out < OUTPUTS; out++) {
-        const clattn_tensor *written = field_of(args, out);
-        if (!clattn__has(written) || clattn_tensor_count(written) == 0)
+    for (size_t n = 0; n < FIELDS + 2 * CLATTN__PARAMS; n++) {
+        const field out = field_of(args, desc, n);
+        if (!out.written || !clattn__has(out.tensor) || clattn_tensor_count(out.tensor) == 0)
             continue;
-        for (size_t f = out + 1; f < sizeof fields / sizeof *fields; f++) {
-            const clattn_tensor *other = field_of(args, f);
-            FAIL_IF(clattn__has(other) && clattn_tensor_count(other) > 0 && overlap(written, other),
+        for (size_t f = 0; f < FIELDS + 2 * CLATTN__PARAMS; f++) {
+            const field other = field_of(args, desc, f);
+            /* Filters of two channels are one tensor. Two outputs are looked at once. */
+            if (other.tensor == out.tensor || (other.written && f < n))
+                continue;
+            FAIL_IF(clattn__has(other.tensor) && clattn_tensor_count(other.tensor) > 0 &&
+                        overlap(out.tensor, other.tensor),
                     CLATTN_E_ARGUMENT, "%s: shares memory with %s, expected memory of its own",
-                    fields[out].name, fields[f].name);
+                    out.name, other.name);
         }
     }
 done:
     return status;
 }
 
-/* Which axes the dimensions of query, key, value and output are, which have the rank of value. */
-static const int *axes_of(const clattn_attention_desc *desc, uint32_t rank)
+clattn__axes clattn__axes_of(const clattn_attention_desc *desc, uint32_t rank)
 {
+    static const int bhsd[4] = {0, 1, 2, 3}, bshd[4] = {0, 2, 1, 3}, one_head[4] = {0, 2, 3},
+                     matrix[4] = {2, 3}, packed[4] = {2, 1, 3}, rows_bhs[4] = {0, 1, 2},
+                     rows_bs[4] = {0, 2}, rows_s[4] = {2}, rows_packed[4] = {1, 2},
+                     keys_bht[4] = {0, 1, 3}, keys_bt[4] = {0, 3}, keys_t[4] = {3};
     if (desc->flags & CLATTN_PACKED)
-        return axes_packed;
+        return (clattn__axes){rank, packed, packed, rows_packed, keys_bt, "total_q", "total_k"};
     if (rank == 4)
-        return desc->layout == CLATTN_BSHD ? axes_bshd : axes_bhsd;
-    return rank == 3 ? axes_one_head : axes_matrix;
+        return (clattn__axes){
+            rank, desc->layout == CLATTN_BSHD ? bshd : bhsd, bhsd, rows_bhs, keys_bht, "S", "T"};
+    if (rank == 3)
+        return (clattn__axes){rank, one_head, one_head, rows_bs, keys_bt, "S", "T"};
+    return (clattn__axes){rank, matrix, matrix, rows_s, keys_t, "S", "T"};
+}
+
+clattn_status clattn__view_wanted(clattn_tensor *view, const clattn_tensor *tensor, bool wanted,
+                                  const char *asked_by, clattn__rule rule)
+{
+    clattn_status status = CLATTN_OK;
+    TRY(clattn__check_presence(tensor, wanted, rule.name, asked_by));
+    if (wanted)
+        TRY(clattn__view_init(view, tensor, &rule));
+done:
+    return status;
 }
 
 static clattn_status check_rank(const clattn_attention_desc *desc, const char *name, uint32_t rank)
@@ -167,7 +200,7 @@ static clattn_status view_key(clattn__call *call, const clattn_attention_desc *d
     clattn_status status = CLATTN_OK;
     const clattn_dtype t = desc->dtype;
     clattn__rule rule = {"key",
-                         axes_of(desc, rank),
+                         clattn__axes_of(desc, rank).own,
                          rank,
                          {B, call->Hkv, CLATTN__ANY, call->Dk},
                          {"B", "Hkv", desc->flags & CLATTN_PACKED ? "total_k" : "T",
@@ -190,9 +223,8 @@ static clattn_status view_inputs(clattn__call *call, const clattn_attention_desc
                location = desc->score == CLATTN_SCORE_LOCATION,
                packed = desc->flags & CLATTN_PACKED,
                projected = desc->flags & CLATTN_PROJECTED_KEYS;
-    uint32_t rank = args->value.rank;
-    const int *axes = axes_of(desc, rank), *square = rank == 4 ? axes_bhsd : axes;
-    const char *S = packed ? "total_q" : "S", *T = packed ? "total_k" : "T";
+    const uint32_t rank = args->value.rank;
+    const clattn__axes axes = clattn__axes_of(desc, rank);
     int64_t B = rank == 2 || packed ? 1 : CLATTN__ANY, Hq = (int64_t)desc->query_heads,
             Hkv = (int64_t)desc->kv_heads;
     clattn_dtype t = desc->dtype;
@@ -220,14 +252,14 @@ static clattn_status view_inputs(clattn__call *call, const clattn_attention_desc
     call->S = CLATTN__ANY, call->T = CLATTN__ANY;
     if (given) {
         clattn__rule scores = {
-            "given_scores",        square, rank,  {B, Hq, CLATTN__ANY, CLATTN__ANY},
-            {"B", "Hq", "S", "T"}, false,  false, {t, CLATTN_F32, CLATTN_F32}};
+            "given_scores",        axes.square, rank,  {B, Hq, CLATTN__ANY, CLATTN__ANY},
+            {"B", "Hq", "S", "T"}, false,       false, {t, CLATTN_F32, CLATTN_F32}};
         TRY(clattn__view_init(&call->given_scores, &args->given_scores, &scores));
         B = scores.shape[0], call->S = scores.shape[2], call->T = scores.shape[3];
     } else {
         clattn__rule query = {
-            "query", axes,  rank,     {B, Hq, CLATTN__ANY, call->D}, {"B", "Hq", S, "D"},
-            false,   false, {t, t, t}};
+            "query", axes.own, rank,     {B, Hq, CLATTN__ANY, call->D}, {"B", "Hq", axes.S, "D"},
+            false,   false,    {t, t, t}};
         TRY(clattn__view_init(&call->query, &args->query, &query));
         B = query.shape[0], call->S = query.shape[2];
         if (projected) {
@@ -243,13 +275,13 @@ static clattn_status view_inputs(clattn__call *call, const clattn_attention_desc
     }
     call->B = B;
     clattn__rule value = {
-        "value", axes,  rank,     {B, Hkv, call->T, call->Dv}, {"B", "Hkv", T, "Dv"},
-        false,   false, {t, t, t}};
+        "value", axes.own, rank,     {B, Hkv, call->T, call->Dv}, {"B", "Hkv", axes.T, "Dv"},
+        false,   false,    {t, t, t}};
     TRY(clattn__view_init(&call->value, &args->value, &value));
     call->T = value.shape[2];
 
     clattn__rule mask = {"mask",
-                         square,
+                         axes.square,
                          rank,
                          {B, Hq, call->S, call->T},
                          {"B", "Hq", "S", "T"},
@@ -258,14 +290,9 @@ static clattn_status view_inputs(clattn__call *call, const clattn_attention_desc
                          {CLATTN_BOOL, CLATTN_F32, t}};
     if (clattn__has(&args->mask))
         TRY(clattn__view_init(&call->mask, &args->mask, &mask));
-    clattn__rule bias = {"bias",
-                         square,
-                         rank,
-                         {B, Hq, call->S, call->T},
-                         {"B", "Hq", "S", "T"},
-                         true,
-                         false,
-                         {CLATTN_F32, t, t}};
+    clattn__rule bias = {
+        "bias", axes.square,       rank, {B, Hq, call->S, call->T}, {"B", "Hq", "S", "T"}, true,
+        false,  {CLATTN_F32, t, t}};
     if (clattn__has(&args->bias))
         TRY(clattn__view_init(&call->bias, &args->bias, &bias));
     static const int batch_axis[4] = {0}, head_axis[4] = {1};
@@ -334,13 +361,8 @@ static clattn_status view_output(clattn_tensor *view, const clattn_tensor *tenso
                                  const clattn_attention_desc *desc, uint32_t output,
                                  const char *asked_by, clattn__rule rule)
 {
-    clattn_status status = CLATTN_OK;
     rule.written = true;
-    TRY(clattn__check_presence(tensor, desc->outputs & output, rule.name, asked_by));
-    if (clattn__has(tensor))
-        TRY(clattn__view_init(view, tensor, &rule));
-done:
-    return status;
+    return clattn__view_wanted(view, tensor, desc->outputs & output, asked_by, rule);
 }
 
 #define VIEW_OUTPUT(name, output, ...)                                                             \
@@ -351,46 +373,32 @@ static clattn_status view_outputs(clattn__call *call, const clattn_attention_des
                                   const clattn_attention_args *args)
 {
     clattn_status status = CLATTN_OK;
-    static const int rows_bhs[4] = {0, 1, 2}, rows_bs[4] = {0, 2}, rows_s[4] = {2},
-                     rows_packed[4] = {1, 2}, keys_bht[4] = {0, 1, 3}, keys_bt[4] = {0, 3},
-                     keys_t[4] = {3};
-    const bool packed = desc->flags & CLATTN_PACKED;
-    const uint32_t rank = args->value.rank, fewer = rank - 1;
-    const int *axes = axes_of(desc, rank), *square = rank == 4 ? axes_bhsd : axes;
-    const int *rows = rank == 4   ? rows_bhs
-                      : rank == 3 ? rows_bs
-                                  : rows_s,
-              *keys = rank == 4   ? keys_bht
-                      : rank == 3 ? keys_bt
-                                  : keys_t;
-    const char *letter = packed ? "total_q" : "S";
+    const clattn__axes axes = clattn__axes_of(desc, args->value.rank);
+    const uint32_t rank = axes.rank, fewer = rank - 1;
     const clattn_dtype t = desc->dtype, wide = t == CLATTN_F64 ? CLATTN_F64 : CLATTN_F32;
     const int64_t B = call->B, Hq = call->Hq, S = call->S, T = call->T;
     int64_t heads = Hq, chosen = S;
-    if (packed)
-        rows = rows_packed;
     TRY(view_chosen(&call->weights_heads, &args->weights_heads, desc->flags & CLATTN_WEIGHTS_HEADS,
                     "weights_heads", "CLATTN_WEIGHTS_HEADS", &heads));
-    FAIL_IF(rank < 4 && !packed && heads != 1, CLATTN_E_ARGUMENT,
+    FAIL_IF(rank < 4 && !(desc->flags & CLATTN_PACKED) && heads != 1, CLATTN_E_ARGUMENT,
             "weights_heads: shape (%lld), expected (1), as weights of rank %u have one head",
             (long long)heads, rank);
     TRY(view_chosen(&call->weights_rows, &args->weights_rows, desc->flags & CLATTN_WEIGHTS_ROWS,
                     "weights_rows", "CLATTN_WEIGHTS_ROWS", &chosen));
-    VIEW_OUTPUT(output, CLATTN_OUTPUT, axes, rank, {B, Hq, S, call->Dv}, {"B", "Hq", letter, "Dv"},
+    VIEW_OUTPUT(output, CLATTN_OUTPUT, axes.own, rank, {B, Hq, S, call->Dv},
+                {"B", "Hq", axes.S, "Dv"}, .dtypes = {t, t, t});
+    VIEW_OUTPUT(weights, CLATTN_WEIGHTS, axes.square, rank, {B, heads, chosen, T},
+                {"B", "Hq", "S", "T"}, .dtypes = {t, t, t});
+    VIEW_OUTPUT(scores, CLATTN_SCORES, axes.square, rank, {B, Hq, S, T}, {"B", "Hq", "S", "T"},
                 .dtypes = {t, t, t});
-    VIEW_OUTPUT(weights, CLATTN_WEIGHTS, square, rank, {B, heads, chosen, T}, {"B", "Hq", "S", "T"},
-                .dtypes = {t, t, t});
-    VIEW_OUTPUT(scores, CLATTN_SCORES, square, rank, {B, Hq, S, T}, {"B", "Hq", "S", "T"},
-                .dtypes = {t, t, t});
-    VIEW_OUTPUT(lse, CLATTN_LSE, rows, fewer, {B, Hq, S, 1}, {"B", "Hq", letter, ""},
+    VIEW_OUTPUT(lse, CLATTN_LSE, axes.rows, fewer, {B, Hq, S, 1}, {"B", "Hq", axes.S, ""},
                 .dtypes = {wide, wide, wide});
-    VIEW_OUTPUT(column_sums, CLATTN_COLUMN_SUMS, keys, fewer, {B, Hq, 1, T}, {"B", "Hq", "", "T"},
-                .dtypes = {wide, wide, wide});
-    VIEW_OUTPUT(argmax, CLATTN_ARGMAX, rows, fewer, {B, Hq, S, 1}, {"B", "Hq", "S", ""},
+    VIEW_OUTPUT(column_sums, CLATTN_COLUMN_SUMS, axes.keys, fewer, {B, Hq, 1, T},
+                {"B", "Hq", "", "T"}, .dtypes = {wide, wide, wide});
+    VIEW_OUTPUT(argmax, CLATTN_ARGMAX, axes.rows, fewer, {B, Hq, S, 1}, {"B", "Hq", "S", ""},
                 .dtypes = {CLATTN_I32, CLATTN_I64, CLATTN_I64});
-    VIEW_OUTPUT(entropy, CLATTN_ENTROPY, rows, fewer, {B, Hq, S, 1}, {"B", "Hq", "S", ""},
+    VIEW_OUTPUT(entropy, CLATTN_ENTROPY, axes.rows, fewer, {B, Hq, S, 1}, {"B", "Hq", "S", ""},
                 .dtypes = {wide, wide, wide});
-    TRY(check_aliases(args));
 done:
     return status;
 }
@@ -418,7 +426,12 @@ clattn_status clattn__call_init(clattn__call *call, const clattn__problem *probl
     TRY(view_inputs(call, desc, &args));
     TRY(clattn__call_params(call, desc, &args.params));
     call->all_rows = call->S;
-    TRY(view_outputs(call, desc, &args));
+    call->all_heads = call->Hq;
+    call->all_batches = call->B;
+    call->backward = clattn__is_backward(problem);
+    TRY(call->backward ? clattn__call_gradients(call, desc, &args)
+                       : view_outputs(call, desc, &args));
+    TRY(check_aliases(&args, desc));
 done:
     return status;
 }

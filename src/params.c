@@ -24,13 +24,13 @@ typedef enum size { ONE, D, DK, A, C, K, T } size;
 static const char *const letters[] = {"", "D", "Dk", "A", "C", "K", "T"};
 
 static const struct {
-    const char *name;
+    const char *gradient;        /* its name, and behind "grad." that of the parameter */
     size_t offset;               /* in clattn_score_params */
     uint32_t required, optional; /* by which scores */
     shape shape;
     size rows, columns;
 } params[CLATTN__PARAMS] = {
-#define PARAM(name) "params." #name, offsetof(clattn_score_params, name)
+#define PARAM(name) "grad.params." #name, offsetof(clattn_score_params, name)
     [CLATTN__WEIGHT] = {PARAM(weight), BIT(GENERAL) | BIT(LOCATION), 0, MATRIX, D, DK},
     [CLATTN__W_QUERY] = {PARAM(w_query), ADDITIVE, 0, MATRIX, A, D},
     [CLATTN__W_KEY] = {PARAM(w_key), ADDITIVE, 0, MATRIX, A, DK},
@@ -51,25 +51,30 @@ static const struct {
 #undef PARAM
 };
 
-const char *clattn__param_name(clattn__param param)
+const char *clattn__param_gradient_name(clattn__param param)
 {
-    return params[param].name;
+    return params[param].gradient;
 }
 
-static const clattn_tensor *given_as(const clattn_score_params *given, size_t p)
+const char *clattn__param_name(clattn__param param)
 {
-    return (const clattn_tensor *)(const void *)((const char *)given + params[p].offset);
+    return params[param].gradient + strlen("grad.");
+}
+
+const clattn_tensor *clattn__param_given(const clattn_score_params *given, clattn__param param)
+{
+    return (const clattn_tensor *)(const void *)((const char *)given + params[param].offset);
 }
 
 /* A rule for parameter `p` as it is given: its rank says whether heads differ. */
 static clattn__rule rule_of(size_t p, const clattn_tensor *given, const clattn__call *call,
-                            const int64_t sizes[])
+                            const clattn_attention_desc *desc, const int64_t sizes[])
 {
     static const int matrix[] = {1, 2, 3}, vector[] = {1, 3}, scalar[] = {1}, rows[] = {0, 2},
                      head_rows[] = {0, 1, 2}, keys[] = {0, 3}, head_keys[] = {0, 1, 3};
     const clattn_dtype own = clattn__dtype_is_float(given->dtype) ? given->dtype : CLATTN_F32;
     clattn__rule rule = {
-        .name = params[p].name,
+        .name = clattn__param_name(p),
         .shape = {1, call->Hq, sizes[params[p].rows], sizes[params[p].columns]},
         .letters = {"B", "Hq", letters[params[p].rows], letters[params[p].columns]},
         .dtypes = {CLATTN_F32, own, own}};
@@ -103,6 +108,10 @@ static clattn__rule rule_of(size_t p, const clattn_tensor *given, const clattn__
         rule.axes = given->rank == 3 ? head_keys : keys + 2 - rule.rank;
         break;
     }
+    if (p == CLATTN__WEIGHT && desc->score == CLATTN_SCORE_LOCATION) {
+        rule.shape[2] = CLATTN__ANY, rule.shape[3] = call->D;
+        rule.letters[2] = "M", rule.letters[3] = "D";
+    }
     return rule;
 }
 
@@ -122,17 +131,20 @@ done:
     return status;
 }
 
+/* The filters of a parameter, where it has those of two channels. */
+static clattn_status take_filters(clattn_tensor *given, const clattn__call *call, size_t p)
+{
+    if (params[p].shape == FILTERS && clattn__has(&call->params[CLATTN__CUMULATIVE_WEIGHTS]))
+        return take_channel(given, p == CLATTN__CONV_CUMULATIVE);
+    return CLATTN_OK;
+}
+
 static clattn_status view_param(clattn__call *call, const clattn_attention_desc *desc, size_t p,
                                 clattn_tensor given, int64_t sizes[])
 {
     clattn_status status = CLATTN_OK;
-    if (params[p].shape == FILTERS && clattn__has(&call->params[CLATTN__CUMULATIVE_WEIGHTS]))
-        TRY(take_channel(&given, p == CLATTN__CONV_CUMULATIVE));
-    clattn__rule rule = rule_of(p, &given, call, sizes);
-    if (p == CLATTN__WEIGHT && desc->score == CLATTN_SCORE_LOCATION) {
-        rule.shape[2] = CLATTN__ANY, rule.shape[3] = call->D;
-        rule.letters[2] = "M", rule.letters[3] = "D";
-    }
+    TRY(take_filters(&given, call, p));
+    clattn__rule rule = rule_of(p, &given, call, desc, sizes);
     TRY(clattn__view_init(&call->params[p], &given, &rule));
     if (params[p].shape == FILTERS) {
         sizes[C] = rule.shape[2], sizes[K] = rule.shape[3];
@@ -144,7 +156,7 @@ static clattn_status view_param(clattn__call *call, const clattn_attention_desc 
             CLATTN_E_ARGUMENT, "params.weight: M=%lld rows, expected at least T=%lld, one per key",
             (long long)rule.shape[2], (long long)call->T);
     if (params[p].shape == SCALAR || params[p].shape == OF_ROWS)
-        TRY(clattn__check_finite(&call->params[p], params[p].name, desc->dtype));
+        TRY(clattn__check_finite(&call->params[p], clattn__param_name(p), desc->dtype));
 done:
     return status;
 }
@@ -163,17 +175,53 @@ clattn_status clattn__call_params(clattn__call *call, const clattn_attention_des
         [ONE] = 1,         [D] = call->D,     [DK] = call->Dk, [A] = (int64_t)desc->hidden_size,
         [C] = CLATTN__ANY, [K] = CLATTN__ANY, [T] = call->T};
     for (size_t p = 0; p < CLATTN__PARAMS; p++) {
-        const clattn_tensor *tensor = given_as(given, p);
+        const clattn_tensor *tensor = clattn__param_given(given, p);
         const bool met = (desc->flags & CLATTN_PROJECTED_KEYS && meets_keys(p)) ||
                          (desc->flags & CLATTN_PROJECTED_QUERY && p == CLATTN__W_QUERY),
                    wanted = !met && params[p].required >> desc->score & 1,
                    allowed = wanted || params[p].optional >> desc->score & 1;
         TRY(clattn__check_presence(tensor, wanted || (allowed && clattn__has(tensor)),
-                                   params[p].name, met ? "it is projected" : "score"));
+                                   clattn__param_name(p), met ? "it is projected" : "score"));
         if (p == CLATTN__CONV_CUMULATIVE && !clattn__has(&call->params[CLATTN__CUMULATIVE_WEIGHTS]))
             continue;
         if (clattn__has(tensor))
             TRY(view_param(call, desc, p, *tensor, sizes));
+    }
+done:
+    return status;
+}
+
+clattn_status clattn__call_param_gradients(clattn__call *call, const clattn_attention_desc *desc,
+                                           const clattn_score_params *gradients,
+                                           const clattn_score_params *given)
+{
+    clattn_status status = CLATTN_OK;
+    const int64_t sizes[] = {
+        [ONE] = 1,         [D] = call->D,     [DK] = call->Dk, [A] = (int64_t)desc->hidden_size,
+        [C] = CLATTN__ANY, [K] = CLATTN__ANY, [T] = call->T};
+    for (size_t p = 0; p < CLATTN__PARAMS; p++) {
+        clattn_tensor gradient = *clattn__param_given(gradients, p),
+                      of = *clattn__param_given(given, p);
+        if (!clattn__has(&gradient))
+            continue;
+        FAIL_IF(!clattn__has(&of), CLATTN_E_ARGUMENT, "%s: given, but %s is not, expected both",
+                clattn__param_gradient_name(p), clattn__param_name(p));
+        FAIL_IF(!(desc->gradients & CLATTN_GRAD_PARAMS), CLATTN_E_ARGUMENT,
+                "%s: given, but the description does not ask for it (CLATTN_GRAD_PARAMS)",
+                clattn__param_gradient_name(p));
+        if (!clattn__has(&call->params[p]))
+            continue;
+        FAIL_IF(gradient.rank != of.rank, CLATTN_E_ARGUMENT,
+                "%s: rank %u, expected %u as what it is the gradient of",
+                clattn__param_gradient_name(p), gradient.rank, of.rank);
+        TRY(take_filters(&gradient, call, p));
+        TRY(take_filters(&of, call, p));
+        clattn__rule rule = rule_of(p, &of, call, desc, sizes);
+        const clattn_dtype own =
+            clattn__dtype_is_float(gradient.dtype) ? gradient.dtype : CLATTN_F32;
+        rule.name = clattn__param_gradient_name(p);
+        rule.dtypes[1] = rule.dtypes[2] = own;
+        TRY(clattn__gradient_view(&call->grad.params[p], &gradient, &of, rule));
     }
 done:
     return status;
@@ -186,8 +234,8 @@ clattn_status clattn__call_keys(clattn__call *call, const clattn_attention_desc 
     int64_t sizes[] = {[ONE] = 1, [D] = call->D, [DK] = call->Dk, [A] = (int64_t)desc->hidden_size};
     for (size_t p = 0; p < CLATTN__PARAMS; p++)
         if (meets_keys(p) && params[p].required >> desc->score & 1) {
-            const clattn_tensor *tensor = given_as(&args->params, p);
-            TRY(clattn__check_presence(tensor, true, params[p].name, "score"));
+            const clattn_tensor *tensor = clattn__param_given(&args->params, p);
+            TRY(clattn__check_presence(tensor, true, clattn__param_name(p), "score"));
             TRY(view_param(call, desc, p, *tensor, sizes));
         }
 done:

@@ -12,6 +12,9 @@
     (CLATTN_CAUSAL | CLATTN_WINDOW | CLATTN_SCALE | CLATTN_MASK | CLATTN_BIAS |                    \
      CLATTN_KV_LENGTHS | CLATTN_ALIBI | CLATTN_SINKS | CLATTN_PACKED | CLATTN_PROJECTED_KEYS |     \
      CLATTN_PROJECTED_QUERY | CLATTN_WEIGHTS_HEADS | CLATTN_WEIGHTS_ROWS)
+#define ALL_GRADIENTS                                                                              \
+    (CLATTN_GRAD_QUERY | CLATTN_GRAD_KEY | CLATTN_GRAD_VALUE | CLATTN_GRAD_GIVEN_SCORES |          \
+     CLATTN_GRAD_BIAS | CLATTN_GRAD_ALIBI_SLOPES | CLATTN_GRAD_SINKS | CLATTN_GRAD_PARAMS)
 #define ALL_OUTPUTS                                                                                \
     (CLATTN_OUTPUT | CLATTN_WEIGHTS | CLATTN_SCORES | CLATTN_LSE | CLATTN_COLUMN_SUMS |            \
      CLATTN_ARGMAX | CLATTN_ENTROPY)
@@ -54,6 +57,12 @@ static clattn_status check_enums(const clattn_attention_desc *desc)
             "desc.outputs: 0x%x has bits without a meaning, expected CLATTN_OUTPUT | "
             "CLATTN_WEIGHTS | ...",
             (unsigned)desc->outputs);
+    FAIL_IF((unsigned)desc->direction > CLATTN_BACKWARD, CLATTN_E_ARGUMENT,
+            "desc.direction: %d, expected CLATTN_FORWARD or CLATTN_BACKWARD", (int)desc->direction);
+    FAIL_IF(desc->gradients & ~(uint32_t)ALL_GRADIENTS, CLATTN_E_ARGUMENT,
+            "desc.gradients: 0x%x has bits without a meaning, expected CLATTN_GRAD_QUERY | "
+            "CLATTN_GRAD_KEY | ...",
+            (unsigned)desc->gradients);
 done:
     return status;
 }
@@ -190,6 +199,62 @@ done:
     return status;
 }
 
+static uint32_t default_gradients(clattn_score score)
+{
+    switch (score) {
+    case CLATTN_SCORE_GIVEN:
+        return CLATTN_GRAD_GIVEN_SCORES | CLATTN_GRAD_VALUE;
+    case CLATTN_SCORE_LOCATION:
+        return CLATTN_GRAD_QUERY | CLATTN_GRAD_VALUE;
+    default:
+        return CLATTN_GRAD_QUERY | CLATTN_GRAD_KEY | CLATTN_GRAD_VALUE;
+    }
+}
+
+/* Gradients of what there is, from what can have one. */
+static clattn_status check_direction(const clattn_attention_desc *desc)
+{
+    clattn_status status = CLATTN_OK;
+    const bool given = desc->score == CLATTN_SCORE_GIVEN, dot = desc->score <= CLATTN_SCORE_DOT;
+    const struct {
+        uint32_t gradient;
+        bool there;
+        const char *name, *of;
+    } each[] = {
+        {CLATTN_GRAD_QUERY, !given, "CLATTN_GRAD_QUERY", "a query, which given scores do without"},
+        {CLATTN_GRAD_KEY, !given && desc->score != CLATTN_SCORE_LOCATION, "CLATTN_GRAD_KEY",
+         "a key, which the score does not read"},
+        {CLATTN_GRAD_GIVEN_SCORES, given, "CLATTN_GRAD_GIVEN_SCORES", "CLATTN_SCORE_GIVEN"},
+        {CLATTN_GRAD_BIAS, desc->flags & CLATTN_BIAS, "CLATTN_GRAD_BIAS", "CLATTN_BIAS"},
+        {CLATTN_GRAD_ALIBI_SLOPES, desc->flags & CLATTN_ALIBI, "CLATTN_GRAD_ALIBI_SLOPES",
+         "CLATTN_ALIBI"},
+        {CLATTN_GRAD_SINKS, desc->flags & CLATTN_SINKS, "CLATTN_GRAD_SINKS", "CLATTN_SINKS"},
+        {CLATTN_GRAD_PARAMS, !given && !dot, "CLATTN_GRAD_PARAMS", "a score that has parameters"},
+    };
+    if (desc->direction == CLATTN_FORWARD) {
+        FAIL_IF(desc->gradients, CLATTN_E_ARGUMENT,
+                "desc.gradients: 0x%x with direction forward, expected 0, or CLATTN_BACKWARD",
+                (unsigned)desc->gradients);
+        goto done;
+    }
+    for (size_t i = 0; i < sizeof each / sizeof *each; i++)
+        FAIL_IF(desc->gradients & each[i].gradient && !each[i].there, CLATTN_E_ARGUMENT,
+                "desc.gradients: %s, expected it only with %s", each[i].name, each[i].of);
+    FAIL_IF(desc->outputs & ~(uint32_t)(CLATTN_OUTPUT | CLATTN_WEIGHTS | CLATTN_LSE),
+            CLATTN_E_ARGUMENT,
+            "desc.outputs: 0x%x with direction backward, expected those whose gradients are taken: "
+            "CLATTN_OUTPUT, CLATTN_WEIGHTS, CLATTN_LSE",
+            (unsigned)desc->outputs);
+    FAIL_IF(desc->flags & (CLATTN_WEIGHTS_HEADS | CLATTN_WEIGHTS_ROWS), CLATTN_E_ARGUMENT,
+            "desc.flags: heads or rows of weights are chosen with direction backward, which takes "
+            "gradients of all weights; expected neither");
+    FAIL_IF(desc->flags & CLATTN_PROJECTED_KEYS, CLATTN_E_ARGUMENT,
+            "projected_keys: given with direction backward, whose gradients are those of keys; "
+            "expected key and its parameters");
+done:
+    return status;
+}
+
 clattn_status clattn__problem_init(clattn__problem *problem, const clattn_attention_desc *given)
 {
     clattn_status status = CLATTN_OK;
@@ -201,6 +266,8 @@ clattn_status clattn__problem_init(clattn__problem *problem, const clattn_attent
     TRY(check_enums(desc));
     if (desc->outputs == 0)
         desc->outputs = CLATTN_OUTPUT;
+    if (desc->direction == CLATTN_BACKWARD && desc->gradients == 0)
+        desc->gradients = default_gradients(desc->score);
     if (desc->query_heads == 0)
         desc->query_heads = 1;
     if (desc->kv_heads == 0)
@@ -218,6 +285,7 @@ clattn_status clattn__problem_init(clattn__problem *problem, const clattn_attent
     TRY(check_numbers(desc));
     TRY(check_packed(desc));
     TRY(check_projected(desc));
+    TRY(check_direction(desc));
     if (desc->flags & CLATTN_SCALE)
         problem->scale = desc->scale;
     else

@@ -39,6 +39,14 @@ typedef enum clattn__param {
     CLATTN__PARAMS
 } clattn__param;
 
+/* The gradients of a call backward, views as those of the tensors that they are of: where a tensor
+ * broadcasts, so does its gradient, which is a sum then over all that has the same place in it. */
+typedef struct clattn__gradients {
+    clattn_tensor output, weights, lse; /* come in */
+    clattn_tensor query, key, value, given_scores, bias, alibi_slopes, sinks;
+    clattn_tensor params[CLATTN__PARAMS];
+} clattn__gradients;
+
 /* One call. Tensors are views of rank 4 with strides that broadcast where the caller's did:
  *   query (B, Hq, S, D)   key (B, Hkv, T, Dk)   value (B, Hkv, T, Dv)   output (B, Hq, S, Dv)
  *   given_scores, mask, bias, weights, scores (B, Hq, S, T)   lse, argmax, entropy (B, Hq, S, 1)
@@ -49,19 +57,22 @@ typedef enum clattn__param {
  * (sequences + 1, 1, 1, 1), say where each begins among the caller's rows and keys. */
 typedef struct clattn__call {
     int64_t B, Hq, Hkv, S, T, D, Dk, Dv;
-    int64_t first_row, all_rows; /* its place among the caller's rows: 0 and S when it is whole */
-    int64_t first_head;          /* likewise among the query heads */
+    int64_t first_row, all_rows;   /* its place among the caller's rows: 0 and S when it is whole */
+    int64_t first_head, all_heads; /* likewise among the query heads */
+    int64_t first_batch, all_batches; /* likewise among the batches, or the packed sequences */
     clattn_tensor query, key, value, given_scores, mask, bias, kv_lengths, alibi_slopes, sinks;
     clattn_tensor output, weights, scores, lse, column_sums, argmax, entropy;
     clattn_tensor weights_heads, weights_rows;
     clattn_tensor cu_seqlens_q, cu_seqlens_k;
     clattn_tensor params[CLATTN__PARAMS];
     clattn_tensor key_forms, key_extents; /* of projected keys, in device memory; ops/key_forms.h */
+    bool backward;                        /* output and lse are inputs then */
+    clattn__gradients grad;
 } clattn__call;
 
 /* The tensors of a call in the order inputs, outputs;
  * `names` may be NULL. Returns how many are inputs. */
-#define CLATTN__CALL_TENSORS (20 + CLATTN__PARAMS)
+#define CLATTN__CALL_TENSORS (30 + 2 * CLATTN__PARAMS)
 size_t clattn__call_tensors(clattn__call *call, clattn_tensor *tensors[CLATTN__CALL_TENSORS],
                             const char *names[CLATTN__CALL_TENSORS]);
 
@@ -87,12 +98,25 @@ clattn_status clattn__problem_init(clattn__problem *problem, const clattn_attent
 clattn_status clattn__call_init(clattn__call *call, const clattn__problem *problem,
                                 const clattn_attention_args *args);
 
-/* "params.w_query" */
+/* "grad.params.w_query", and from there on "params.w_query" */
+const char *clattn__param_gradient_name(clattn__param param);
 const char *clattn__param_name(clattn__param param);
+
+/* A parameter as the caller gives it. */
+const clattn_tensor *clattn__param_given(const clattn_score_params *params, clattn__param param);
 
 /* The same for the parameters of the score, once the sizes of the call are known. */
 clattn_status clattn__call_params(clattn__call *call, const clattn_attention_desc *desc,
                                   const clattn_score_params *params);
+
+/* And for their gradients, those that are there. */
+clattn_status clattn__call_param_gradients(clattn__call *call, const clattn_attention_desc *desc,
+                                           const clattn_score_params *gradients,
+                                           const clattn_score_params *params);
+
+/* What a call backward reads of forward's results and their gradients, and the gradients that it makes. */
+clattn_status clattn__call_gradients(clattn__call *call, const clattn_attention_desc *desc,
+                                     const clattn_attention_args *args);
 
 /* Only what keys meet before queries come, for clattn_keys_create(). */
 clattn_status clattn__call_keys(clattn__call *call, const clattn_attention_desc *desc,
@@ -128,6 +152,11 @@ static inline bool clattn__is_additive(clattn_score score)
 {
     return score == CLATTN_SCORE_ADDITIVE || score == CLATTN_SCORE_LOCATION_SENSITIVE ||
            score == CLATTN_SCORE_COVERAGE;
+}
+
+static inline bool clattn__is_backward(const clattn__problem *problem)
+{
+    return problem->desc.direction == CLATTN_BACKWARD;
 }
 
 static inline bool clattn__is_packed(const clattn__problem *problem)

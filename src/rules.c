@@ -15,7 +15,7 @@
 static void print_found(char *text, size_t size, const clattn_tensor *tensor)
 {
     size_t used = 0;
-    for (uint32_t i = 0; i < tensor->rank && used < size; i++)
+    for (uint32_t i = 0; i < tensor->rank && i < CLATTN_MAX_RANK && used < size; i++)
         used += (size_t)snprintf(text + used, size - used, "%s%lld", i ? ", " : "(",
                                  (long long)tensor->shape[i]);
     if (used < size)
@@ -153,10 +153,25 @@ clattn_status clattn__view_init(clattn_tensor *out, const clattn_tensor *tensor,
             goto done;
         }
     }
-    FAIL_IF(expected->written && clattn_tensor_count(tensor) > 0 && overlaps_itself(out),
+    FAIL_IF(expected->written && clattn_tensor_count(tensor) > 0 && overlaps_itself(tensor),
             CLATTN_E_ARGUMENT,
             "%s: its strides let elements overlap, expected an own place for each", expected->name);
     memcpy(expected->shape, out->shape, sizeof expected->shape);
+done:
+    return status;
+}
+
+clattn_status clattn__gradient_view(clattn_tensor *out, const clattn_tensor *tensor,
+                                    const clattn_tensor *of, clattn__rule rule)
+{
+    clattn_status status = CLATTN_OK;
+    char found[128], wanted[128];
+    print_found(found, sizeof found, tensor);
+    print_found(wanted, sizeof wanted, of);
+    FAIL_IF(tensor->rank > CLATTN_MAX_RANK || strcmp(found, wanted) != 0, CLATTN_E_ARGUMENT,
+            "%s: shape %s, expected %s as what it is the gradient of", rule.name, found, wanted);
+    rule.written = true;
+    TRY(clattn__view_init(out, tensor, &rule));
 done:
     return status;
 }

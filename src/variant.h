@@ -1,4 +1,4 @@
-/* variant.h: one implementation of the forward pass, a row of the dispatch table. */
+/* variant.h: one implementation of the forward or of the backward pass, a row of its dispatch table. */
 #ifndef CLATTN_VARIANT_H
 #define CLATTN_VARIANT_H
 

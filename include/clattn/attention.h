@@ -24,6 +24,9 @@
  *   argmax            (B, Hq, S)         the same           (B, S)              (S)
  *   column_sums       (B, Hq, T)         the same           (B, T)              (T)
  *
+ * Backward (CLATTN_BACKWARD): from the gradients of output, weights or lse to those of all inputs that are real
+ * numbers; args.grad has them. What forward was told, backward is told again.
+ *
  * Packed sequences (CLATTN_PACKED) lie one behind the other instead of beside each other with gaps:
  * query (total_q, Hq, D), key (total_k, Hkv, Dk), value (total_k, Hkv, Dv), output (total_q, Hq, Dv),
  * lse (Hq, total_q). Sequence b has the queries cu_seqlens_q[b] up to cu_seqlens_q[b + 1] and the
@@ -102,6 +105,12 @@ typedef enum clattn_precision {
     CLATTN_PRECISION_FAST
 } clattn_precision;
 
+/** Which way a plan goes. */
+typedef enum clattn_direction {
+    CLATTN_FORWARD = 0,
+    CLATTN_BACKWARD /* from the gradient of the output to those of what it was made of; below */
+} clattn_direction;
+
 /** clattn_attention_desc.flags: what takes part. A tensor that is given without its flag is
  * refused, and vice versa. With p = i + offset, the place of query i among the keys: */
 enum {
@@ -145,6 +154,18 @@ enum {
     CLATTN_ENTROPY = 1 << 6
 };
 
+/** clattn_attention_desc.gradients: of what the gradient is wanted, with direction BACKWARD. */
+enum {
+    CLATTN_GRAD_QUERY = 1 << 0,
+    CLATTN_GRAD_KEY = 1 << 1,
+    CLATTN_GRAD_VALUE = 1 << 2,
+    CLATTN_GRAD_GIVEN_SCORES = 1 << 3, /* with CLATTN_SCORE_GIVEN, which has no query and no key */
+    CLATTN_GRAD_BIAS = 1 << 4,
+    CLATTN_GRAD_ALIBI_SLOPES = 1 << 5,
+    CLATTN_GRAD_SINKS = 1 << 6,
+    CLATTN_GRAD_PARAMS = 1 << 7 /* those that have a place in args.grad.params */
+};
+
 /** What to compute. Zero asks for the default in brackets, so a caller names only what differs. */
 typedef struct clattn_attention_desc {
     size_t struct_size;           /* sizeof(clattn_attention_desc): lets the struct grow */
@@ -168,6 +189,9 @@ typedef struct clattn_attention_desc {
     const char *variant;  /* [NULL: the first that accepts] the name of the variant to take */
     size_t key_size;    /* [D] Dk; for GENERAL, ADDITIVE, LOCATION, LOCATION_SENSITIVE, COVERAGE */
     size_t hidden_size; /* A; required for ADDITIVE, LOCATION_SENSITIVE, COVERAGE */
+    clattn_direction direction; /* [FORWARD] */
+    uint32_t
+        gradients; /* [those of query, key and value, or given scores and value] with BACKWARD */
 } clattn_attention_desc;
 
 /** The parameters of a score, and what it takes beside query and key. Those that a score does not
@@ -191,6 +215,20 @@ typedef struct clattn_score_params {
     clattn_tensor cumulative_weights; /* likewise, or absent */
     clattn_tensor coverage;           /* COVERAGE: (B, T) or (B, Hq, T) */
 } clattn_score_params;
+
+/** Gradients of a scalar, the loss, as backward takes and makes them: of what forward gave out, and of what
+ * it was made of. With direction BACKWARD, desc.outputs says what the loss was computed from: OUTPUT, WEIGHTS,
+ * LSE, or several of them. Those of inputs have the shapes of the inputs, where one of the inputs broadcasts a
+ * sum over all that it was used for. Hidden keys, and queries that see no key, have gradients of 0. */
+typedef struct clattn_gradients {
+    clattn_tensor output, weights, lse; /* come in */
+    clattn_tensor query, key, value;    /* come out, of the desc's dtype */
+    clattn_tensor given_scores, bias;   /* of the desc's dtype or f32 */
+    clattn_tensor alibi_slopes, sinks;  /* of any float type */
+    clattn_score_params
+        params; /* those that are wanted, of any float type; the rows of LOCATION's weight
+                                   from T on, which no key has, get 0 */
+} clattn_gradients;
 
 /** Keys that have met the parameters of a score, in the memory of a device: plan.h. */
 typedef struct clattn_keys clattn_keys;
@@ -224,6 +262,9 @@ typedef struct clattn_attention_args {
     /* (n), i32 or i64, rising numbers of heads and queries: then the axis of weights is n long. Those of a
      * device are not looked at. */
     clattn_tensor weights_heads, weights_rows;
+    /* With BACKWARD, which reads output and lse, as forward made them, where the normalizer is softmax; other
+     * normalizers ask for neither. */
+    clattn_gradients grad;
 } clattn_attention_args;
 
 #ifdef __cplusplus

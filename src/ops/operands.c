@@ -2,6 +2,7 @@
 #include "operands.h"
 
 #include "pack.h"
+#include "scores.h"
 #include "try.h"
 
 /* Rows of a work-item of unit_rows.cl. */
@@ -72,10 +73,7 @@ static clattn_status build_products(clattn__operands *o, clattn_device *device)
 {
     clattn_status status = CLATTN_OK;
     const bool cpu_like = clattn__is_cpu_like(device);
-    const clattn__multiplier *own = !cpu_like && clattn__product_tiles_hold(device, o->dtype)
-                                        ? &clattn__multiplier_tiles
-                                        : &clattn__multiplier_lanes,
-                             *shared = own;
+    const clattn__multiplier *own = clattn__own_multiplier(device, o->dtype), *shared = own;
 #ifdef CLATTN_WITH_CLBLAST
     if (!cpu_like && device->in_order)
         shared = &clattn__multiplier_clblast;

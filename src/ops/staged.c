@@ -1,19 +1,14 @@
-/* staged.c: the variants `staged` and `staged-clblast`: pack, scores, rows, weighted sum. They
+/* staged.c: the variants `staged` and `staged-clblast`: scores, rows, weighted sum. They
  * differ in who multiplies: our own products, of which there is a kernel for CPU-like devices, which
  * any device can run, and one for GPU-like ones; or CLBlast's.
  *
- *   query --> (packed) --+
- *   key ----> panels ----+--> scores --> softmax_rows --> weights --+--> output --> hidden_values
- *   value --> panels -----------------------------------------------+
- *
- * Scores that are no products, additive ones and those of distances, are made from queries and keys as
- * they are.
+ *   scores --> softmax_rows --> weights --+--> output --> hidden_values
+ *   value --> panels ---------------------+
  */
 #include "column_sums.h"
 #include "hidden_values.h"
 #include "pack.h"
-#include "pairs.h"
-#include "product.h"
+#include "scores.h"
 #include "softmax_rows.h"
 #include "try.h"
 #include "variant.h"
@@ -21,11 +16,9 @@
 #include <stdlib.h>
 
 typedef struct staged {
-    const clattn__multiplier *multiplier;
-    void *product; /* the multiplier's state */
-    clattn__kernel pack, pairs, softmax_rows, column_sums, hidden_values;
-    clattn__scratch query, key, value, flags, scores, factors;
-    int64_t panel;   /* columns of a panel of the product */
+    clattn__scores scores;
+    clattn__kernel softmax_rows, column_sums, hidden_values;
+    clattn__scratch value, flags, factors;
     size_t sum_size; /* bytes of the type in which sums are kept */
 } staged;
 
@@ -73,17 +66,12 @@ static void release(void *state)
     staged *s = state;
     if (!s)
         return;
-    s->multiplier->release(s->product);
-    clattn__kernel_release(&s->pack);
-    clattn__kernel_release(&s->pairs);
+    clattn__scores_release(&s->scores);
     clattn__kernel_release(&s->softmax_rows);
     clattn__kernel_release(&s->column_sums);
     clattn__kernel_release(&s->hidden_values);
-    clattn__scratch_release(&s->query);
-    clattn__scratch_release(&s->key);
     clattn__scratch_release(&s->value);
     clattn__scratch_release(&s->flags);
-    clattn__scratch_release(&s->scores);
     clattn__scratch_release(&s->factors);
     free(s);
 }
@@ -96,13 +84,8 @@ static clattn_status prepare_with(const clattn__multiplier *multiplier, void **s
     staged *s = calloc(1, sizeof *s);
     FAIL_IF(!s, CLATTN_E_MEMORY, "staged: no host memory for %zu bytes", sizeof *s);
     *state = s;
-    s->multiplier = multiplier;
     s->sum_size = clattn__sum_size(dtype);
-    TRY(multiplier->create(&s->product, device, dtype));
-    s->panel = multiplier->panel(s->product, device, dtype);
-    TRY(clattn__pack_create(&s->pack, device, dtype));
-    if (clattn__is_of_pairs(problem->desc.score))
-        TRY(clattn__pairs_create(&s->pairs, device, problem));
+    TRY(clattn__scores_create(&s->scores, multiplier, device, problem));
     TRY(clattn__softmax_rows_create(&s->softmax_rows, device, dtype, problem->desc.outputs));
     if (problem->desc.outputs & CLATTN_COLUMN_SUMS)
         TRY(clattn__column_sums_create(&s->column_sums, device, dtype));
@@ -114,10 +97,8 @@ done:
 
 static clattn_status prepare(void **state, clattn_device *device, const clattn__problem *problem)
 {
-    const bool tiles =
-        !clattn__is_cpu_like(device) && clattn__product_tiles_hold(device, problem->desc.dtype);
-    return prepare_with(tiles ? &clattn__multiplier_tiles : &clattn__multiplier_lanes, state,
-                        device, problem);
+    return prepare_with(clattn__own_multiplier(device, problem->desc.dtype), state, device,
+                        problem);
 }
 
 static clattn_status prepare_clblast(void **state, clattn_device *device,
@@ -131,25 +112,10 @@ static clattn_status prepare_clblast(void **state, clattn_device *device,
 #endif
 }
 
-static clattn__packing key_packing(const staged *s, const clattn__call *call)
-{
-    return (clattn__packing){CLATTN__LANES_ARE_ROWS, s->panel, call->D,
-                             clattn__round_up(call->T, s->panel)};
-}
-
 static clattn__packing value_packing(const staged *s, const clattn__call *call)
 {
-    return (clattn__packing){CLATTN__LANES_ARE_COLUMNS, s->panel, call->T,
-                             clattn__round_up(call->Dv, s->panel)};
-}
-
-/* Elements from one row of scores to the next: whole panels, and whole vectors for softmax_rows.cl.
- * Rows a power of two apart would all want the same few lines of a cache. */
-static int64_t row_stride(const staged *s, const clattn_device *device, const clattn__call *call)
-{
-    const int64_t step = s->panel > device->tuning->vector ? s->panel : device->tuning->vector,
-                  whole = clattn__round_up(call->T, step);
-    return whole % 256 == 0 ? whole + step : whole;
+    return (clattn__packing){CLATTN__LANES_ARE_COLUMNS, s->scores.panel, call->T,
+                             clattn__round_up(call->Dv, s->scores.panel)};
 }
 
 /* Scores are what grows as a square; the packed tensors are about as large as the caller's. */
@@ -157,68 +123,13 @@ static bool fits(const void *state, const clattn_device *device, const clattn__c
 {
     const staged *s = state;
     const uint64_t size = s->sum_size, limit = device->info.max_allocation;
-    const clattn__packing key = key_packing(s, call), value = value_packing(s, call);
-    const uint64_t scores =
-        (uint64_t)(call->B * call->Hq * call->S * row_stride(s, device, call)) * size;
+    const clattn__packing value = value_packing(s, call);
     const bool one_row = call->B * call->Hkv * call->S == 1;
-    return clattn__packed_count(&call->value, &value) * size <= limit &&
-           (uint64_t)(call->B * call->Hkv * key.lanes_padded * call->D) * size <= limit &&
-           (uint64_t)(call->B * call->Hq * call->S * call->D) * size <= limit && scores <= limit &&
-           (s->multiplier->takes_any_memory ||
+    return clattn__scores_fit(&s->scores, device, call) &&
+           clattn__packed_count(&call->value, &value) * size <= limit &&
+           (s->scores.multiplier->takes_any_memory ||
             (uint64_t)(call->B * call->Hq * call->S * call->Dv) * size <= limit) &&
-           (one_row || scores <= device->tuning->scratch);
-}
-
-static clattn_status make_scores(staged *s, clattn_device *device, const clattn__problem *problem,
-                                 const clattn__call *call, clattn__timeline *timeline,
-                                 int64_t stride)
-{
-    clattn_status status = CLATTN_OK;
-    const clattn_dtype dtype = problem->desc.dtype,
-                       sums = dtype == CLATTN_F64 ? CLATTN_F64 : CLATTN_F32;
-    const size_t size = clattn__sum_size(dtype);
-    if (problem->desc.score == CLATTN_SCORE_GIVEN) {
-        const clattn__packing rows = {CLATTN__LANES_ARE_ROWS, 1, stride, call->S};
-        return clattn__pack_run(&s->pack, device, timeline, &call->given_scores, &rows,
-                                s->scores.memory, NULL);
-    }
-    if (clattn__is_of_pairs(problem->desc.score))
-        return clattn__pairs_run(&s->pairs, device, timeline, problem, call, s->scores.memory,
-                                 stride);
-    const clattn__packing key = key_packing(s, call);
-    if (call->first_row == 0) {
-        TRY(clattn__scratch_reserve(&s->key, device,
-                                    clattn__packed_count(&call->key, &key) * size));
-        TRY(clattn__pack_run(&s->pack, device, timeline, &call->key, &key, s->key.memory, NULL));
-    }
-    clattn__product product = {.a = call->query.buffer,
-                               .a_offset = call->query.offset,
-                               .lda = call->query.strides[2],
-                               .b = s->key.memory,
-                               .b_heads = call->B * call->Hkv,
-                               .c = s->scores.memory,
-                               .c_is_scratch = true,
-                               .N = key.lanes_padded,
-                               .K = call->D,
-                               .alpha = problem->scale};
-    product.c_view = (clattn_view){.batch = call->Hq * call->S * stride,
-                                   .head = call->S * stride,
-                                   .row = stride,
-                                   .column = 1,
-                                   .kind = (clattn_int)sums};
-    if (!s->multiplier->takes_any_memory || !clattn__rows_are_ready(&call->query, sums)) {
-        const clattn__packing query = {CLATTN__LANES_ARE_ROWS, 1, call->D, call->S};
-        TRY(clattn__scratch_reserve(&s->query, device,
-                                    clattn__packed_count(&call->query, &query) * size));
-        TRY(clattn__pack_run(&s->pack, device, timeline, &call->query, &query, s->query.memory,
-                             NULL));
-        product.a = s->query.memory;
-        product.a_offset = 0;
-        product.lda = call->D;
-    }
-    TRY(s->multiplier->run(s->product, device, timeline, dtype, call, &product));
-done:
-    return status;
+           (one_row || clattn__scores_bytes(&s->scores, device, call) <= device->tuning->scratch);
 }
 
 static clattn_status make_output(staged *s, clattn_device *device, const clattn__problem *problem,
@@ -235,10 +146,10 @@ static clattn_status make_output(staged *s, clattn_device *device, const clattn_
         if (hides)
             TRY(clattn__scratch_reserve(&s->flags, device,
                                         clattn__packed_flags(&call->value, &value)));
-        TRY(clattn__pack_run(&s->pack, device, timeline, &call->value, &value, s->value.memory,
-                             hides ? s->flags.memory : NULL));
+        TRY(clattn__pack_run(&s->scores.pack, device, timeline, &call->value, &value,
+                             s->value.memory, hides ? s->flags.memory : NULL));
     }
-    const clattn__product product = {.a = s->scores.memory,
+    const clattn__product product = {.a = s->scores.scores.memory,
                                      .lda = stride,
                                      .b = s->value.memory,
                                      .b_heads = call->B * call->Hkv,
@@ -248,10 +159,11 @@ static clattn_status make_output(staged *s, clattn_device *device, const clattn_
                                      .N = call->Dv,
                                      .K = call->T,
                                      .alpha = 1.0};
-    TRY(s->multiplier->run(s->product, device, timeline, dtype, call, &product));
+    TRY(s->scores.multiplier->run(s->scores.product, device, timeline, dtype, call, &product));
     if (hides)
         TRY(clattn__hidden_values_run(&s->hidden_values, device, timeline, problem, call,
-                                      s->scores.memory, stride, s->flags.memory, s->panel));
+                                      s->scores.scores.memory, stride, s->flags.memory,
+                                      s->scores.panel));
 done:
     return status;
 }
@@ -261,21 +173,21 @@ static clattn_status run(void *state, clattn_device *device, const clattn__probl
 {
     staged *s = state;
     clattn_status status = CLATTN_OK;
-    const int64_t stride = row_stride(s, device, call);
+    const int64_t stride = clattn__scores_stride(&s->scores, device, call);
     const size_t rows = (size_t)(call->B * call->Hq * call->S);
     cl_mem factors = NULL;
-    TRY(clattn__scratch_reserve(&s->scores, device, rows * (size_t)stride * s->sum_size));
     /* Weights that nobody asked for need not be finished: the output takes what is left of it. */
-    if (s->multiplier->takes_factors && !clattn__has(&call->weights)) {
+    if (s->scores.multiplier->takes_factors && !clattn__has(&call->weights)) {
         TRY(clattn__scratch_reserve(&s->factors, device, rows * s->sum_size));
         factors = s->factors.memory;
     }
-    TRY(make_scores(s, device, problem, call, timeline, stride));
-    TRY(clattn__softmax_rows_run(&s->softmax_rows, device, timeline, problem, call,
-                                 s->scores.memory, stride, factors));
+    TRY(clattn__scores_run(&s->scores, device, timeline, problem, call, stride));
+    const cl_mem scores = s->scores.scores.memory;
+    TRY(clattn__softmax_rows_run(&s->softmax_rows, device, timeline, problem, call, scores, stride,
+                                 factors));
     if (clattn__has(&call->column_sums))
-        TRY(clattn__column_sums_run(&s->column_sums, device, timeline, call, s->scores.memory,
-                                    stride, factors));
+        TRY(clattn__column_sums_run(&s->column_sums, device, timeline, call, scores, stride,
+                                    factors));
     if (clattn__has(&call->output))
         TRY(make_output(s, device, problem, call, timeline, stride, factors));
 done:
@@ -284,8 +196,8 @@ done:
 
 static const char *remark(const void *state)
 {
-    const staged *s = state;
-    return s->multiplier->remark ? s->multiplier->remark(s->product) : NULL;
+    const clattn__scores *by = &((const staged *)state)->scores;
+    return by->multiplier->remark ? by->multiplier->remark(by->product) : NULL;
 }
 
 const clattn__variant clattn__variant_staged = {"staged", accepts, NULL, prepare,

@@ -25,40 +25,19 @@
  * See       src/ops/softmax_rows.c, src/reference, tests/kernels/test_softmax_rows.c
  *
  * -D        meaning                     values           set by
- * WG        work-items for one row      2^k, 1 to 256    tuning table
  * TELLS     argmax or entropy is told   0, 1             desc.outputs; not by an argument: PoCL 3.1 makes
  *                                                        wrong code of barriers that are reached or not
+ * and that of row_weights.clh
  */
 #include "common.clh"
 #include "modify.clh"
 #include "row_outputs.clh"
-#if !defined(WG) || !defined(TELLS)
-#error "softmax_rows.cl: WG and TELLS must be given"
+#include "row_weights.clh"
+#ifndef TELLS
+#error "softmax_rows.cl: TELLS must be given"
 #endif
 
 enum { STAGE_RAW, STAGE_CAPPED, STAGE_MODIFIED };
-
-/* Far more than Newton's method needs: it doubles its digits with each step once the keys above settle. */
-#define MOST_STEPS 64
-
-/* The sum or the maximum over the work-group, the same bits for every work-item. */
-static inline ACC group_reduce(ACC value, local ACC *scratch, int sum)
-{
-#if WG > 1
-    const int l = (int)get_local_id(0);
-    barrier(CLK_LOCAL_MEM_FENCE);
-    scratch[l] = value;
-    for (int half_size = WG / 2; half_size > 0; half_size /= 2) {
-        barrier(CLK_LOCAL_MEM_FENCE);
-        if (l < half_size)
-            scratch[l] = sum ? scratch[l] + scratch[l + half_size]
-                             : fmax(scratch[l], scratch[l + half_size]);
-    }
-    barrier(CLK_LOCAL_MEM_FENCE);
-    value = scratch[0];
-#endif
-    return value;
-}
 
 /* The key of the whole work-group, for every work-item. */
 static inline INT group_top(const top_key *top, local ACC *scratch, local INT *keys)
@@ -79,66 +58,6 @@ static inline INT group_top(const top_key *top, local ACC *scratch, local INT *k
     at = keys[0];
 #endif
     return at;
-}
-
-/* Scores x above a threshold, which counts from the row's shift in units of entmax15's halves; NaN stays
- * NaN. */
-static inline vec above(vec x, ACC shift, ACC threshold, int normalizer)
-{
-    const vec at =
-        (x - (vec)(shift)) * (vec)(normalizer == ENTMAX15 ? (ACC)0.5 : (ACC)1) - (vec)(threshold);
-    return select(at, (vec)(0), (ivec)(at <= (vec)(0)));
-}
-
-/* Where weights above a threshold add up to 1. Their sum falls with it and is convex, so that Newton's
- * method rises to it from -1, below which even the largest score's weight would pass 1, and stands still
- * when it is there. */
-static inline ACC find_threshold(global const ACC *x_row, clattn_int start, clattn_int T, ACC shift,
-                                 int normalizer, local ACC *scratch)
-{
-    ACC threshold = -1;
-    for (int step = 0; step < MOST_STEPS; step++) {
-        vec counts = 0, firsts = 0, squares = 0;
-        for (clattn_int j = start; j < T; j += WG * VW) {
-            const vec at = above(LOAD_VEC(x_row + j), shift, threshold, normalizer);
-            counts += select((vec)(1), (vec)(0), (ivec)(at == (vec)(0)));
-            firsts += at;
-            squares = fma(at, at, squares);
-        }
-        const ACC count = group_reduce(sum_lanes(counts), scratch, 1),
-                  first = group_reduce(sum_lanes(firsts), scratch, 1);
-        if (count == 0) /* all is hidden */
-            break;
-        /* NaN ends it, too. */
-        const ACC next =
-            threshold + (normalizer == SPARSEMAX
-                             ? (first - 1) / count
-                             : (group_reduce(sum_lanes(squares), scratch, 1) - 1) / (2 * first));
-        if (next <= threshold)
-            break;
-        threshold = next;
-        if (next != next)
-            break;
-    }
-    return threshold;
-}
-
-/* A weight, or what a factor makes one of in the end. */
-static inline vec weigh(vec x, ACC shift, ACC threshold, int normalizer)
-{
-    vec size;
-    switch (normalizer) {
-    case SOFTMAX:
-        return exponential(x - (vec)(shift));
-    case SIGMOID:
-        return sigmoid(x);
-    case SPARSEMAX:
-        return above(x, shift, threshold, normalizer);
-    case ENTMAX15:
-        size = above(x, shift, threshold, normalizer);
-        return size * size;
-    }
-    return x;
 }
 
 kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void

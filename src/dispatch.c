@@ -17,7 +17,8 @@ static const clattn__variant *const forward[] = {
     &clattn__variant_staged,         /* any problem on any device */
 };
 static const clattn__variant *const backward[] = {
-    &clattn__variant_reference, /* the reference device has no other */
+    &clattn__variant_reference,       /* the reference device has no other */
+    &clattn__variant_staged_backward, /* any problem on any device */
 };
 #define LENGTH(table) (sizeof(table) / sizeof *(table))
 #define MOST_ROWS LENGTH(forward)

@@ -53,6 +53,8 @@ clattn__call clattn__call_slice(const clattn__call *call, int64_t b, int64_t bat
         cut(of_keys[n], 0, b, batches);
         cut(of_keys[n], 1, h * share, heads * share);
     }
+    cut(&grad->hidden, 0, b, batches);
+    cut(&grad->hidden, 1, h * group, heads * group);
     for (size_t n = 0; n < sizeof of_heads / sizeof *of_heads; n++)
         cut(of_heads[n], 1, h * group, heads * group);
     for (size_t n = 0; n < CLATTN__PARAMS; n++)

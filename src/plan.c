@@ -136,8 +136,9 @@ static clattn_status cut(clattn_plan *plan, const clattn__call *call, const knif
 {
     clattn_status status = CLATTN_OK;
     int64_t batches = call->B, heads = call->Hkv, rows = call->S;
-    /* Without a query nothing is left to do but column sums, of zero. */
-    if (call->B == 0 || (call->S == 0 && !clattn__has(&call->column_sums)))
+    /* Without a query nothing is left to do but column sums, of zero; gradients of what batches or queries
+     * share are sums over none of them. */
+    if (!call->backward && (call->B == 0 || (call->S == 0 && !clattn__has(&call->column_sums))))
         return CLATTN_OK;
     for (;;) {
         clattn__call piece = clattn__call_slice(call, 0, batches, 0, heads, 0, rows);
@@ -154,7 +155,8 @@ static clattn_status cut(clattn_plan *plan, const clattn__call *call, const knif
         else
             rows = half_of(rows);
     }
-    for (int64_t b = 0; b < call->B; b += batches)
+    int64_t b = 0;
+    do {
         for (int64_t h = 0; h < call->Hkv; h += heads) {
             int64_t i = 0;
             do {
@@ -165,6 +167,8 @@ static clattn_status cut(clattn_plan *plan, const clattn__call *call, const knif
                 i += rows;
             } while (i < call->S);
         }
+        b += batches;
+    } while (b < call->B);
 done:
     return status;
 }

@@ -45,6 +45,9 @@ typedef struct clattn__gradients {
     clattn_tensor output, weights, lse; /* come in */
     clattn_tensor query, key, value, given_scores, bias, alibi_slopes, sinks;
     clattn_tensor params[CLATTN__PARAMS];
+    clattn_tensor
+        hidden; /* of what a key adds to the units of additive scores, for each query head,
+                             (B, Hq, T, A), in device memory, in place of `key`; ops/operands.h */
 } clattn__gradients;
 
 /* One call. Tensors are views of rank 4 with strides that broadcast where the caller's did:

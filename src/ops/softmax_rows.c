@@ -7,8 +7,7 @@
  * enough to hide the cost of starting it. */
 #define MOST_ROWS 16
 
-/* A row's work-group: as the device's family wants it, never more than the device allows. */
-static size_t group_size(const clattn_device *device)
+size_t clattn__row_group_size(const clattn_device *device)
 {
     size_t group = (size_t)device->tuning->softmax_group;
     while (group > device->info.max_work_group && group > 1)
@@ -20,16 +19,15 @@ clattn_status clattn__softmax_rows_create(clattn__kernel *kernel, clattn_device 
                                           clattn_dtype dtype, uint32_t outputs)
 {
     char options[CLATTN__OPTIONS_MAX];
-    clattn__options(options, device, dtype, " -DWG=%zu -DTELLS=%d", group_size(device),
+    clattn__options(options, device, dtype, " -DWG=%zu -DTELLS=%d", clattn__row_group_size(device),
                     (outputs & (CLATTN_ARGMAX | CLATTN_ENTROPY)) != 0);
     return clattn__kernel_create(kernel, device, "softmax_rows", options);
 }
 
-/* As many rows for a group as leave each compute unit several groups. */
-static clattn_int rows_of_group(const clattn_device *device, clattn_int rows)
+clattn_int clattn__rows_of_group(const clattn_device *device, clattn_int rows)
 {
     const clattn_int share = rows / (8 * (clattn_int)device->info.compute_units);
-    if (group_size(device) > 1 || share < 1)
+    if (clattn__row_group_size(device) > 1 || share < 1)
         return 1;
     return share < MOST_ROWS ? share : MOST_ROWS;
 }
@@ -44,7 +42,7 @@ clattn_status clattn__softmax_rows_run(clattn__kernel *kernel, clattn_device *de
     const cl_int normalizer = (cl_int)desc->normalizer, stage = (cl_int)desc->scores_stage,
                  deferred = factors != NULL;
     const clattn_int M = call->Hq / call->Hkv * call->S, heads = call->B * call->Hkv,
-                     group_rows = rows_of_group(device, M * heads);
+                     group_rows = clattn__rows_of_group(device, M * heads);
     const cl_mem mask = clattn__memory_of(&call->mask, s), bias = clattn__memory_of(&call->bias, s),
                  lengths = clattn__memory_of(&call->kv_lengths, s),
                  slopes = clattn__memory_of(&call->alibi_slopes, s),
@@ -80,7 +78,7 @@ clattn_status clattn__softmax_rows_run(clattn__kernel *kernel, clattn_device *de
     };
     clattn__args_add(&list, args, sizeof args / sizeof *args);
     clattn__row_outputs_add(&list, &row_outputs, call, s);
-    const size_t group = group_size(device);
+    const size_t group = clattn__row_group_size(device);
     const size_t global[3] = {group, (size_t)clattn__ceil_div(M, group_rows), (size_t)heads};
     const size_t local[3] = {group, 1, 1};
     return clattn__launch(device, timeline, kernel, global, local, list.args, list.count);

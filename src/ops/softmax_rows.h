@@ -4,6 +4,12 @@
 
 #include "op.h"
 
+/* Work-items that make a row together: as the device's family wants it, never more than the device allows. */
+size_t clattn__row_group_size(const clattn_device *device);
+
+/* Rows of a group: as many as leave each compute unit several groups. */
+clattn_int clattn__rows_of_group(const clattn_device *device, clattn_int rows);
+
 /* `outputs`: those of the desc that calls will ask for. */
 clattn_status clattn__softmax_rows_create(clattn__kernel *kernel, clattn_device *device,
                                           clattn_dtype dtype, uint32_t outputs);

@@ -1,0 +1,332 @@
+/* staged_backward.c: the variant `staged` of the backward pass: gradients of scores for all pairs, and what they
+ * and the weights make of the rest.
+ *
+ *   scores ---------------------------+--> score_gradients --+--> weights --> gradients of value
+ *   gradient of output x value^T -----+                      +--> ds -------> gradients of query and key
+ *
+ * Products that sum over queries are made transposed, columns by keys, with ds and the weights as panels, so that
+ * nothing as large as those is turned round. Rows may come in pieces: what is summed over them is kept between.
+ */
+#include "hidden_values.h"
+#include "pack.h"
+#include "score_gradients.h"
+#include "scores.h"
+#include "sum_up.h"
+#include "try.h"
+#include "variant.h"
+
+#include <stdlib.h>
+
+typedef struct staged {
+    clattn__scores scores;
+    clattn__kernel score_gradients, sum_up, hidden_values;
+    /* Of a piece: values as panels, gradients of output as rows, ds, dx, a row's part of slopes and sinks. */
+    clattn__scratch value, rows, products, modified, slopes, sinks;
+    /* For one product at a time: panels of it, rows of it, what they are made from, flags of either, the product. */
+    clattn__scratch panels, columns, dense, flags, product;
+    /* Sums over pieces. */
+    clattn__scratch of_key, of_value, of_bias, of_slopes, of_sinks, of_gamma;
+} staged;
+
+static bool accepts(const clattn_device *device, const clattn__problem *problem, bool forced,
+                    char *reason, size_t size)
+{
+    const char *why = NULL;
+    (void)forced;
+    if (clattn__is_reference(device))
+        why = "the reference device runs no kernels";
+    else if (problem->desc.dtype == CLATTN_F64 && !device->info.fp64)
+        why = "the device has no doubles (cl_khr_fp64)";
+    else if (clattn__is_packed(problem))
+        why = "sequences are packed, and it takes those of one length";
+    if (why)
+        (void)snprintf(reason, size, "%s", why);
+    return !why;
+}
+
+static void release(void *state)
+{
+    staged *s = state;
+    if (!s)
+        return;
+    clattn__scratch *const scratch[] = {
+        &s->value,    &s->rows,    &s->products,  &s->modified, &s->slopes,  &s->sinks,
+        &s->panels,   &s->columns, &s->dense,     &s->flags,    &s->product, &s->of_key,
+        &s->of_value, &s->of_bias, &s->of_slopes, &s->of_sinks, &s->of_gamma};
+    clattn__scores_release(&s->scores);
+    clattn__kernel_release(&s->score_gradients);
+    clattn__kernel_release(&s->sum_up);
+    clattn__kernel_release(&s->hidden_values);
+    for (size_t i = 0; i < sizeof scratch / sizeof *scratch; i++)
+        clattn__scratch_release(scratch[i]);
+    free(s);
+}
+
+static clattn_status prepare(void **state, clattn_device *device, const clattn__problem *problem)
+{
+    clattn_status status = CLATTN_OK;
+    const clattn_dtype dtype = problem->desc.dtype;
+    staged *s = calloc(1, sizeof *s);
+    FAIL_IF(!s, CLATTN_E_MEMORY, "staged: no host memory for %zu bytes", sizeof *s);
+    *state = s;
+    TRY(clattn__scores_create(&s->scores, clattn__own_multiplier(device, dtype), device, problem));
+    TRY(clattn__score_gradients_create(&s->score_gradients, device, dtype));
+    TRY(clattn__sum_up_create(&s->sum_up, device, dtype));
+    TRY(clattn__hidden_values_create(&s->hidden_values, device, dtype));
+done:
+    return status;
+}
+
+/* Scores and their gradients are what grows as a square. */
+static bool fits(const void *state, const clattn_device *device, const clattn__call *call)
+{
+    const staged *s = state;
+    const uint64_t bytes = clattn__scores_bytes(&s->scores, device, call),
+                   limit = device->info.max_allocation / clattn__sum_size(call->value.dtype);
+    const int64_t size = call->Dv > call->D ? call->Dv : call->D,
+                  keys = clattn__round_up(call->T, s->scores.panel);
+    const bool one_row = call->B * call->Hkv * call->S <= 1;
+    return clattn__scores_fit(&s->scores, device, call) &&
+           (uint64_t)(call->B * call->Hq * (keys + s->scores.panel) * size) <= limit &&
+           (uint64_t)(call->B * call->Hq * call->S * size) <= limit &&
+           (one_row || bytes <= device->tuning->scratch);
+}
+
+/* One gradient of a piece, and how long it takes: see sum_up.h. */
+static clattn_status add_up(staged *s, clattn_device *device, clattn__timeline *timeline,
+                            const clattn__call *call, const clattn_tensor *from,
+                            const clattn_tensor *to, bool of_rows, clattn__scratch *partial)
+{
+    const clattn__sum sum = {
+        .from = from, .folds = 1, .to = to, .of_rows = of_rows, .partial = partial};
+    return clattn__has(to) ? clattn__sum_up_run(&s->sum_up, device, timeline, call, &sum)
+                           : CLATTN_OK;
+}
+
+/* Rows of queries, those of the heads that share a key head one behind the other: (B, Hkv, group * S, columns),
+ * dense in the type of the sums. */
+static clattn_status take_rows(staged *s, clattn_device *device, clattn__timeline *timeline,
+                               const clattn__call *call, const clattn_tensor *rows,
+                               clattn__scratch *to, clattn_tensor *out)
+{
+    clattn_status status = CLATTN_OK;
+    const clattn_dtype sums = clattn__sum_dtype(rows->dtype);
+    const clattn__packing dense = {CLATTN__LANES_ARE_ROWS, 1, rows->shape[3], rows->shape[2]};
+    TRY(clattn__scratch_reserve(to, device,
+                                clattn__packed_count(rows, &dense) * clattn__sum_size(sums)));
+    TRY(clattn__pack_run(&s->scores.pack, device, timeline, rows, &dense, to->memory, NULL));
+    *out = clattn__dense(sums, to->memory, call->B, call->Hkv, call->Hq / call->Hkv * call->S,
+                         rows->shape[3]);
+done:
+    return status;
+}
+
+/* rows (B, Hkv, M, N) times keys (B, Hkv, T, N), or their values, transposed: to scores' place in `to`. */
+static clattn_status multiply_by_keys(staged *s, clattn_device *device, clattn__timeline *timeline,
+                                      const clattn__call *call, const clattn_tensor *rows,
+                                      const clattn_tensor *keys, clattn__scratch *panels, cl_mem to,
+                                      int64_t stride)
+{
+    clattn_status status = CLATTN_OK;
+    const clattn_dtype sums = rows->dtype;
+    const clattn__packing packing = {CLATTN__LANES_ARE_ROWS, s->scores.panel, keys->shape[3],
+                                     clattn__round_up(call->T, s->scores.panel)};
+    TRY(clattn__scratch_reserve(panels, device,
+                                clattn__packed_count(keys, &packing) * clattn__sum_size(sums)));
+    TRY(clattn__pack_run(&s->scores.pack, device, timeline, keys, &packing, panels->memory, NULL));
+    const clattn__product product = {.a = rows->buffer,
+                                     .lda = rows->shape[3],
+                                     .b = panels->memory,
+                                     .b_heads = call->B * call->Hkv,
+                                     .c = to,
+                                     .c_is_scratch = true,
+                                     .c_view = {.batch = call->Hq * call->S * stride,
+                                                .head = call->S * stride,
+                                                .row = stride,
+                                                .column = 1,
+                                                .kind = (clattn_int)sums},
+                                     .N = packing.lanes_padded,
+                                     .K = rows->shape[3],
+                                     .alpha = 1};
+    TRY(s->scores.multiplier->run(s->scores.product, device, timeline, sums, call, &product));
+done:
+    return status;
+}
+
+/* The gradient of keys or values: sum over rows r of pairs[r][j] * rows[r], for all keys j, and over all pieces. */
+static clattn_status sum_over_queries(staged *s, clattn_device *device, clattn__timeline *timeline,
+                                      const clattn__call *call, cl_mem pairs, int64_t stride,
+                                      const clattn_tensor *rows, bool clean, double alpha,
+                                      const clattn_tensor *to, clattn__scratch *partial)
+{
+    clattn_status status = CLATTN_OK;
+    const clattn_dtype sums = rows->dtype;
+    const size_t size = clattn__sum_size(sums);
+    const int64_t M = rows->shape[2], N = rows->shape[3], T = call->T;
+    clattn_tensor of_pairs = clattn__dense(sums, pairs, call->B, call->Hkv, M, T);
+    of_pairs.strides[2] = stride;
+    of_pairs.strides[1] = M * stride;
+    of_pairs.strides[0] = call->Hkv * M * stride;
+    const clattn__packing panels = {CLATTN__LANES_ARE_COLUMNS, s->scores.panel, M,
+                                    clattn__round_up(T, s->scores.panel)},
+                          columns = {CLATTN__LANES_ARE_COLUMNS, 1, M, N};
+    TRY(clattn__scratch_reserve(&s->panels, device,
+                                clattn__packed_count(&of_pairs, &panels) * size));
+    TRY(clattn__pack_run(&s->scores.pack, device, timeline, &of_pairs, &panels, s->panels.memory,
+                         NULL));
+    TRY(clattn__scratch_reserve(&s->columns, device, clattn__packed_count(rows, &columns) * size));
+    if (clean)
+        TRY(clattn__scratch_reserve(&s->flags, device, clattn__packed_flags(rows, &columns)));
+    /* A row that is not finite meets pairs that are NaN where it may be seen, and 0 where not. */
+    TRY(clattn__pack_run(&s->scores.pack, device, timeline, rows, &columns, s->columns.memory,
+                         clean ? s->flags.memory : NULL));
+    TRY(clattn__scratch_reserve(&s->product, device, (size_t)(call->B * call->Hkv * N * T) * size));
+    const clattn__call by_columns = {.B = call->B, .Hq = call->Hkv, .Hkv = call->Hkv, .S = N};
+    const clattn__product product = {.a = s->columns.memory,
+                                     .lda = M,
+                                     .b = s->panels.memory,
+                                     .b_heads = call->B * call->Hkv,
+                                     .c = s->product.memory,
+                                     .c_is_scratch = true,
+                                     .c_view = {.batch = call->Hkv * N * T,
+                                                .head = N * T,
+                                                .row = T,
+                                                .column = 1,
+                                                .kind = (clattn_int)sums},
+                                     .N = T,
+                                     .K = M,
+                                     .alpha = alpha};
+    TRY(s->scores.multiplier->run(s->scores.product, device, timeline, sums, &by_columns,
+                                  &product));
+    clattn_tensor made = clattn__dense(sums, s->product.memory, call->B, call->Hkv, T, N);
+    made.strides[2] = 1, made.strides[3] = T;
+    TRY(add_up(s, device, timeline, call, &made, to, false, partial));
+done:
+    return status;
+}
+
+/* The gradient of queries: ds times keys; of a key that is not finite only what may be seen. */
+static clattn_status sum_over_keys(staged *s, clattn_device *device, clattn__timeline *timeline,
+                                   const clattn__problem *problem, const clattn__call *call,
+                                   int64_t stride)
+{
+    clattn_status status = CLATTN_OK;
+    const clattn_dtype dtype = problem->desc.dtype;
+    const size_t size = clattn__sum_size(dtype);
+    const clattn__packing panels = {CLATTN__LANES_ARE_COLUMNS, s->scores.panel, call->T,
+                                    clattn__round_up(call->D, s->scores.panel)};
+    TRY(clattn__scratch_reserve(&s->panels, device,
+                                clattn__packed_count(&call->key, &panels) * size));
+    TRY(clattn__scratch_reserve(&s->flags, device, clattn__packed_flags(&call->key, &panels)));
+    TRY(clattn__pack_run(&s->scores.pack, device, timeline, &call->key, &panels, s->panels.memory,
+                         s->flags.memory));
+    const clattn__product product = {.a = s->products.memory,
+                                     .lda = stride,
+                                     .b = s->panels.memory,
+                                     .b_heads = call->B * call->Hkv,
+                                     .c = call->grad.query.buffer,
+                                     .c_view = clattn__view(&call->grad.query),
+                                     .N = call->D,
+                                     .K = call->T,
+                                     .alpha = problem->scale};
+    TRY(s->scores.multiplier->run(s->scores.product, device, timeline, dtype, call, &product));
+    clattn__call of_keys = *call;
+    of_keys.value = call->key, of_keys.output = call->grad.query, of_keys.Dv = call->D;
+    TRY(clattn__hidden_values_run(&s->hidden_values, device, timeline, problem, &of_keys,
+                                  s->products.memory, stride, s->flags.memory, s->scores.panel));
+done:
+    return status;
+}
+
+/* Scores, from there to their gradients, and the parts of slopes and sinks. */
+static clattn_status make_score_gradients(staged *s, clattn_device *device,
+                                          clattn__timeline *timeline,
+                                          const clattn__problem *problem, const clattn__call *call,
+                                          const clattn_tensor *of_output, int64_t stride)
+{
+    clattn_status status = CLATTN_OK;
+    const size_t size = clattn__sum_size(problem->desc.dtype),
+                 rows = (size_t)(call->B * call->Hq * call->S);
+    const bool modified = clattn__wants_modified_gradients(problem);
+    TRY(clattn__scores_run(&s->scores, device, timeline, problem, call, stride));
+    TRY(clattn__scratch_reserve(&s->products, device, rows * (size_t)stride * size));
+    TRY(clattn__scratch_reserve(&s->slopes, device, rows * size));
+    TRY(clattn__scratch_reserve(&s->sinks, device, rows * size));
+    if (modified)
+        TRY(clattn__scratch_reserve(&s->modified, device, rows * (size_t)stride * size));
+    if (clattn__has(of_output))
+        TRY(multiply_by_keys(s, device, timeline, call, of_output, &call->value, &s->value,
+                             s->products.memory, stride));
+    const clattn__score_gradients of = {s->scores.scores.memory, s->products.memory,
+                                        modified ? s->modified.memory : NULL, s->slopes.memory,
+                                        s->sinks.memory};
+    TRY(clattn__score_gradients_run(&s->score_gradients, device, timeline, problem, call, &of,
+                                    stride));
+done:
+    return status;
+}
+
+/* What is made of the gradients of modified scores alone. */
+static clattn_status give_modifications(staged *s, clattn_device *device,
+                                        clattn__timeline *timeline, const clattn__problem *problem,
+                                        const clattn__call *call, int64_t stride)
+{
+    clattn_status status = CLATTN_OK;
+    const clattn_dtype sums = clattn__sum_dtype(problem->desc.dtype);
+    const clattn__gradients *grad = &call->grad;
+    clattn_tensor pairs =
+        clattn__dense(sums, s->products.memory, call->B, call->Hq, call->S, call->T);
+    pairs.strides[2] = stride;
+    pairs.strides[1] = call->S * stride;
+    pairs.strides[0] = call->Hq * call->S * stride;
+    TRY(add_up(s, device, timeline, call, &pairs, &grad->given_scores, true, NULL));
+    pairs.buffer = s->modified.memory;
+    TRY(add_up(s, device, timeline, call, &pairs, &grad->bias, true, &s->of_bias));
+    const clattn_tensor slopes =
+                            clattn__dense(sums, s->slopes.memory, call->B, call->Hq, call->S, 1),
+                        sinks = clattn__dense(sums, s->sinks.memory, call->B, call->Hq, call->S, 1);
+    TRY(add_up(s, device, timeline, call, &slopes, &grad->alibi_slopes, false, &s->of_slopes));
+    TRY(add_up(s, device, timeline, call, &sinks, &grad->sinks, false, &s->of_sinks));
+done:
+    return status;
+}
+
+static clattn_status run(void *state, clattn_device *device, const clattn__problem *problem,
+                         const clattn__call *call, clattn__timeline *timeline)
+{
+    staged *s = state;
+    clattn_status status = CLATTN_OK;
+    const clattn__gradients *grad = &call->grad;
+    const int64_t stride = clattn__scores_stride(&s->scores, device, call);
+    clattn_tensor of_output = {0}, query = {0};
+    if (clattn__has(&grad->output))
+        TRY(take_rows(s, device, timeline, call, &grad->output, &s->rows, &of_output));
+    TRY(make_score_gradients(s, device, timeline, problem, call, &of_output, stride));
+    TRY(give_modifications(s, device, timeline, problem, call, stride));
+    if (clattn__has(&grad->value) && clattn__has(&of_output)) {
+        TRY(sum_over_queries(s, device, timeline, call, s->scores.scores.memory, stride, &of_output,
+                             false, 1, &grad->value, &s->of_value));
+    } else if (clattn__has(&grad->value)) { /* nothing comes in through the values */
+        const clattn__sum nothing = {
+            .from = &grad->value, .to = &grad->value, .partial = &s->of_value};
+        TRY(clattn__sum_up_run(&s->sum_up, device, timeline, call, &nothing));
+    }
+    if (clattn__has(&grad->query))
+        TRY(sum_over_keys(s, device, timeline, problem, call, stride));
+    if (clattn__has(&grad->key)) {
+        TRY(take_rows(s, device, timeline, call, &call->query, &s->dense, &query));
+        TRY(sum_over_queries(s, device, timeline, call, s->products.memory, stride, &query, true,
+                             problem->scale, &grad->key, &s->of_key));
+    }
+done:
+    return status;
+}
+
+static const char *remark(const void *state)
+{
+    const clattn__scores *by = &((const staged *)state)->scores;
+    return by->multiplier->remark ? by->multiplier->remark(by->product) : NULL;
+}
+
+const clattn__variant clattn__variant_staged_backward = {"staged", accepts, NULL, prepare,
+                                                         release,  fits,    run,  remark};

@@ -2,7 +2,6 @@
 #include "operands.h"
 
 #include "pack.h"
-#include "scores.h"
 #include "try.h"
 
 /* Rows of a work-item of unit_rows.cl. */
@@ -50,151 +49,18 @@ clattn__problem clattn__problem_of_operands(const clattn__problem *problem)
 
 void clattn__operands_init(clattn__operands *operands, const clattn__problem *problem)
 {
-    *operands = (clattn__operands){.dtype = problem->desc.dtype};
+    *operands = (clattn__operands){.dtype = problem->desc.dtype,
+                                   .projector = {.dtype = problem->desc.dtype}};
 }
 
 void clattn__operands_release(clattn__operands *o)
 {
-    clattn__scratch *const scratch[] = {&o->rows, &o->matrix,      &o->query,   &o->key,
-                                        &o->v,    &o->filter_rows, &o->features};
-    if (o->multiplier)
-        o->multiplier->release(o->product);
-    if (o->shared_multiplier && o->shared_multiplier != o->multiplier)
-        o->shared_multiplier->release(o->shared_product);
-    clattn__kernel_release(&o->pack);
+    clattn__scratch *const scratch[] = {&o->query, &o->key, &o->v, &o->filter_rows, &o->features};
+    clattn__projector_release(&o->projector);
     clattn__kernel_release(&o->unit_rows);
     clattn__kernel_release(&o->location_features);
     for (size_t i = 0; i < sizeof scratch / sizeof *scratch; i++)
         clattn__scratch_release(scratch[i]);
-}
-
-/* Whose products: CLBlast's on GPU-like devices, of one matrix for all; else ours. */
-static clattn_status build_products(clattn__operands *o, clattn_device *device)
-{
-    clattn_status status = CLATTN_OK;
-    const bool cpu_like = clattn__is_cpu_like(device);
-    const clattn__multiplier *own = clattn__own_multiplier(device, o->dtype), *shared = own;
-#ifdef CLATTN_WITH_CLBLAST
-    if (!cpu_like && device->in_order)
-        shared = &clattn__multiplier_clblast;
-#endif
-    void *product = NULL, *shared_product = NULL;
-    if (o->multiplier)
-        return CLATTN_OK;
-    TRY(clattn__pack_create(&o->pack, device, o->dtype));
-    TRY(own->create(&product, device, o->dtype));
-    if (shared != own)
-        TRY(shared->create(&shared_product, device, o->dtype));
-    o->multiplier = own, o->product = product;
-    o->shared_multiplier = shared, o->shared_product = shared == own ? product : shared_product;
-    return CLATTN_OK;
-done:
-    /* The next call tries again. */
-    clattn__kernel_release(&o->pack);
-    own->release(product);
-    shared->release(shared_product);
-    return status;
-}
-
-/* A tensor of heads that are all alike, with one of them; and back. */
-static clattn_tensor one_of_alike(const clattn_tensor *tensor)
-{
-    clattn_tensor one = *tensor;
-    if (one.strides[1] == 0)
-        one.shape[1] = 1;
-    return one;
-}
-
-static void as_heads(clattn_tensor *tensor, int64_t heads)
-{
-    if (tensor->shape[1] == 1)
-        tensor->shape[1] = heads, tensor->strides[1] = 0;
-}
-
-/* A projection: (B, H, rows, D) by the matrix of each head, or the one of all heads, to (B, heads of the
- * matrix, rows, N). Where the matrix has more heads than the rows, as query heads that share a key head
- * have, those rows are multiplied by each of them. */
-typedef struct projection {
-    const clattn_tensor *rows;
-    clattn_tensor matrix;     /* (1, heads, N, D), or its transpose */
-    clattn__pack_lanes lanes; /* the axis of the matrix that N is */
-    int64_t N;
-    double alpha;
-    clattn__scratch *to;
-} projection;
-
-/* Packs the rows of the product where it cannot read them as they are. */
-static clattn_status take_rows(clattn__operands *o, clattn_device *device,
-                               clattn__timeline *timeline, const clattn_tensor *rows,
-                               bool any_memory, clattn__product *product)
-{
-    clattn_status status = CLATTN_OK;
-    const clattn__packing dense = {CLATTN__LANES_ARE_ROWS, 1, rows->shape[3], rows->shape[2]};
-    product->a = rows->buffer;
-    product->a_offset = rows->offset;
-    product->lda = rows->strides[2];
-    if (any_memory && clattn__rows_are_ready(rows, clattn__sum_dtype(o->dtype)))
-        return CLATTN_OK;
-    TRY(clattn__scratch_reserve(&o->rows, device,
-                                clattn__packed_count(rows, &dense) * clattn__sum_size(o->dtype)));
-    TRY(clattn__pack_run(&o->pack, device, timeline, rows, &dense, o->rows.memory, NULL));
-    product->a = o->rows.memory;
-    product->a_offset = 0;
-    product->lda = rows->shape[3];
-done:
-    return status;
-}
-
-static clattn_status project(clattn__operands *o, clattn_device *device, clattn__timeline *timeline,
-                             const projection *p, clattn_tensor *out)
-{
-    clattn_status status = CLATTN_OK;
-    const clattn_dtype sums = clattn__sum_dtype(o->dtype);
-    const int64_t B = p->rows->shape[0], H = p->rows->shape[1], R = p->rows->shape[2];
-    const clattn_tensor matrix = one_of_alike(&p->matrix);
-    TRY(build_products(o, device));
-    const bool shared = matrix.shape[1] == 1;
-    const int64_t heads = shared ? H : matrix.shape[1], group = heads / H;
-    const clattn__multiplier *by = shared ? o->shared_multiplier : o->multiplier;
-    void *state = shared ? o->shared_product : o->product;
-    const int64_t panel = by->panel(state, device, o->dtype);
-    const clattn__packing panels = {p->lanes, panel, p->rows->shape[3],
-                                    clattn__round_up(p->N, panel)};
-    TRY(clattn__scratch_reserve(p->to, device,
-                                (size_t)(B * heads * R * p->N) * clattn__sum_size(o->dtype)));
-    *out = clattn__dense(sums, p->to->memory, B, heads, R, p->N);
-    clattn__product product = {.c = p->to->memory,
-                               .c_is_scratch = true,
-                               .N = p->N,
-                               .K = p->rows->shape[3],
-                               .alpha = p->alpha};
-    TRY(take_rows(o, device, timeline, p->rows, by->takes_any_memory, &product));
-    /* With one matrix all rows are those of one head. */
-    clattn__call call = {.B = 1, .Hq = 1, .Hkv = 1, .S = B * H * R};
-    if (!shared)
-        call = (clattn__call){.B = B, .Hq = H, .Hkv = H, .S = R};
-    for (int64_t r = 0; r < group; r++) {
-        clattn_tensor of_heads = matrix;
-        of_heads.shape[1] /= group;
-        of_heads.strides[1] *= group;
-        of_heads.offset += r * matrix.strides[1];
-        TRY(clattn__scratch_reserve(&o->matrix, device,
-                                    clattn__packed_count(&of_heads, &panels) *
-                                        clattn__sum_size(o->dtype)));
-        TRY(clattn__pack_run(&o->pack, device, timeline, &of_heads, &panels, o->matrix.memory,
-                             NULL));
-        product.b = o->matrix.memory;
-        product.b_heads = of_heads.shape[1];
-        product.c_view = (clattn_view){.offset = r * R * p->N,
-                                       .batch = heads * R * p->N,
-                                       .head = group * R * p->N,
-                                       .row = p->N,
-                                       .column = 1,
-                                       .kind = (clattn_int)sums};
-        TRY(by->run(state, device, timeline, o->dtype, &call, &product));
-    }
-done:
-    return status;
 }
 
 static clattn_status make_units(clattn__operands *o, clattn_device *device,
@@ -270,7 +136,7 @@ static clattn_status make_features(clattn__operands *o, clattn_device *device,
     clattn_tensor *features = &call->params[CLATTN__COVERAGE];
     *features = clattn__dense(sums, o->features.memory, call->B, heads, C, stride);
     features->shape[3] = call->T;
-    as_heads(features, call->Hq);
+    clattn__as_heads(features, call->Hq);
 done:
     return status;
 }
@@ -281,16 +147,16 @@ static clattn_status make_filter_rows(clattn__operands *o, clattn_device *device
 {
     clattn_status status = CLATTN_OK;
     clattn_tensor *rows = &call->params[CLATTN__W_LOCATION];
-    const clattn_tensor matrix = one_of_alike(rows);
+    const clattn_tensor matrix = clattn__one_of_alike(rows);
     const int64_t heads = matrix.shape[1], A = matrix.shape[2], C = matrix.shape[3];
     const clattn__packing columns = {CLATTN__LANES_ARE_COLUMNS, 1, A, C};
     TRY(clattn__scratch_reserve(&o->filter_rows, device,
                                 clattn__packed_count(&matrix, &columns) *
                                     clattn__sum_size(o->dtype)));
-    TRY(clattn__pack_run(&o->pack, device, timeline, &matrix, &columns, o->filter_rows.memory,
-                         NULL));
+    TRY(clattn__pack_run(&o->projector.pack, device, timeline, &matrix, &columns,
+                         o->filter_rows.memory, NULL));
     *rows = clattn__dense(clattn__sum_dtype(o->dtype), o->filter_rows.memory, 1, heads, C, A);
-    as_heads(rows, call->Hq);
+    clattn__as_heads(rows, call->Hq);
 done:
     return status;
 }
@@ -301,25 +167,25 @@ clattn_status clattn__operands_of_keys(clattn__operands *o, clattn_device *devic
                                        clattn_tensor *out)
 {
     const clattn_tensor none = {0}, *params = call->params;
-    const projection by_weight = {&call->key,
-                                  params[CLATTN__WEIGHT],
-                                  CLATTN__LANES_ARE_ROWS,
-                                  call->D,
-                                  1.0,
-                                  to},
-                     by_w_key = {&call->key,
-                                 params[CLATTN__W_KEY],
-                                 CLATTN__LANES_ARE_ROWS,
-                                 (int64_t)problem->desc.hidden_size,
-                                 1.0,
-                                 to};
+    const clattn__projection by_weight = {&call->key,
+                                          params[CLATTN__WEIGHT],
+                                          CLATTN__LANES_ARE_ROWS,
+                                          call->D,
+                                          1.0,
+                                          to},
+                             by_w_key = {&call->key,
+                                         params[CLATTN__W_KEY],
+                                         CLATTN__LANES_ARE_ROWS,
+                                         (int64_t)problem->desc.hidden_size,
+                                         1.0,
+                                         to};
     switch (problem->desc.score) {
     case CLATTN_SCORE_COSINE:
         return make_units(o, device, timeline, &call->key, &none, to, out);
     case CLATTN_SCORE_GENERAL:
-        return project(o, device, timeline, &by_weight, out);
+        return clattn__project(&o->projector, device, timeline, &by_weight, out);
     default:
-        return project(o, device, timeline, &by_w_key, out);
+        return clattn__project(&o->projector, device, timeline, &by_w_key, out);
     }
 }
 
@@ -347,17 +213,18 @@ static clattn_status make_additive(clattn__operands *o, clattn_device *device,
     clattn_status status = CLATTN_OK;
     clattn_tensor *params = call->params, *v = &params[CLATTN__V], query = call->query;
     const int64_t A = v->shape[3];
-    const projection of_query = {
+    const clattn__projection of_query = {
         &call->query, params[CLATTN__W_QUERY], CLATTN__LANES_ARE_ROWS, A, 1.0, &o->query};
     if (!(problem->desc.flags & CLATTN_PROJECTED_QUERY))
-        TRY(project(o, device, timeline, &of_query, &query));
+        TRY(clattn__project(&o->projector, device, timeline, &of_query, &query));
     TRY(take_keys(o, device, timeline, problem, call));
     call->query = query;
     call->D = call->Dk = A;
     if (clattn__has(&params[CLATTN__G])) {
-        const clattn_tensor of_heads = params[CLATTN__G].strides[1] == 0 ? one_of_alike(v) : *v;
+        const clattn_tensor of_heads =
+            params[CLATTN__G].strides[1] == 0 ? clattn__one_of_alike(v) : *v;
         TRY(make_units(o, device, timeline, &of_heads, &params[CLATTN__G], &o->v, v));
-        as_heads(v, call->Hq);
+        clattn__as_heads(v, call->Hq);
     }
     if (clattn__has(&params[CLATTN__CONV])) {
         TRY(make_features(o, device, timeline, call));
@@ -374,7 +241,7 @@ static clattn_status make_general(clattn__operands *o, clattn_device *device,
                                   clattn__call *call)
 {
     clattn_status status = CLATTN_OK;
-    const projection of_query = {
+    const clattn__projection of_query = {
         &call->query, call->params[CLATTN__WEIGHT], CLATTN__LANES_ARE_COLUMNS, call->Dk, 1.0,
         &o->query};
     clattn_tensor query;
@@ -382,7 +249,7 @@ static clattn_status make_general(clattn__operands *o, clattn_device *device,
         call->Dk = call->D;
         return CLATTN_OK;
     }
-    TRY(project(o, device, timeline, &of_query, &query));
+    TRY(clattn__project(&o->projector, device, timeline, &of_query, &query));
     call->query = query;
     call->D = call->Dk;
 done:
@@ -395,11 +262,11 @@ static clattn_status make_scores(clattn__operands *o, clattn_device *device,
 {
     clattn_status status = CLATTN_OK;
     const clattn_tensor none = {0};
-    projection of_query = {&call->query,           call->params[CLATTN__WEIGHT],
-                           CLATTN__LANES_ARE_ROWS, call->T,
-                           problem->scale,         &o->query};
+    clattn__projection of_query = {&call->query,           call->params[CLATTN__WEIGHT],
+                                   CLATTN__LANES_ARE_ROWS, call->T,
+                                   problem->scale,         &o->query};
     of_query.matrix.shape[2] = call->T;
-    TRY(project(o, device, timeline, &of_query, &call->given_scores));
+    TRY(clattn__project(&o->projector, device, timeline, &of_query, &call->given_scores));
     call->query = call->key = none;
     call->D = call->Dk = 1;
 done:

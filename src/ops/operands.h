@@ -12,15 +12,12 @@
 #define CLATTN_OPERANDS_H
 
 #include "op.h"
-#include "product.h"
+#include "projection.h"
 
 typedef struct clattn__operands {
     clattn_dtype dtype; /* of the problem */
-    const clattn__multiplier *multiplier,
-        *shared_multiplier; /* the second of matrices of all heads */
-    void *product, *shared_product;
-    clattn__kernel pack, unit_rows, location_features;
-    clattn__scratch rows, matrix; /* packed, on their way to a product */
+    clattn__projector projector;
+    clattn__kernel unit_rows, location_features;
     clattn__scratch query, key, v, filter_rows, features;
     clattn_tensor projected_key; /* of the piece before */
 } clattn__operands;

@@ -53,9 +53,20 @@ done:
     return status;
 }
 
+/* A tensor without the axes along which it broadcasts: each element once. */
+static clattn_tensor distinct(const clattn_tensor *tensor)
+{
+    clattn_tensor out = *tensor;
+    for (uint32_t i = 0; i < tensor->rank; i++)
+        if (tensor->strides[i] == 0 && tensor->shape[i] > 1)
+            out.shape[i] = 1;
+    return out;
+}
+
 static size_t dense_bytes(const clattn_tensor *tensor)
 {
-    return clattn_tensor_count(tensor) * clattn_dtype_size(tensor->dtype);
+    const clattn_tensor each = distinct(tensor);
+    return clattn_tensor_count(&each) * clattn_dtype_size(tensor->dtype);
 }
 
 /* True for a tensor with gaps that is better, or has to be, brought
@@ -154,11 +165,12 @@ void clattn__copy_elements(const clattn_tensor *tensor, void *dense, bool back)
 static clattn_status bind_dense(clattn__bound *bound, clattn_device *device)
 {
     clattn_status status = CLATTN_OK;
-    const clattn_tensor *host = &bound->host;
-    const clattn_tensor dense = clattn_tensor_host(host->dtype, NULL, host->rank, host->shape);
+    const clattn_tensor *host = &bound->host, each = distinct(host),
+                        dense = clattn_tensor_host(host->dtype, NULL, host->rank, each.shape);
     char *staged = NULL;
     bound->bytes = dense_bytes(host);
-    memcpy(bound->tensor->strides, dense.strides, sizeof dense.strides);
+    for (uint32_t i = 0; i < host->rank; i++)
+        bound->tensor->strides[i] = each.shape[i] == host->shape[i] ? dense.strides[i] : 0;
     bound->tensor->offset = 0;
     TRY(make_buffer(bound, device, NULL));
     if (bound->written && !bound->shared)
@@ -167,7 +179,7 @@ static clattn_status bind_dense(clattn__bound *bound, clattn_device *device)
     FAIL_IF(!staged, CLATTN_E_MEMORY, "tensor: no host memory for %zu bytes", bound->bytes);
     /* What is in the queue may still write it. */
     TRY_CL("tensor: clFinish", clFinish(device->queue));
-    clattn__copy_elements(host, staged, false);
+    clattn__copy_elements(&each, staged, false);
     TRY_CL("tensor: clEnqueueWriteBuffer",
            clEnqueueWriteBuffer(device->queue, bound->memory, CL_TRUE, 0, bound->bytes, staged, 0,
                                 NULL, NULL));
@@ -258,7 +270,8 @@ static clattn_status fetch_one(const clattn__bound *bound, clattn_device *device
         TRY_CL("tensor: clEnqueueReadBuffer",
                clEnqueueReadBuffer(device->queue, bound->memory, CL_TRUE, 0, bound->bytes, staged,
                                    0, NULL, NULL));
-        clattn__copy_elements(&bound->host, staged, true);
+        const clattn_tensor each = distinct(&bound->host);
+        clattn__copy_elements(&each, staged, true);
     } else if (device->info.unified_memory) {
         /* Mapping is what makes the result visible in the host's memory; it copies nothing. */
         void *mapped = clEnqueueMapBuffer(device->queue, bound->memory, CL_FALSE, CL_MAP_READ, 0,

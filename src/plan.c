@@ -101,6 +101,7 @@ clattn_status clattn_plan_create(clattn_plan **out, clattn_device *device,
     plan->left =
         clattn__is_reference(device) ? plan->problem : clattn__problem_of_operands(&plan->problem);
     clattn__operands_init(&plan->operands, &plan->problem);
+    clattn__operand_gradients_init(&plan->operand_gradients, &plan->problem);
     TRY(dispatch(plan, &choice));
     /* The caller's string may go now. */
     plan->problem.desc.variant = plan->left.desc.variant = NULL;
@@ -193,7 +194,9 @@ bool clattn__plan_tensors_fit(const clattn_plan *plan, clattn__call *piece)
         if (tensors[i]->host && clattn__bound_bytes(tensors[i], i >= inputs, plan->device) >
                                     plan->device->info.max_allocation)
             return false;
-    return clattn__operands_fit(plan->device, &plan->problem, piece);
+    return clattn__operands_fit(plan->device, &plan->problem, piece) &&
+           (!piece->backward || !clattn__has_operands(&plan->problem) ||
+            clattn__operand_gradients_fit(plan->device, &plan->problem, piece));
 }
 
 /* Host tensors come and go once for all the pieces that the variant needs. */
@@ -204,10 +207,17 @@ static clattn_status run_bound(clattn_plan *plan, clattn__call *piece)
     clattn__binding binding = {.count = 0};
     TRY(clattn__bind(&binding, plan->device, piece));
     clattn__call call = *piece;
-    if (clattn__has_operands(&plan->problem))
+    const bool operands = clattn__has_operands(&plan->problem);
+    if (operands)
         TRY(clattn__operands_run(&plan->operands, plan->device, &plan->timeline, &plan->problem,
                                  &call));
+    if (operands && piece->backward)
+        TRY(clattn__operand_gradients_place(&plan->operand_gradients, plan->device, &plan->problem,
+                                            piece, &call));
     TRY(cut(plan, &call, &by_variant));
+    if (operands && piece->backward)
+        TRY(clattn__operand_gradients_run(&plan->operand_gradients, &plan->operands, plan->device,
+                                          &plan->timeline, &plan->problem, piece, &call));
     TRY(clattn__fetch(&binding, plan->device));
 done:
     clattn__unbind(&binding);
@@ -352,6 +362,7 @@ void clattn_plan_destroy(clattn_plan *plan)
         if (both[i]->ready)
             both[i]->variant->release(both[i]->state);
     clattn__operands_release(&plan->operands);
+    clattn__operand_gradients_release(&plan->operand_gradients);
     clattn__timeline_clear(&plan->timeline);
     free(plan->explain);
     free(plan);

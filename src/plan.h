@@ -3,7 +3,7 @@
 #define CLATTN_SRC_PLAN_H
 
 #include "device.h"
-#include "ops/operands.h"
+#include "ops/operand_gradients.h"
 #include "variant.h"
 
 struct clattn_plan {
@@ -12,6 +12,7 @@ struct clattn_plan {
     clattn__problem left;    /* what variants meet: the same, or what operands leave of it */
     bool by_sequence; /* packed sequences, which no variant takes together, are a call each */
     clattn__operands operands; /* what the parameters of the score make of queries and keys */
+    clattn__operand_gradients operand_gradients;
     struct chosen {
         const clattn__variant *variant; /* or NULL */
         void *state;                    /* the variant's own: kernels and scratch memory */

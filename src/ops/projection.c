@@ -11,8 +11,10 @@ void clattn__projector_release(clattn__projector *by)
     if (by->shared_multiplier && by->shared_multiplier != by->multiplier)
         by->shared_multiplier->release(by->shared_product);
     clattn__kernel_release(&by->pack);
-    clattn__scratch_release(&by->rows);
-    clattn__scratch_release(&by->matrix);
+    clattn__scratch *const scratch[] = {&by->rows, &by->matrix, &by->others, &by->columns,
+                                        &by->flags};
+    for (size_t i = 0; i < sizeof scratch / sizeof *scratch; i++)
+        clattn__scratch_release(scratch[i]);
 }
 
 /* Whose products: CLBlast's on GPU-like devices, of one matrix for all; else ours. */
@@ -55,6 +57,29 @@ void clattn__as_heads(clattn_tensor *tensor, int64_t heads)
 {
     if (tensor->shape[1] == 1)
         tensor->shape[1] = heads, tensor->strides[1] = 0;
+}
+
+/* All rows of a tensor as those of one head: as they lie, or dense. */
+static clattn_status join_heads(clattn__projector *by, clattn_device *device,
+                                clattn__timeline *timeline, const clattn_tensor *rows,
+                                clattn__scratch *to, clattn_tensor *out)
+{
+    clattn_status status = CLATTN_OK;
+    const clattn_dtype sums = clattn__sum_dtype(by->dtype);
+    const int64_t count = rows->shape[0] * rows->shape[1] * rows->shape[2];
+    const clattn__packing dense = {CLATTN__LANES_ARE_ROWS, 1, rows->shape[3], rows->shape[2]};
+    if (clattn__rows_are_ready(rows, sums)) {
+        *out = *rows;
+        out->shape[0] = out->shape[1] = 1;
+        out->shape[2] = count;
+        return CLATTN_OK;
+    }
+    TRY(clattn__scratch_reserve(to, device,
+                                clattn__packed_count(rows, &dense) * clattn__sum_size(by->dtype)));
+    TRY(clattn__pack_run(&by->pack, device, timeline, rows, &dense, to->memory, NULL));
+    *out = clattn__dense(sums, to->memory, 1, 1, count, rows->shape[3]);
+done:
+    return status;
 }
 
 /* Packs the rows of the product where it cannot read them as they are. */
@@ -128,6 +153,63 @@ clattn_status clattn__project(clattn__projector *by, clattn_device *device,
                                        .kind = (clattn_int)sums};
         TRY(multiplier->run(state, device, timeline, by->dtype, &call, &product));
     }
+done:
+    return status;
+}
+
+clattn_status clattn__sum_outer(clattn__projector *by, clattn_device *device,
+                                clattn__timeline *timeline, const clattn__outer *outer,
+                                clattn_tensor *out)
+{
+    clattn_status status = CLATTN_OK;
+    const clattn_dtype sums = clattn__sum_dtype(by->dtype);
+    const size_t size = clattn__sum_size(by->dtype);
+    clattn_tensor x = *outer->x, y = *outer->y;
+    TRY(build_products(by, device));
+    const clattn__multiplier *multiplier = by->multiplier;
+    const int64_t M = x.shape[3], N = y.shape[3],
+                  panel = multiplier->panel(by->product, device, by->dtype);
+    if (!outer->of_heads) {
+        TRY(join_heads(by, device, timeline, outer->x, &by->rows, &x));
+        TRY(join_heads(by, device, timeline, outer->y, &by->others, &y));
+    }
+    const int64_t B = x.shape[0], heads = x.shape[1], H = y.shape[1], group = heads / H,
+                  R = x.shape[2];
+    const clattn__packing columns = {CLATTN__LANES_ARE_COLUMNS, 1, R, M},
+                          panels = {CLATTN__LANES_ARE_COLUMNS, panel, R,
+                                    clattn__round_up(N, panel)};
+    TRY(clattn__scratch_reserve(&by->columns, device, (size_t)(B * H * R * M) * size));
+    TRY(clattn__scratch_reserve(&by->matrix, device, clattn__packed_count(&y, &panels) * size));
+    TRY(clattn__scratch_reserve(&by->flags, device, clattn__packed_flags(&y, &panels)));
+    TRY(clattn__pack_run(&by->pack, device, timeline, &y, &panels, by->matrix.memory,
+                         by->flags.memory));
+    TRY(clattn__scratch_reserve(outer->to, device, (size_t)(B * heads * M * N) * size));
+    for (int64_t r = 0; r < group; r++) {
+        clattn_tensor of_heads = x;
+        of_heads.shape[1] = H;
+        of_heads.strides[1] *= group;
+        of_heads.offset += r * x.strides[1];
+        TRY(clattn__pack_run(&by->pack, device, timeline, &of_heads, &columns, by->columns.memory,
+                             NULL));
+        const clattn__call call = {.B = B, .Hq = H, .Hkv = H, .S = M};
+        const clattn__product product = {.a = by->columns.memory,
+                                         .lda = R,
+                                         .b = by->matrix.memory,
+                                         .b_heads = B * H,
+                                         .c = outer->to->memory,
+                                         .c_is_scratch = true,
+                                         .c_view = {.offset = r * M * N,
+                                                    .batch = heads * M * N,
+                                                    .head = group * M * N,
+                                                    .row = N,
+                                                    .column = 1,
+                                                    .kind = (clattn_int)sums},
+                                         .N = N,
+                                         .K = R,
+                                         .alpha = 1};
+        TRY(multiplier->run(by->product, device, timeline, by->dtype, &call, &product));
+    }
+    *out = clattn__dense(sums, outer->to->memory, B, heads, M, N);
 done:
     return status;
 }

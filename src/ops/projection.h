@@ -12,7 +12,8 @@ typedef struct clattn__projector {
         *shared_multiplier; /* the second of matrices of all heads */
     void *product, *shared_product;
     clattn__kernel pack;
-    clattn__scratch rows, matrix; /* packed, on their way to a product */
+    clattn__scratch rows, matrix;           /* packed, on their way to a product */
+    clattn__scratch others, columns, flags; /* likewise, of sums of outer products */
 } clattn__projector;
 void clattn__projector_release(clattn__projector *projector);
 
@@ -34,5 +35,17 @@ typedef struct clattn__projection {
 clattn_status clattn__project(clattn__projector *projector, clattn_device *device,
                               clattn__timeline *timeline, const clattn__projection *projection,
                               clattn_tensor *out);
+
+/* The gradient of a projection's matrix: sum over rows r of x[r] y[r]^T, of x (B, H, rows, M) and y (B, H, rows, N)
+ * to (1, 1, M, N), or for each head of x to (B, H, M, N), several of which may share one of y. Of y, what is not
+ * finite counts as 0: where it may be seen, x is NaN. */
+typedef struct clattn__outer {
+    const clattn_tensor *x, *y;
+    bool of_heads;
+    clattn__scratch *to;
+} clattn__outer;
+clattn_status clattn__sum_outer(clattn__projector *projector, clattn_device *device,
+                                clattn__timeline *timeline, const clattn__outer *outer,
+                                clattn_tensor *out);
 
 #endif

@@ -55,4 +55,12 @@ typedef struct clattn_row_outputs {
     clattn_int first_head, first_row; /* of the slice, in the lists' numbers */
 } clattn_row_outputs;
 
+/* Which weights are dropped; see philox.h. */
+typedef struct clattn_dropout {
+    clattn_int threshold; /* of 2^32 equally likely numbers; 0: none is */
+    clattn_int seed, offset;
+    clattn_int first_batch, first_head, first_row; /* of a slice */
+    clattn_int heads, rows, keys; /* of the caller's whole call; of packed sequences, all of them */
+} clattn_dropout;
+
 #endif

@@ -2,6 +2,8 @@
  * work-group
  *
  * Formula   x[j] = modify(s[j]), w[j] its weight; dw[j] that of the product, and what comes in through weights
+ *           with dropout those of weights that dropout.clh drops are 0, and so are the weights that take the
+ *           place of s
  *           dx[j] = a[j] (dw[j] - mean) + dlse exp(x[j] - lse);  ds[j] = dx[j] (1 - (c[j] / softcap)^2)
  *           softmax: a = w, mean = sum w dw; none: a = 1, mean = 0; sigmoid: a = w (1 - w), mean = 0;
  *           sparsemax: a = 1 where w > 0, entmax15: a = sqrt(w); mean = sum a dw / sum a
@@ -22,6 +24,7 @@
  * -D and that of row_weights.clh
  */
 #include "common.clh"
+#include "dropout.clh"
 #include "modify.clh"
 #include "row_weights.clh"
 
@@ -46,14 +49,13 @@ static inline vec share(vec x, vec w, int normalizer)
     return select(a, (vec)(0), (ivec)(x == (vec)(-INFINITY)));
 }
 
-kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void
-score_gradients(global ACC *s, global ACC *dw, int has_dw, global ACC *dx, int has_dx,
-                clattn_int stride, clattn_modifications m, ACC softcap, clattn_int heads,
-                clattn_int M, clattn_int group_rows, int normalizer, global const void *mask,
-                global const void *bias, global const void *kv_lengths,
-                global const void *alibi_slopes, global const void *sinks,
-                global const void *weights, clattn_view of_weights, global const void *lse,
-                clattn_view of_lse, global ACC *slopes, global ACC *sink_gradients)
+kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void score_gradients(
+    global ACC *s, global ACC *dw, int has_dw, global ACC *dx, int has_dx, clattn_int stride,
+    clattn_modifications m, ACC softcap, clattn_int heads, clattn_int M, clattn_int group_rows,
+    int normalizer, global const void *mask, global const void *bias, global const void *kv_lengths,
+    global const void *alibi_slopes, global const void *sinks, global const void *weights,
+    clattn_view of_weights, global const void *lse, clattn_view of_lse, global ACC *slopes,
+    global ACC *sink_gradients, clattn_dropout dropout)
 {
     local ACC scratch[WG];
     const clattn_int g = get_global_id(2), b = g / heads;
@@ -71,6 +73,7 @@ score_gradients(global ACC *s, global ACC *dw, int has_dw, global ACC *dx, int h
         global ACC *const x_row = s + (g * M + r) * stride,
                           *const dw_row = dw + (g * M + r) * stride,
                           *const dx_row = dx + (g * M + r) * stride;
+        const clattn_int dropout_row = clattn_dropout_row(&dropout, b, h, i);
         vec top = (vec)(-INFINITY);
         for (clattn_int j = start; j < m.T; j += WG * VW) {
             /* Past the last key there may be what nobody has written. */
@@ -82,6 +85,7 @@ score_gradients(global ACC *s, global ACC *dw, int has_dw, global ACC *dx, int h
             vec d = has_dw ? LOAD_VEC(dw_row + j) : (vec)(0);
             if (of_weights.kind != KIND_ABSENT)
                 d += load_keys(weights, of_weights, weights_row, j, count);
+            d = drop(d, dropout, dropout_row, j);
             if (softcap > 0) {
                 const vec part = capped / (vec)(softcap);
                 STORE_VEC(fma(-part, part, (vec)(1)), dx_row + j);
@@ -140,7 +144,7 @@ score_gradients(global ACC *s, global ACC *dw, int has_dw, global ACC *dx, int h
                         distances[l] = (ACC)(q.position - j - l);
                     slope_part = fma(-fabs(LOAD_VEC(distances)), d, slope_part);
                 }
-                STORE_VEC(w, x_row + j);
+                STORE_VEC(drop(w, dropout, dropout_row, j), x_row + j);
                 STORE_VEC(softcap > 0 ? d * LOAD_VEC(dx_row + j) : d, dw_row + j);
                 if (has_dx)
                     STORE_VEC(d, dx_row + j);

@@ -7,7 +7,7 @@
  *           entmax15: w[j] = max(x[j] / 2 - t, 0)^2, with t where they add up to 1; 0 where hidden
  *           with `factors`, s becomes exp(x[j] - m), and factors[r] = 1 / sum is left to the
  *           product that follows: one pass over s less
- *           argmax and entropy as row_outputs.clh
+ *           argmax and entropy as row_outputs.clh; then some of w are dropped, as dropout.clh does
  * Source    Milakov and Gimelshein, arXiv:1805.02867, "safe softmax"; sinks: Xiao et al.,
  *           arXiv:2309.17453; sparsemax: Martins and Astudillo, arXiv:1602.02068; entmax15: Peters et
  *           al., arXiv:1905.05702; their t by Newton's method, as Michelot, "A finite algorithm for
@@ -30,6 +30,7 @@
  * and that of row_weights.clh
  */
 #include "common.clh"
+#include "dropout.clh"
 #include "modify.clh"
 #include "row_outputs.clh"
 #include "row_weights.clh"
@@ -68,7 +69,7 @@ softmax_rows(global ACC *s, clattn_int stride, clattn_modifications m, ACC softc
              clattn_view scores_view, global void *lse, clattn_view lse_view, global ACC *factors,
              int deferred, global void *weights, global const void *weights_heads,
              global const void *weights_rows, global void *argmax, global void *entropy,
-             clattn_row_outputs o)
+             clattn_row_outputs o, clattn_dropout dropout)
 {
     local ACC scratch[WG];
     local INT keys[WG];
@@ -84,6 +85,7 @@ softmax_rows(global ACC *s, clattn_int stride, clattn_modifications m, ACC softc
         const bool has_sink = m.sinks.kind != KIND_ABSENT;
         const ACC sink =
             has_sink ? load_element(sinks, m.sinks.kind, row_of(m.sinks, 0, h, 0)) : (ACC)-INFINITY;
+        const clattn_int dropout_row = clattn_dropout_row(&dropout, b, h, i);
         global ACC *x_row = s + (g * M + r) * stride;
         vec top = (vec)(-INFINITY);
 
@@ -137,7 +139,9 @@ softmax_rows(global ACC *s, clattn_int stride, clattn_modifications m, ACC softc
                 if (TELLS)
                     spread_part += normalizer == SOFTMAX ? entropy_of_softmax(x, w, shift)
                                                          : entropy_of_weights(w);
-                STORE_VEC(select(w, HIDDEN, (ivec)(x == (vec)(-INFINITY))), x_row + j);
+                STORE_VEC(
+                    select(drop(w, dropout, dropout_row, j), HIDDEN, (ivec)(x == (vec)(-INFINITY))),
+                    x_row + j);
             }
             total += part, spread += spread_part;
         }

@@ -5,6 +5,7 @@
 #include "rules.h"
 #include "try.h"
 
+#include <math.h>
 #include <stddef.h>
 #include <string.h>
 
@@ -429,6 +430,12 @@ clattn_status clattn__call_init(clattn__call *call, const clattn__problem *probl
     call->all_heads = call->Hq;
     call->all_batches = call->B;
     call->backward = clattn__is_backward(problem);
+    call->dropout = (clattn_dropout){.threshold = llround(desc->dropout * 0x1p32),
+                                     .seed = (int64_t)args.dropout_seed,
+                                     .offset = (int64_t)args.dropout_offset,
+                                     .heads = call->Hq,
+                                     .rows = call->S,
+                                     .keys = call->T};
     TRY(call->backward ? clattn__call_gradients(call, desc, &args)
                        : view_outputs(call, desc, &args));
     TRY(check_aliases(&args, desc));

@@ -58,6 +58,10 @@ static clattn_status check_desc(const clattn_attention_desc *desc, uint32_t flag
         CLATTN_E_ARGUMENT,
         "desc: packed sequences, projected keys or given scores, expected none of them: a decoder "
         "makes its own");
+    FAIL_IF(desc->dropout != 0.0, CLATTN_E_ARGUMENT,
+            "desc.dropout: %g, expected 0: a decoder drops no weights", desc->dropout);
+    FAIL_IF(desc->direction != CLATTN_FORWARD, CLATTN_E_ARGUMENT,
+            "desc.direction: %d, expected CLATTN_FORWARD", (int)desc->direction);
     FAIL_IF(flags & ~(uint32_t)CLATTN_DECODER_CUMULATIVE, CLATTN_E_ARGUMENT,
             "flags: 0x%x has bits without a meaning, expected CLATTN_DECODER_CUMULATIVE or 0",
             (unsigned)flags);

@@ -78,6 +78,9 @@ clattn__call clattn__call_slice(const clattn__call *call, int64_t b, int64_t bat
     slice.first_row += i;
     slice.first_head += h * group;
     slice.first_batch += b;
+    slice.dropout.first_batch += b;
+    slice.dropout.first_head += h * group;
+    slice.dropout.first_row += i;
     return slice;
 }
 

@@ -19,6 +19,9 @@
     (CLATTN_OUTPUT | CLATTN_WEIGHTS | CLATTN_SCORES | CLATTN_LSE | CLATTN_COLUMN_SUMS |            \
      CLATTN_ARGMAX | CLATTN_ENTROPY)
 
+/* Beyond it no number of 32 bits would keep a weight. */
+#define MOST_DROPOUT (1.0 - 0x1p-32)
+
 clattn_status clattn__struct_copy(void *target, size_t target_size, const void *source,
                                   size_t source_size, const char *name)
 {
@@ -115,6 +118,8 @@ static clattn_status check_numbers(const clattn_attention_desc *desc)
     FAIL_IF(desc->hidden_size && !clattn__is_additive(desc->score), CLATTN_E_ARGUMENT,
             "desc.hidden_size: %zu, expected 0: the score has no hidden units", desc->hidden_size);
     const char *sums = desc->dtype == CLATTN_F64 ? "f64" : "f32";
+    FAIL_IF(!(desc->dropout >= 0.0 && desc->dropout <= MOST_DROPOUT), CLATTN_E_ARGUMENT,
+            "desc.dropout: %g, expected a probability from 0 to below 1", desc->dropout);
     FAIL_IF((desc->flags & CLATTN_SCALE) && !isfinite(as_sum(desc, desc->scale)), CLATTN_E_ARGUMENT,
             "desc.scale: %g, expected a finite number of %s", desc->scale, sums);
     FAIL_IF((desc->flags & CLATTN_SCALE) && desc->score == CLATTN_SCORE_GIVEN, CLATTN_E_ARGUMENT,

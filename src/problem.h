@@ -3,6 +3,8 @@
 #ifndef CLATTN_PROBLEM_H
 #define CLATTN_PROBLEM_H
 
+#include "../kernels/arguments.h"
+
 #include <clattn/attention.h>
 
 #include <stdbool.h>
@@ -69,6 +71,7 @@ typedef struct clattn__call {
     clattn_tensor cu_seqlens_q, cu_seqlens_k;
     clattn_tensor params[CLATTN__PARAMS];
     clattn_tensor key_forms, key_extents; /* of projected keys, in device memory; ops/key_forms.h */
+    clattn_dropout dropout;               /* and its place among the caller's weights */
     bool backward;                        /* output and lse are inputs then */
     clattn__gradients grad;
 } clattn__call;

@@ -190,8 +190,10 @@ typedef struct clattn_attention_desc {
     size_t key_size;    /* [D] Dk; for GENERAL, ADDITIVE, LOCATION, LOCATION_SENSITIVE, COVERAGE */
     size_t hidden_size; /* A; required for ADDITIVE, LOCATION_SENSITIVE, COVERAGE */
     clattn_direction direction; /* [FORWARD] */
-    uint32_t
-        gradients; /* [those of query, key and value, or given scores and value] with BACKWARD */
+    uint32_t gradients;         /* [QUERY | KEY | VALUE, or GIVEN_SCORES | VALUE] with BACKWARD */
+    double
+        dropout; /* [0] the probability, below 1, that a weight is 0 where it meets its value; the
+                       others are divided by 1 - dropout. Weights and column sums are told so, too */
 } clattn_attention_desc;
 
 /** The parameters of a score, and what it takes beside query and key. Those that a score does not
@@ -265,6 +267,9 @@ typedef struct clattn_attention_args {
     /* With BACKWARD, which reads output and lse, as forward made them, where the normalizer is softmax; other
      * normalizers ask for neither. */
     clattn_gradients grad;
+    /* Which weights desc.dropout drops is a function of these and of a weight's place (batch, head, query, key),
+     * Philox4x32-10, on every device: backward is told those of forward. A training step takes another offset. */
+    uint64_t dropout_seed, dropout_offset;
 } clattn_attention_args;
 
 #ifdef __cplusplus

@@ -61,6 +61,7 @@ clattn_status clattn__score_gradients_run(clattn__kernel *kernel, clattn_device 
         CLATTN__ARG(of_lse),
         CLATTN__ARG(of->slopes),
         CLATTN__ARG(of->sinks),
+        CLATTN__ARG(call->dropout),
     };
     const size_t group = clattn__row_group_size(device);
     const size_t global[3] = {group, (size_t)clattn__ceil_div(M, group_rows), (size_t)heads},

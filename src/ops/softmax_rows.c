@@ -78,6 +78,7 @@ clattn_status clattn__softmax_rows_run(clattn__kernel *kernel, clattn_device *de
     };
     clattn__args_add(&list, args, sizeof args / sizeof *args);
     clattn__row_outputs_add(&list, &row_outputs, call, s);
+    clattn__arg_add(&list, sizeof call->dropout, &call->dropout);
     const size_t group = clattn__row_group_size(device);
     const size_t global[3] = {group, (size_t)clattn__ceil_div(M, group_rows), (size_t)heads};
     const size_t local[3] = {group, 1, 1};

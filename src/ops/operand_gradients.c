@@ -133,10 +133,10 @@ done:
 /* Adds up to a gradient of the caller's, which may be absent; of a parameter, or else of one that comes in one
  * piece. */
 static clattn_status give(const way *w, const clattn_tensor *from, int64_t folds, int64_t fold_step,
-                          const clattn_tensor *to, bool of_rows, clattn__scratch *partial)
+                          const clattn_tensor *to, clattn__sum_over over, clattn__scratch *partial)
 {
     clattn_status status = CLATTN_OK;
-    const clattn__sum sum = {from, folds, fold_step, to, of_rows, partial};
+    const clattn__sum sum = {from, folds, fold_step, to, over, partial};
     if (!clattn__has(to))
         return CLATTN_OK;
     if (!w->to->sum_up.handle)
@@ -148,7 +148,8 @@ done:
 
 static clattn_status give_param(const way *w, const clattn_tensor *from, clattn__param param)
 {
-    return give(w, from, 1, 0, &w->call->grad.params[param], false, &w->to->partial[param]);
+    return give(w, from, 1, 0, &w->call->grad.params[param], CLATTN__SUM_OVER_ALL,
+                &w->to->partial[param]);
 }
 
 /* A gradient that is x times a matrix of a parameter, (B, H, rows, N). */
@@ -161,7 +162,7 @@ static clattn_status give_projected(const way *w, const clattn_tensor *x, clattn
     if (!clattn__has(to))
         return CLATTN_OK;
     TRY(clattn__project(&w->operands->projector, w->device, w->timeline, &by, &made));
-    TRY(give(w, &made, 1, 0, to, true, NULL));
+    TRY(give(w, &made, 1, 0, to, CLATTN__SUM_OVER_NOTHING, NULL));
 done:
     return status;
 }
@@ -255,49 +256,39 @@ static clattn_status of_cosine(const way *w)
     if (clattn__has(&grad->query)) {
         TRY(unmake_units(w, &call->query, &call->params[CLATTN__BETA], &grad->query, false,
                          &of_rows, &of_lengths));
-        TRY(give(w, &of_rows, 1, 0, &call->grad.query, true, NULL));
-        TRY(give(w, &of_lengths, 1, 0, &call->grad.params[CLATTN__BETA], true,
+        TRY(give(w, &of_rows, 1, 0, &call->grad.query, CLATTN__SUM_OVER_NOTHING, NULL));
+        TRY(give(w, &of_lengths, 1, 0, &call->grad.params[CLATTN__BETA], CLATTN__SUM_OVER_PLACES,
                  &w->to->partial[CLATTN__BETA]));
     }
     if (clattn__has(&grad->key)) {
         TRY(unmake_units(w, &call->key, &none, &grad->key, false, &of_rows, &of_lengths));
-        TRY(give(w, &of_rows, 1, 0, &call->grad.key, true, NULL));
+        TRY(give(w, &of_rows, 1, 0, &call->grad.key, CLATTN__SUM_OVER_NOTHING, NULL));
     }
 done:
     return status;
 }
 
-/* The same call, of which no piece is left: what is given then is complete. */
-static clattn__call whole(const clattn__call *call)
-{
-    clattn__call out = *call;
-    out.first_row = out.first_head = out.first_batch = 0;
-    out.all_rows = call->S, out.all_heads = call->Hq, out.all_batches = call->B;
-    return out;
-}
-
 static clattn_status of_location(const way *w)
 {
     clattn_status status = CLATTN_OK;
-    clattn__call of_keys = *w->call, of_rest = whole(w->call);
+    clattn__call of_keys = *w->call;
     const clattn_tensor *d = &w->of_operands->grad.given_scores;
     clattn_tensor matrix = of_keys.params[CLATTN__WEIGHT],
-                  *to = &of_keys.grad.params[CLATTN__WEIGHT],
-                  *rest = &of_rest.grad.params[CLATTN__WEIGHT];
-    way to_keys = *w, to_rest = *w;
+                  *to = &of_keys.grad.params[CLATTN__WEIGHT], rest = *to;
+    way to_keys = *w;
     if (!clattn__has(d))
         return CLATTN_OK;
     matrix.shape[2] = of_keys.T;
     TRY(give_projected(w, d, matrix, CLATTN__LANES_ARE_COLUMNS, of_keys.D, &of_keys.grad.query));
     if (!clattn__has(to))
         return CLATTN_OK;
-    /* Its rows that no key has. */
-    rest->offset += of_keys.T * rest->strides[2];
-    rest->shape[2] -= of_keys.T;
+    to_keys.call = &of_keys;
     to->shape[2] = of_keys.T;
-    to_keys.call = &of_keys, to_rest.call = &of_rest;
     TRY(give_outer(&to_keys, d, &of_keys.query, false, CLATTN__WEIGHT));
-    TRY(give(&to_rest, rest, 0, 0, rest, false, NULL));
+    /* Its rows that no key has. */
+    rest.offset += of_keys.T * rest.strides[2];
+    rest.shape[2] -= of_keys.T;
+    TRY(give(w, &rest, 0, 0, &rest, CLATTN__SUM_OVER_NOTHING, NULL));
 done:
     return status;
 }
@@ -312,7 +303,7 @@ static clattn_status of_query(const way *w)
         return CLATTN_OK;
     TRY(give_param(w, d, CLATTN__BIAS));
     if (w->problem->desc.flags & CLATTN_PROJECTED_QUERY)
-        return give(w, d, 1, 0, &call->grad.query, true, NULL);
+        return give(w, d, 1, 0, &call->grad.query, CLATTN__SUM_OVER_NOTHING, NULL);
     TRY(give_projected(w, d, call->params[CLATTN__W_QUERY], CLATTN__LANES_ARE_COLUMNS, call->D,
                        &call->grad.query));
     TRY(give_outer(w, d, &call->query, false, CLATTN__W_QUERY));
@@ -334,18 +325,16 @@ static clattn_status of_key(const way *w, const clattn_tensor *hidden)
 {
     clattn_status status = CLATTN_OK;
     clattn__operand_gradients *g = w->to;
-    const clattn__call *call = w->call, all = whole(call);
+    const clattn__call *call = w->call;
     const int64_t group = call->Hq / call->Hkv, Dk = call->Dk;
     const clattn_tensor matrix = call->params[CLATTN__W_KEY], *to = &call->grad.key;
-    way to_all = *w;
     clattn_tensor d = *hidden, made;
-    to_all.call = &all;
     if (!clattn__has(to) && !clattn__has(&call->grad.params[CLATTN__W_KEY]))
         return CLATTN_OK;
     if (matrix.strides[1] == 0 && group > 1) {
         const clattn_tensor first = of_key_heads(hidden, group);
         TRY(place(g, w->device, &g->keys, first.shape, &d));
-        TRY(give(&to_all, &first, group, hidden->strides[1], &d, false, NULL));
+        TRY(give(w, &first, group, hidden->strides[1], &d, CLATTN__SUM_OVER_NOTHING, NULL));
     }
     TRY(give_outer(w, &d, &call->key, false, CLATTN__W_KEY));
     if (!clattn__has(to))
@@ -354,7 +343,7 @@ static clattn_status of_key(const way *w, const clattn_tensor *hidden)
     TRY(clattn__project(&w->operands->projector, w->device, w->timeline, &by, &made));
     const int64_t folds = made.shape[1] / call->Hkv;
     const clattn_tensor of_heads = of_key_heads(&made, folds);
-    TRY(give(&to_all, &of_heads, folds, made.strides[1], to, false, NULL));
+    TRY(give(w, &of_heads, folds, made.strides[1], to, CLATTN__SUM_OVER_NOTHING, NULL));
 done:
     return status;
 }

@@ -95,10 +95,10 @@ static bool fits(const void *state, const clattn_device *device, const clattn__c
 /* One gradient of a piece, and how long it takes: see sum_up.h. */
 static clattn_status add_up(staged *s, clattn_device *device, clattn__timeline *timeline,
                             const clattn__call *call, const clattn_tensor *from,
-                            const clattn_tensor *to, bool of_rows, clattn__scratch *partial)
+                            const clattn_tensor *to, clattn__sum_over over,
+                            clattn__scratch *partial)
 {
-    const clattn__sum sum = {
-        .from = from, .folds = 1, .to = to, .of_rows = of_rows, .partial = partial};
+    const clattn__sum sum = {.from = from, .folds = 1, .to = to, .over = over, .partial = partial};
     return clattn__has(to) ? clattn__sum_up_run(&s->sum_up, device, timeline, call, &sum)
                            : CLATTN_OK;
 }
@@ -200,7 +200,7 @@ static clattn_status sum_over_queries(staged *s, clattn_device *device, clattn__
                                   &product));
     clattn_tensor made = clattn__dense(sums, s->product.memory, call->B, call->Hkv, T, N);
     made.strides[2] = 1, made.strides[3] = T;
-    TRY(add_up(s, device, timeline, call, &made, to, false, partial));
+    TRY(add_up(s, device, timeline, call, &made, to, CLATTN__SUM_OVER_ROWS, partial));
 done:
     return status;
 }
@@ -279,14 +279,18 @@ static clattn_status give_modifications(staged *s, clattn_device *device,
     pairs.strides[2] = stride;
     pairs.strides[1] = call->S * stride;
     pairs.strides[0] = call->Hq * call->S * stride;
-    TRY(add_up(s, device, timeline, call, &pairs, &grad->given_scores, true, NULL));
+    TRY(add_up(s, device, timeline, call, &pairs, &grad->given_scores, CLATTN__SUM_OVER_NOTHING,
+               NULL));
     pairs.buffer = s->modified.memory;
-    TRY(add_up(s, device, timeline, call, &pairs, &grad->bias, true, &s->of_bias));
+    TRY(add_up(s, device, timeline, call, &pairs, &grad->bias, CLATTN__SUM_OVER_PLACES,
+               &s->of_bias));
     const clattn_tensor slopes =
                             clattn__dense(sums, s->slopes.memory, call->B, call->Hq, call->S, 1),
                         sinks = clattn__dense(sums, s->sinks.memory, call->B, call->Hq, call->S, 1);
-    TRY(add_up(s, device, timeline, call, &slopes, &grad->alibi_slopes, false, &s->of_slopes));
-    TRY(add_up(s, device, timeline, call, &sinks, &grad->sinks, false, &s->of_sinks));
+    TRY(add_up(s, device, timeline, call, &slopes, &grad->alibi_slopes, CLATTN__SUM_OVER_ALL,
+               &s->of_slopes));
+    TRY(add_up(s, device, timeline, call, &sinks, &grad->sinks, CLATTN__SUM_OVER_ALL,
+               &s->of_sinks));
 done:
     return status;
 }
@@ -308,7 +312,7 @@ static clattn_status run(void *state, clattn_device *device, const clattn__probl
                              false, 1, &grad->value, &s->of_value));
     } else if (clattn__has(&grad->value)) { /* nothing comes in through the values */
         const clattn__sum nothing = {
-            .from = &grad->value, .to = &grad->value, .partial = &s->of_value};
+            .from = &grad->value, .to = &grad->value, .over = CLATTN__SUM_OVER_NOTHING};
         TRY(clattn__sum_up_run(&s->sum_up, device, timeline, call, &nothing));
     }
     if (clattn__has(&grad->query))

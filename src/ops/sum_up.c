@@ -45,6 +45,22 @@ typedef struct place {
     int64_t first, count, all;
 } place;
 
+/* Whether pieces that differ along an axis add to the same elements. */
+static bool is_shared(const clattn__sum *sum, int axis)
+{
+    switch (sum->over) {
+    case CLATTN__SUM_OVER_NOTHING:
+        return false;
+    case CLATTN__SUM_OVER_ROWS:
+        return axis == 2;
+    case CLATTN__SUM_OVER_PLACES:
+        return is_summed(sum->to, axis);
+    case CLATTN__SUM_OVER_ALL:
+        return axis == 2 || is_summed(sum->to, axis);
+    }
+    return false;
+}
+
 clattn_status clattn__sum_up_run(clattn__kernel *kernel, clattn_device *device,
                                  clattn__timeline *timeline, const clattn__call *call,
                                  const clattn__sum *sum)
@@ -56,27 +72,29 @@ clattn_status clattn__sum_up_run(clattn__kernel *kernel, clattn_device *device,
         {call->first_batch, call->B, call->all_batches},
         {call->first_head * heads / call->Hq, heads, call->all_heads * heads / call->Hq},
         {call->first_row, call->S, call->all_rows}};
+    const bool keeps_places =
+        sum->over == CLATTN__SUM_OVER_PLACES || sum->over == CLATTN__SUM_OVER_ALL;
     bool first = true, last = true, whole = true;
-    int64_t n[4] = {1, 1, to->shape[2], to->shape[3]}, at[3] = {0};
+    int64_t n[4], at[3] = {0};
+    for (int axis = 0; axis < 4; axis++)
+        n[axis] = is_summed(to, axis) ? 1 : to->shape[axis];
     for (int axis = 0; axis < 3; axis++) {
         const place *p = &places[axis];
-        if ((axis == 2 && !sum->of_rows) || is_summed(to, axis)) {
+        if (is_shared(sum, axis)) {
             first = first && p->first == 0;
             last = last && p->first + p->count == p->all;
             whole = whole && p->count == p->all;
-        } else {
+        } else if (keeps_places) { /* other pieces come in between */
             n[axis] = p->all, at[axis] = p->first;
         }
     }
-    for (int axis = 2; axis < 4; axis++)
-        if (is_summed(to, axis))
-            n[axis] = 1;
     if (whole)
         return add(kernel, device, timeline, sum->from, sum->folds, sum->fold_step, to, false);
     const clattn_dtype sums = clattn__sum_dtype(sum->from->dtype);
     TRY(clattn__scratch_reserve(sum->partial, device,
                                 (size_t)(n[0] * n[1] * n[2] * n[3]) * clattn__sum_size(sums)));
-    clattn_tensor partial = clattn__dense(sums, sum->partial->memory, n[0], n[1], n[2], n[3]);
+    clattn_tensor partial = clattn__dense(sums, sum->partial->memory, n[0], n[1], n[2], n[3]),
+                  complete;
     for (int axis = 0; axis < 4; axis++) {
         if (axis < 3)
             partial.offset += at[axis] * partial.strides[axis];
@@ -85,13 +103,13 @@ clattn_status clattn__sum_up_run(clattn__kernel *kernel, clattn_device *device,
             partial.strides[axis] = 0;
     }
     TRY(add(kernel, device, timeline, sum->from, sum->folds, sum->fold_step, &partial, !first));
-    if (last) {
-        clattn_tensor complete = partial;
-        for (int axis = 0; axis < 4; axis++)
-            if (is_summed(to, axis))
-                complete.shape[axis] = 1;
-        TRY(add(kernel, device, timeline, &complete, 1, 0, to, false));
-    }
+    if (!last)
+        goto done;
+    complete = partial;
+    for (int axis = 0; axis < 4; axis++)
+        if (is_summed(to, axis))
+            complete.shape[axis] = 1;
+    TRY(add(kernel, device, timeline, &complete, 1, 0, to, false));
 done:
     return status;
 }

@@ -4,17 +4,24 @@
 
 #include "op.h"
 
+/* What the pieces of a call share of a gradient. */
+typedef enum clattn__sum_over {
+    CLATTN__SUM_OVER_NOTHING, /* queries and given scores: each piece has its own */
+    CLATTN__SUM_OVER_ROWS,    /* keys and values: pieces of the same heads add to the same */
+    CLATTN__SUM_OVER_PLACES, /* bias and beta: wherever it broadcasts, and each row has its own otherwise */
+    CLATTN__SUM_OVER_ALL /* parameters: likewise, and over all rows */
+} clattn__sum_over;
+
 /* A gradient in the making. */
 typedef struct clattn__sum {
-    const clattn_tensor
-        *from; /* in the type of the sums, each part as a piece of a call makes it */
+    const clattn_tensor *from; /* in the type of the sums, as a piece of a call makes it */
     int64_t folds,
         fold_step; /* parts of it that are added up, and their distance in elements; 0 give 0 */
     const clattn_tensor *to; /* of the piece; axes of stride 0 are summed over */
-    bool of_rows; /* axis 2 of `to` is that of queries, else it is summed over them as well */
+    clattn__sum_over over;
     clattn__scratch
-        *partial; /* the sum so far where a call is cut along an axis that is summed over; of one
-                                 gradient, from a call's first piece to its last */
+        *partial; /* the sum so far where pieces share it, from the first one to the last; of one
+                                 gradient alone */
 } clattn__sum;
 
 clattn_status clattn__sum_up_create(clattn__kernel *kernel, clattn_device *device,

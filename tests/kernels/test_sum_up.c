@@ -141,7 +141,12 @@ static void run_piece(sum_tensors *t, const lent_memory *lent, const sum_case *c
         cut(&from, 2, first[2], count[2]);
         cut(&to, 2, first[2], count[2]);
     }
-    const clattn__sum sum = {&from, folds_of(c), fold_step, &to, c->of_rows, partial};
+    const clattn__sum sum = {&from,
+                             folds_of(c),
+                             fold_step,
+                             &to,
+                             c->of_rows ? CLATTN__SUM_OVER_PLACES : CLATTN__SUM_OVER_ALL,
+                             partial};
     if (to.buffer)
         assert_status(CLATTN_OK, clattn__sum_up_run(kernel, device, NULL, &call, &sum));
 }

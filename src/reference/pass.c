@@ -13,8 +13,6 @@
 #define OMP(directive)
 #endif
 
-/* Sums of up to this many terms are straight loops. */
-#define STRAIGHT_RUN 16
 /* A weight below the unit roundoff of a double. */
 #define LEAST_WEIGHT 0x1p-53
 
@@ -22,11 +20,6 @@
 typedef struct key_range {
     int64_t begin, end, position;
 } key_range;
-
-static double scalar(const clattn_tensor *from, int64_t at)
-{
-    return clattn_element_load(from->dtype, from->host, (size_t)at);
-}
 
 /* Bounds are compared before they are added up: a window may be as wide as an int64. */
 static key_range visible_keys(const clattn__problem *problem, const clattn__call *call, int64_t b,
@@ -53,8 +46,7 @@ static key_range visible_keys(const clattn__problem *problem, const clattn__call
     return range;
 }
 
-/* Rows of the matrix that a query is multiplied by; 0: there is none. */
-static int64_t projection_rows(const clattn__problem *problem, const clattn__call *call)
+int64_t clattn__projection_rows(const clattn__problem *problem, const clattn__call *call)
 {
     switch (problem->desc.score) {
     case CLATTN_SCORE_GENERAL:
@@ -66,15 +58,19 @@ static int64_t projection_rows(const clattn__problem *problem, const clattn__cal
     }
 }
 
-static bool projects_queries(clattn_score score)
+bool clattn__projects_queries(const clattn__problem *problem)
 {
+    const clattn_score score = problem->desc.score;
     return score == CLATTN_SCORE_GENERAL || score == CLATTN_SCORE_LOCATION ||
-           clattn__is_additive(score);
+           (clattn__is_additive(score) && !(problem->desc.flags & CLATTN_PROJECTED_QUERY));
 }
 
+#define TERM(x) (x)
 #define REAL float
 #define NAMED(name) name##_in_float
 #define MATH(name) name##f
+#include "real.inc"
+
 #include "pass.inc"
 #undef REAL
 #undef NAMED
@@ -83,6 +79,8 @@ static bool projects_queries(clattn_score score)
 #define REAL double
 #define NAMED(name) name##_in_double
 #define MATH(name) name
+#include "real.inc"
+
 #include "pass.inc"
 #undef REAL
 #undef NAMED
@@ -91,20 +89,22 @@ static bool projects_queries(clattn_score score)
 #define REAL long double
 #define NAMED(name) name##_in_long_double
 #define MATH(name) name##l
+#include "real.inc"
+
 #include "pass.inc"
 #undef REAL
 #undef NAMED
 #undef MATH
+#undef TERM
 
-static size_t real_size(clattn__real real)
+size_t clattn__real_size(clattn__real real)
 {
     return real == CLATTN__FLOAT    ? sizeof(float)
            : real == CLATTN__DOUBLE ? sizeof(double)
                                     : sizeof(long double);
 }
 
-/* NULL also when the product leaves size_t; never NULL for no elements. */
-static void *make_array(int64_t rows, int64_t columns, size_t size)
+void *clattn__make_array(int64_t rows, int64_t columns, size_t size)
 {
     size_t count = (size_t)rows;
     if (columns && count > SIZE_MAX / (size_t)columns)
@@ -113,25 +113,31 @@ static void *make_array(int64_t rows, int64_t columns, size_t size)
     return calloc(count ? count : 1, size);
 }
 
-static bool make_row(clattn__row *row, const clattn__problem *problem, const clattn__call *call,
-                     size_t size)
+int64_t clattn__halvings(int64_t count)
 {
     int64_t halvings =
         1; /* one to spare: the deepest call is handed a row that it does not touch */
-    for (int64_t keys = call->T; keys > STRAIGHT_RUN; keys -= keys / 2)
+    for (; count > CLATTN__STRAIGHT_RUN; count -= count / 2)
         halvings++;
-    return (row->query = make_array(call->D, 1, size)) &&
-           (row->projected = make_array(projection_rows(problem, call), 1, size)) &&
-           (row->terms = make_array((int64_t)problem->desc.hidden_size, 1, size)) &&
-           (row->raw = make_array(call->T, 1, size)) &&
-           (row->capped = make_array(call->T, 1, size)) &&
-           (row->modified = make_array(call->T, 1, size)) &&
-           (row->added = make_array(call->T, 1, size)) &&
-           (row->weights = make_array(call->T, 1, size)) &&
-           (row->output = make_array(call->Dv, 1, size)) &&
-           (row->sums = make_array(halvings, call->Dv, size)) &&
-           (row->lse = make_array(1, 1, size)) && (row->entropy = make_array(1, 1, size)) &&
-           (row->visible = make_array(call->T, 1, 1));
+    return halvings;
+}
+
+static bool make_row(clattn__row *row, const clattn__problem *problem, const clattn__call *call,
+                     size_t size)
+{
+    return (row->query = clattn__make_array(call->D, 1, size)) &&
+           (row->projected = clattn__make_array(clattn__projection_rows(problem, call), 1, size)) &&
+           (row->terms = clattn__make_array((int64_t)problem->desc.hidden_size, 1, size)) &&
+           (row->raw = clattn__make_array(call->T, 1, size)) &&
+           (row->capped = clattn__make_array(call->T, 1, size)) &&
+           (row->modified = clattn__make_array(call->T, 1, size)) &&
+           (row->added = clattn__make_array(call->T, 1, size)) &&
+           (row->weights = clattn__make_array(call->T, 1, size)) &&
+           (row->output = clattn__make_array(call->Dv, 1, size)) &&
+           (row->sums = clattn__make_array(clattn__halvings(call->T), call->Dv, size)) &&
+           (row->lse = clattn__make_array(1, 1, size)) &&
+           (row->entropy = clattn__make_array(1, 1, size)) &&
+           (row->visible = clattn__make_array(call->T, 1, 1));
 }
 
 clattn_status clattn__pass_init(clattn__pass *pass, clattn__real real,
@@ -139,23 +145,25 @@ clattn_status clattn__pass_init(clattn__pass *pass, clattn__real real,
                                 size_t threads)
 {
     clattn_status status = CLATTN_OK;
-    const size_t size = real_size(real);
+    const size_t size = clattn__real_size(real);
     const int64_t group = call->Hq / call->Hkv, units = (int64_t)problem->desc.hidden_size;
     const clattn_tensor *filters = &call->params[CLATTN__CONV];
     const int64_t C = filters->shape[2], K = filters->shape[3];
     *pass = (clattn__pass){.real = real, .problem = problem, .call = call};
-    pass->projection = make_array(group * projection_rows(problem, call), call->D, size);
-    pass->hidden = make_array(group * call->T, units, size);
-    pass->v = make_array(group, units, size);
-    pass->shift = make_array(group, units, size);
-    pass->matrix = make_array(units, call->Dk > C ? call->Dk : C, size);
-    pass->features = make_array(call->T + 1, C > K ? C : K, size);
+    pass->projection =
+        clattn__make_array(group * clattn__projection_rows(problem, call), call->D, size);
+    pass->hidden = clattn__make_array(group * call->T, units, size);
+    pass->v = clattn__make_array(group, units, size);
+    pass->shift = clattn__make_array(group, units, size);
+    pass->matrix = clattn__make_array(units, call->Dk > C ? call->Dk : C, size);
+    pass->features = clattn__make_array(group * call->T, C, size);
+    pass->filter = clattn__make_array(K, 1, size);
     FAIL_IF(!pass->projection || !pass->hidden || !pass->v || !pass->shift || !pass->matrix ||
-                !pass->features,
+                !pass->features || !pass->filter,
             CLATTN_E_MEMORY, "reference: no host memory for the parameters of a score");
-    pass->keys = make_array(call->T, call->Dk, size);
-    pass->values = make_array(call->T, call->Dv, size);
-    pass->value_peaks = make_array(call->T, 1, sizeof *pass->value_peaks);
+    pass->keys = clattn__make_array(call->T, call->Dk, size);
+    pass->values = clattn__make_array(call->T, call->Dv, size);
+    pass->value_peaks = clattn__make_array(call->T, 1, sizeof *pass->value_peaks);
     pass->rows = calloc(threads, sizeof *pass->rows);
     FAIL_IF(!pass->keys || !pass->values || !pass->value_peaks || !pass->rows, CLATTN_E_MEMORY,
             "reference: no host memory for a head of %lld keys", (long long)call->T);
@@ -176,8 +184,9 @@ void clattn__pass_free(clattn__pass *pass)
         for (size_t a = 0; a < sizeof arrays / sizeof *arrays; a++)
             free(arrays[a]);
     }
-    void *arrays[] = {pass->rows,   pass->value_peaks, pass->values, pass->keys,   pass->projection,
-                      pass->hidden, pass->v,           pass->shift,  pass->matrix, pass->features};
+    void *arrays[] = {pass->rows,       pass->value_peaks, pass->values, pass->keys,
+                      pass->projection, pass->hidden,      pass->v,      pass->shift,
+                      pass->matrix,     pass->features,    pass->filter};
     for (size_t a = 0; a < sizeof arrays / sizeof *arrays; a++)
         free(arrays[a]);
     *pass = (clattn__pass){0};
@@ -216,9 +225,9 @@ const clattn__row *clattn__pass_row(clattn__pass *pass, size_t thread, int64_t b
     return row;
 }
 
-long double clattn__pass_value(const clattn__pass *pass, const void *array, int64_t index)
+long double clattn__real_value(clattn__real real, const void *array, int64_t index)
 {
-    switch (pass->real) {
+    switch (real) {
     case CLATTN__FLOAT:
         return (long double)((const float *)array)[index];
     case CLATTN__DOUBLE:
@@ -227,6 +236,11 @@ long double clattn__pass_value(const clattn__pass *pass, const void *array, int6
         break;
     }
     return ((const long double *)array)[index];
+}
+
+long double clattn__pass_value(const clattn__pass *pass, const void *array, int64_t index)
+{
+    return clattn__real_value(pass->real, array, index);
 }
 
 const void *clattn__pass_scores(const clattn__pass *pass, const clattn__row *row)

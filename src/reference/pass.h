@@ -1,10 +1,13 @@
 /* pass.h: attention row by row in one precision. The reference is a pass in double (long double for
  * f64); the budget of verify needs a second, plain one in the precision that devices sum in. Both
- * are the same source, pass.inc. */
+ * are the same source, pass.inc, on vectors of real.inc. */
 #ifndef CLATTN_REFERENCE_PASS_H
 #define CLATTN_REFERENCE_PASS_H
 
 #include "../problem.h"
+
+/* Sums of up to this many terms are straight loops. */
+#define CLATTN__STRAIGHT_RUN 16
 
 /* What a number of any real type is to a double, which can hold the largest results. (A compiler
  * makes of these questions a comparison with the type's largest number; that of long double is
@@ -14,6 +17,21 @@
 
 typedef enum clattn__real { CLATTN__FLOAT, CLATTN__DOUBLE, CLATTN__LONG_DOUBLE } clattn__real;
 
+size_t clattn__real_size(clattn__real real);
+long double clattn__real_value(clattn__real real, const void *array, int64_t index);
+
+/* Zeros; NULL also when the product leaves size_t; never NULL for no elements. */
+void *clattn__make_array(int64_t rows, int64_t columns, size_t size);
+
+/* The rows of scratch memory that a pairwise sum of that many vectors takes. */
+int64_t clattn__halvings(int64_t count);
+
+/* A number of a tensor. */
+static inline double clattn__scalar(const clattn_tensor *from, int64_t at)
+{
+    return clattn_element_load(from->dtype, from->host, (size_t)at);
+}
+
 /* One row of results and what it took to get there; arrays are of the pass's real type. */
 typedef struct clattn__row {
     void *query;     /* (D) */
@@ -22,6 +40,7 @@ typedef struct clattn__row {
     void *raw, *capped, *modified, *added, *weights; /* (T); `added` is scratch */
     void *output, *sums;    /* (Dv); the partial sums of `output`, one row per halving */
     void *lse, *entropy;    /* (1) */
+    int64_t position;       /* where the query stands among the keys */
     int64_t argmax;         /* of `modified`, as CLATTN_ARGMAX says */
     unsigned char *visible; /* (T) */
     double largest_score;   /* magnitude of lse and of the finite modified scores that a weight is
@@ -44,12 +63,17 @@ typedef struct clattn__pass {
     void *projection;    /* (group, Dk | T | A, D): the matrix that a query is multiplied by */
     void *hidden;        /* (group, T, A): what keys and their features add to an additive score */
     void *v, *shift;     /* (group, A): the weights of its units, and what is added to each */
+    void *features;      /* (group, T, C): what filters make of earlier weights */
     void *matrix;        /* scratch: (A, Dk), (A, C) */
-    void *features;      /* scratch: (T, C), and (K) of one filter */
+    void *filter;        /* scratch: (K) */
     double *value_peaks; /* (T): the largest finite magnitude of each value */
     size_t threads;
     clattn__row *rows; /* one per thread */
 } clattn__pass;
+
+/* Rows of the matrix that a query is multiplied by, or that stand in for their product; 0: there is none. */
+int64_t clattn__projection_rows(const clattn__problem *problem, const clattn__call *call);
+bool clattn__projects_queries(const clattn__problem *problem);
 
 /* Allocates what `threads` threads need; whether it fails
  * or not, clattn__pass_free() may follow. */

@@ -1,7 +1,9 @@
 /* run.c: the reference as a path of its own: every row once, rounded once. */
+#include "backward.h"
 #include "columns.h"
 #include "pass.h"
 #include "reference.h"
+#include "sums.h"
 
 #include "../try.h"
 
@@ -68,6 +70,11 @@ static void leave_head(void *state, int64_t b, int64_t g)
             (double)r->columns.sums[c]);
 }
 
+static clattn__real reference_real(const clattn__problem *problem)
+{
+    return problem->desc.dtype == CLATTN_F64 ? CLATTN__LONG_DOUBLE : CLATTN__DOUBLE;
+}
+
 static clattn_status run_sequence(const clattn__problem *problem, const clattn__call *call)
 {
     clattn_status status = CLATTN_OK;
@@ -83,9 +90,7 @@ static clattn_status run_sequence(const clattn__problem *problem, const clattn__
                                .visit_row = visit_row,
                                .settle_row = columns ? settle_row : NULL,
                                .leave_head = columns ? leave_head : NULL};
-    TRY(clattn__pass_init(&r.pass,
-                          problem->desc.dtype == CLATTN_F64 ? CLATTN__LONG_DOUBLE : CLATTN__DOUBLE,
-                          problem, call, threads));
+    TRY(clattn__pass_init(&r.pass, reference_real(problem), problem, call, threads));
     if (columns)
         TRY(clattn__columns_init(&r.columns, call));
     clattn__walk_rows(&walk);
@@ -95,10 +100,75 @@ done:
     return status;
 }
 
+typedef struct backward_runner {
+    clattn__pass pass;
+    clattn__backward backward;
+} backward_runner;
+
+static void enter_head_backward(void *state, int64_t b, int64_t g)
+{
+    backward_runner *r = state;
+    clattn__pass_load_head(&r->pass, b, g);
+}
+
+static void visit_row_backward(void *state, size_t thread, int64_t b, int64_t h, int64_t i)
+{
+    backward_runner *r = state;
+    (void)clattn__pass_row(&r->pass, thread, b, h, i);
+    clattn__backward_row(&r->backward, thread, b, h, i);
+}
+
+static void settle_row_backward(void *state, size_t thread, int64_t b, int64_t h, int64_t i)
+{
+    const backward_runner *r = state;
+    clattn__backward_settle(&r->backward, thread, b, h, i);
+}
+
+static clattn_status run_sequence_backward(const clattn__problem *problem, const clattn__call *call)
+{
+    clattn_status status = CLATTN_OK;
+    backward_runner r = {.backward = {0}};
+    const int64_t rows = call->B * call->Hq * call->S;
+    const size_t threads = clattn__walk_threads(call, rows);
+    TRY(clattn__pass_init(&r.pass, reference_real(problem), problem, call, threads));
+    TRY(clattn__backward_init(&r.backward, &r.pass, call));
+    clattn__walk_rows(&(clattn__walk){.call = call,
+                                      .rows = rows,
+                                      .threads = threads,
+                                      .state = &r,
+                                      .enter_head = enter_head_backward,
+                                      .visit_row = visit_row_backward,
+                                      .settle_row = settle_row_backward});
+done:
+    clattn__backward_free(&r.backward);
+    clattn__pass_free(&r.pass);
+    return status;
+}
+
+/* Gradients are added up over all sequences, and rounded then. */
+static clattn_status run_backward(const clattn__problem *problem, const clattn__call *call)
+{
+    clattn_status status = CLATTN_OK;
+    clattn__call sums = {0};
+    TRY(clattn__sums_init(&sums, call, reference_real(problem)));
+    for (int64_t b = 0; b < clattn__sequences(call); b++) {
+        const clattn__call sequence = clattn__call_sequence(&sums, b);
+        TRY(run_sequence_backward(problem, &sequence));
+    }
+    clattn__sums_store(&sums, call, reference_real(problem));
+done:
+    clattn__sums_free(&sums);
+    return status;
+}
+
 clattn_status clattn__reference_call(const clattn__problem *problem, const clattn__call *call)
 {
     clattn_status status = CLATTN_OK;
     TRY(clattn__reference_check_host(call));
+    if (call->backward) {
+        TRY(run_backward(problem, call));
+        goto done;
+    }
     for (int64_t b = 0; b < clattn__sequences(call); b++) {
         const clattn__call sequence = clattn__call_sequence(call, b);
         TRY(run_sequence(problem, &sequence));

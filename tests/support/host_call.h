@@ -7,7 +7,7 @@
 #include <stdbool.h>
 
 /* All that a description can ask for, and what a single kernel wants beside it. */
-#define HOST_CALL_TENSORS 72
+#define HOST_CALL_TENSORS 64
 
 typedef struct host_call {
     clattn_attention_desc desc;

@@ -9,7 +9,8 @@
  *           value, output: views
  * Launch    global {ceil(M / ROWS), G}, local {1, 1}; a work-item looks after ROWS rows
  * Memory    reads the flags, and of w and value only what they point at
- * Edges     a visible key whose weight is 0 shows its NaN all the same: 0 * NaN
+ * Edges     a visible key whose weight is 0 shows its NaN all the same: 0 * NaN; with skips_zero, as where
+ *           the weights are gradients, it does not
  * See       src/ops/hidden_values.c, tests/kernels/test_hidden_values.c
  *
  * -D        meaning                     values   set by
@@ -27,7 +28,8 @@ kernel void hidden_values(global const ACC *w, clattn_int stride, global const u
                           clattn_int heads, clattn_int M, clattn_int Dv, global const void *mask,
                           global const void *bias, global const void *kv_lengths,
                           global const void *alibi_slopes, global const void *value,
-                          clattn_view value_view, global void *output, clattn_view output_view)
+                          clattn_view value_view, global void *output, clattn_view output_view,
+                          int skips_zero)
 {
     const clattn_int first = (clattn_int)get_global_id(0) * ROWS, g = get_global_id(1);
     const clattn_int b = g / heads, kv_head = g % heads, group = M / m.S;
@@ -43,6 +45,8 @@ kernel void hidden_values(global const ACC *w, clattn_int stride, global const u
                     if (!is_visible(m, q, mask, bias, b, h, i, j))
                         continue;
                     const ACC weight = w[(g * M + r) * stride + j];
+                    if (skips_zero && weight == 0)
+                        continue;
                     for (clattn_int d = panel * W; d < min((panel + 1) * W, Dv); d++) {
                         const ACC v =
                             load_element(value, value_view.kind,

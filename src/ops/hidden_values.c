@@ -17,12 +17,12 @@ clattn_status clattn__hidden_values_create(clattn__kernel *kernel, clattn_device
 clattn_status clattn__hidden_values_run(clattn__kernel *kernel, clattn_device *device,
                                         clattn__timeline *timeline, const clattn__problem *problem,
                                         const clattn__call *call, cl_mem weights, int64_t stride,
-                                        cl_mem flags, int64_t width)
+                                        cl_mem flags, int64_t width, bool skips_zero)
 {
     const clattn_modifications modifications = clattn__modifications(problem, call);
     const clattn_int M = call->Hq / call->Hkv * call->S, panels = clattn__ceil_div(call->Dv, width),
                      blocks = clattn__ceil_div(call->T, CLATTN__PACK_DEPTHS);
-    const cl_int W = (cl_int)width;
+    const cl_int W = (cl_int)width, skips = skips_zero;
     const cl_mem mask = call->mask.buffer ? call->mask.buffer : weights,
                  bias = call->bias.buffer ? call->bias.buffer : weights,
                  lengths = call->kv_lengths.buffer ? call->kv_lengths.buffer : weights,
@@ -38,6 +38,7 @@ clattn_status clattn__hidden_values_run(clattn__kernel *kernel, clattn_device *d
         CLATTN__ARG(call->Dv),      CLATTN__ARG(mask),      CLATTN__ARG(bias),
         CLATTN__ARG(lengths),       CLATTN__ARG(slopes),    CLATTN__ARG(value),
         CLATTN__ARG(value_view),    CLATTN__ARG(output),    CLATTN__ARG(output_view),
+        CLATTN__ARG(skips),
     };
     const size_t global[3] = {(size_t)clattn__ceil_div(M, ITEM_ROWS), (size_t)(call->B * call->Hkv),
                               1};

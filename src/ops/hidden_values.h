@@ -9,10 +9,10 @@ clattn_status clattn__hidden_values_create(clattn__kernel *kernel, clattn_device
 
 /* Adds to call->output what the product left out: values that are not finite and may be seen.
  * `weights` are the product's, [B*Hkv][group*S][stride]; `flags` are those of packing the values by
- * columns in panels of `width`. */
+ * columns in panels of `width`. With skips_zero, a weight of 0 has met no value. */
 clattn_status clattn__hidden_values_run(clattn__kernel *kernel, clattn_device *device,
                                         clattn__timeline *timeline, const clattn__problem *problem,
                                         const clattn__call *call, cl_mem weights, int64_t stride,
-                                        cl_mem flags, int64_t width);
+                                        cl_mem flags, int64_t width, bool skips_zero);
 
 #endif

@@ -152,12 +152,18 @@ static clattn_status give_param(const way *w, const clattn_tensor *from, clattn_
                 &w->to->partial[param]);
 }
 
+/* What the operands were made with, beside the parameters. */
+static double alpha_of(const way *w)
+{
+    return w->problem->desc.score == CLATTN_SCORE_LOCATION ? w->problem->scale : 1.0;
+}
+
 /* A gradient that is x times a matrix of a parameter, (B, H, rows, N). */
 static clattn_status give_projected(const way *w, const clattn_tensor *x, clattn_tensor matrix,
                                     clattn__pack_lanes lanes, int64_t N, const clattn_tensor *to)
 {
     clattn_status status = CLATTN_OK;
-    const clattn__projection by = {x, matrix, lanes, N, 1.0, &w->to->made};
+    const clattn__projection by = {x, matrix, lanes, N, alpha_of(w), &w->to->made};
     clattn_tensor made;
     if (!clattn__has(to))
         return CLATTN_OK;
@@ -181,7 +187,7 @@ static clattn_status give_outer(const way *w, const clattn_tensor *d, const clat
 {
     clattn_status status = CLATTN_OK;
     const clattn_tensor *to = &w->call->grad.params[param];
-    const clattn__outer outer = {d, y, to->strides[1] != 0, &w->to->made};
+    const clattn__outer outer = {d, y, to->strides[1] != 0, alpha_of(w), &w->to->made};
     clattn_tensor made;
     if (!clattn__has(to))
         return CLATTN_OK;
@@ -288,7 +294,7 @@ static clattn_status of_location(const way *w)
     /* Its rows that no key has. */
     rest.offset += of_keys.T * rest.strides[2];
     rest.shape[2] -= of_keys.T;
-    TRY(give(w, &rest, 0, 0, &rest, CLATTN__SUM_OVER_NOTHING, NULL));
+    TRY(give(w, d, 0, 0, &rest, CLATTN__SUM_OVER_NOTHING, NULL));
 done:
     return status;
 }

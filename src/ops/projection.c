@@ -206,7 +206,7 @@ clattn_status clattn__sum_outer(clattn__projector *by, clattn_device *device,
                                                     .kind = (clattn_int)sums},
                                          .N = N,
                                          .K = R,
-                                         .alpha = 1};
+                                         .alpha = outer->alpha};
         TRY(multiplier->run(by->product, device, timeline, by->dtype, &call, &product));
     }
     *out = clattn__dense(sums, outer->to->memory, B, heads, M, N);

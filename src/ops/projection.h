@@ -42,6 +42,7 @@ clattn_status clattn__project(clattn__projector *projector, clattn_device *devic
 typedef struct clattn__outer {
     const clattn_tensor *x, *y;
     bool of_heads;
+    double alpha; /* times it */
     clattn__scratch *to;
 } clattn__outer;
 clattn_status clattn__sum_outer(clattn__projector *projector, clattn_device *device,

@@ -163,7 +163,7 @@ static clattn_status make_output(staged *s, clattn_device *device, const clattn_
     if (hides)
         TRY(clattn__hidden_values_run(&s->hidden_values, device, timeline, problem, call,
                                       s->scores.scores.memory, stride, s->flags.memory,
-                                      s->scores.panel));
+                                      s->scores.panel, false));
 done:
     return status;
 }

@@ -233,7 +233,8 @@ static clattn_status sum_over_keys(staged *s, clattn_device *device, clattn__tim
     clattn__call of_keys = *call;
     of_keys.value = call->key, of_keys.output = call->grad.query, of_keys.Dv = call->D;
     TRY(clattn__hidden_values_run(&s->hidden_values, device, timeline, problem, &of_keys,
-                                  s->products.memory, stride, s->flags.memory, s->scores.panel));
+                                  s->products.memory, stride, s->flags.memory, s->scores.panel,
+                                  true));
 done:
     return status;
 }

@@ -293,7 +293,7 @@ static void make(hidden_tensors *t, const hidden_case *from)
     fill_flags(t, from->spoiled);
 }
 
-static void run(hidden_tensors *t)
+static void run(hidden_tensors *t, bool skips_zero)
 {
     clattn__kernel kernel;
     lent_memory lent;
@@ -303,15 +303,15 @@ static void run(hidden_tensors *t)
     const clattn_tensor weights = lent_tensor(&lent, &t->weights),
                         flags = lent_tensor(&lent, &t->flags);
     assert_status(CLATTN_OK, clattn__hidden_values_create(&kernel, device, t->memory.desc.dtype));
-    assert_status(CLATTN_OK,
-                  clattn__hidden_values_run(&kernel, device, NULL, &t->problem, &call,
-                                            weights.buffer, t->stride, flags.buffer, t->width));
+    assert_status(CLATTN_OK, clattn__hidden_values_run(&kernel, device, NULL, &t->problem, &call,
+                                                       weights.buffer, t->stride, flags.buffer,
+                                                       t->width, skips_zero));
     take_back(&lent);
     clattn__kernel_release(&kernel);
 }
 
 /* `before` is the same call, not run. */
-static void compare(const hidden_tensors *t, const hidden_tensors *before)
+static void compare(const hidden_tensors *t, const hidden_tensors *before, bool skips_zero)
 {
     const clattn__call *call = &t->call;
     size_t at = 0;
@@ -322,13 +322,14 @@ static void compare(const hidden_tensors *t, const hidden_tensors *before)
                     const int64_t kv_head = h / (call->Hq / call->Hkv);
                     double wanted = get(&before->call.output, b, h, i, d);
                     for (int64_t j = 0; j < call->T; j++) {
-                        const double value = get(&call->value, b, kv_head, j, d);
+                        const double value = get(&call->value, b, kv_head, j, d),
+                                     weight = host_tensor_get(
+                                         &t->weights,
+                                         row_of(t, b, h, i) * (size_t)t->stride + (size_t)j);
                         if (!isfinite(value) && sees(t, b, h, i, j) &&
+                            (!skips_zero || weight != 0) &&
                             host_tensor_get(&t->flags, flag_at(t, b, kv_head, j, d)) != 0)
-                            wanted +=
-                                value *
-                                host_tensor_get(&t->weights,
-                                                row_of(t, b, h, i) * (size_t)t->stride + (size_t)j);
+                            wanted += value * weight;
                     }
                     assert_close(get(&call->output, b, h, i, d), wanted, 0, "output", at);
                 }
@@ -341,16 +342,18 @@ static void adds(void **state)
     hidden_tensors before, first, second;
     if (!device_takes(device, c->of.dtype))
         skip();
-    make(&before, c);
-    make(&first, c);
-    run(&first);
-    compare(&first, &before);
-    make(&second, c);
-    run(&second);
-    assert_true(host_call_equal(&first.memory, &second.memory));
-    host_call_free(&before.memory);
-    host_call_free(&first.memory);
-    host_call_free(&second.memory);
+    for (int skips_zero = 0; skips_zero < 2; skips_zero++) {
+        make(&before, c);
+        make(&first, c);
+        run(&first, skips_zero);
+        compare(&first, &before, skips_zero);
+        make(&second, c);
+        run(&second, skips_zero);
+        assert_true(host_call_equal(&first.memory, &second.memory));
+        host_call_free(&before.memory);
+        host_call_free(&first.memory);
+        host_call_free(&second.memory);
+    }
 }
 
 int main(void)

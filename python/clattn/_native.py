@@ -140,7 +140,7 @@ class Report(ctypes.Structure):
         ("ok", c_int),
         ("rows", c_size_t),
         ("count", c_size_t),
-        ("verdicts", Verdict * 7),
+        ("verdicts", Verdict * 32),
     ]
 
 

@@ -3,26 +3,18 @@
 #include "columns.h"
 #include "pass.h"
 #include "reference.h"
+#include "verdict.h"
 
 #include "../dtype.h"
 #include "../try.h"
-
-#include <clattn/reference.h>
 
 #include <math.h>
 #include <stdlib.h>
 
 enum { OUTPUT, WEIGHTS, SCORES, LSE, COLUMN_SUMS, ARGMAX, ENTROPY, KINDS };
 
-/* What one thread saw of one output. */
-typedef struct finding {
-    double error, plain_error; /* largest |got - reference| and |plain - reference| */
-    double peak;               /* largest |reference| */
-    size_t worst, checked, left_out;
-} finding;
-
 typedef struct findings {
-    finding of[KINDS];
+    clattn__finding of[KINDS];
     double largest_score, largest_value, weight_sum, largest_column, entropy_slope;
 } findings;
 
@@ -35,83 +27,11 @@ typedef struct judge {
     findings *threads;
 } judge;
 
-/* A dtype as the last term of the budget sees it. */
-typedef struct storage {
-    int digits, least_exponent; /* of the significand; of the smallest subnormal */
-    long double overflow;       /* the smallest magnitude that rounds to infinity */
-} storage;
-
-static storage storage_of(clattn_dtype dtype)
-{
-    switch (dtype) {
-    case CLATTN_F64:
-        return (storage){53, -1074, 0x1.fffffffffffff8p1023L};
-    case CLATTN_F16:
-        return (storage){11, -24, 65520.0L};
-    case CLATTN_BF16:
-        return (storage){8, -133, 0x1.ffp127L};
-    default:
-        return (storage){24, -149, 0x1.ffffffp127L};
-    }
-}
-
-static double last_place(clattn_dtype dtype, double magnitude)
-{
-    const storage format = storage_of(dtype);
-    int exponent = format.least_exponent;
-    if (magnitude > 0)
-        (void)frexp(magnitude, &exponent), exponent -= format.digits;
-    return ldexp(1.0, exponent < format.least_exponent ? format.least_exponent : exponent);
-}
-
-static long double saturate(long double value, long double overflow)
-{
-    return fabsl(value) >= overflow ? copysignl((long double)INFINITY, value) : value;
-}
-
-/* One more error, of the element of this index. */
-static void take(finding *found, double error, size_t index)
-{
-    if (!found->checked++ || error > found->error ||
-        (!(error < found->error) && index < found->worst)) {
-        found->error = error;
-        found->worst = index;
-    }
-}
-
-/* Where plain code in the same precision leaves the range of its numbers and the reference does
- * not, nothing can be asked of a device: such an element is left out. */
-static void compare(finding *found, const clattn_tensor *tensor, int64_t at, size_t index,
-                    long double reference, long double plain)
-{
-    const double got = clattn_element_load(tensor->dtype, tensor->host, (size_t)at);
-    const long double overflow = storage_of(tensor->dtype).overflow;
-    double error;
-    reference = saturate(reference, overflow);
-    plain = saturate(plain, overflow);
-    if (CLATTN__IS_FINITE(reference)) {
-        if (!CLATTN__IS_FINITE(plain)) {
-            found->left_out++;
-            return;
-        }
-        error = isfinite(got) ? (double)fabsl((long double)got - reference) : (double)INFINITY;
-        found->plain_error = fmax(found->plain_error, (double)fabsl(plain - reference));
-        found->peak = fmax(found->peak, (double)fabsl(reference));
-    } else {
-        const bool both_nan = isnan(reference) && isnan(plain);
-        if (!both_nan && plain != reference) {
-            found->left_out++;
-            return;
-        }
-        error = (both_nan ? isnan(got) : (long double)got == reference) ? 0.0 : (double)INFINITY;
-    }
-    take(found, error, index);
-}
-
 /* A key as good as the one of the reference is right, too: what counts is by how much its score falls short.
  * Scores that plain code does not know leave nothing to ask for. */
-static void compare_keys(finding *found, const clattn_tensor *tensor, int64_t at, size_t index,
-                         const judge *j, const clattn__row *reference, const clattn__row *plain)
+static void compare_keys(clattn__finding *found, const clattn_tensor *tensor, int64_t at,
+                         size_t index, const judge *j, const clattn__row *reference,
+                         const clattn__row *plain)
 {
     const int64_t T = j->reference.call->T,
                   got = clattn__integer_load(tensor->dtype, tensor->host, (size_t)at);
@@ -133,7 +53,7 @@ static void compare_keys(finding *found, const clattn_tensor *tensor, int64_t at
         if (CLATTN__IS_FINITE(largest) && CLATTN__IS_FINITE(named))
             error = (double)(largest - named);
     }
-    take(found, error, index);
+    clattn__finding_take(found, error, index);
 }
 
 static void enter_head(void *state, int64_t b, int64_t g)
@@ -177,10 +97,11 @@ static void visit_row(void *state, size_t thread, int64_t b, int64_t h, int64_t 
         if (!clattn__has(got))
             continue;
         for (int64_t c = 0; c < of[kind].count; c++)
-            compare(&found->of[kind], got, clattn__at(got, b, of[kind].h, of[kind].i, c),
-                    of[kind].row * (size_t)of[kind].count + (size_t)c,
-                    clattn__pass_value(&j->reference, of[kind].reference, c),
-                    clattn__pass_value(&j->plain, of[kind].plain, c));
+            clattn__finding_compare(&found->of[kind], got,
+                                    clattn__at(got, b, of[kind].h, of[kind].i, c),
+                                    of[kind].row * (size_t)of[kind].count + (size_t)c,
+                                    clattn__pass_value(&j->reference, of[kind].reference, c),
+                                    clattn__pass_value(&j->plain, of[kind].plain, c));
     }
     if (clattn__has(&call->argmax))
         compare_keys(&found->of[ARGMAX], &call->argmax, clattn__at(&call->argmax, b, h, i, 0), row,
@@ -207,9 +128,9 @@ static void leave_head(void *state, int64_t b, int64_t g)
     findings *found = &j->threads[0];
     for (int64_t c = 0; c < columns->heads * columns->T; c++) {
         const int64_t h = g * columns->heads + c / columns->T, key = c % columns->T;
-        compare(&found->of[COLUMN_SUMS], got, clattn__at(got, b, h, 0, key),
-                (size_t)((b * j->reference.call->Hq + h) * columns->T + key), columns->sums[c],
-                j->plain_columns.sums[c]);
+        clattn__finding_compare(&found->of[COLUMN_SUMS], got, clattn__at(got, b, h, 0, key),
+                                (size_t)((b * j->reference.call->Hq + h) * columns->T + key),
+                                columns->sums[c], j->plain_columns.sums[c]);
         found->largest_column = fmax(found->largest_column, columns->magnitudes[c]);
     }
 }
@@ -224,8 +145,8 @@ static void join(findings *all, const findings *one)
     all->largest_column = fmax(all->largest_column, one->largest_column);
     all->entropy_slope = fmax(all->entropy_slope, one->entropy_slope);
     for (int kind = 0; kind < KINDS; kind++) {
-        finding *to = &all->of[kind];
-        const finding *from = &one->of[kind];
+        clattn__finding *to = &all->of[kind];
+        const clattn__finding *from = &one->of[kind];
         to->left_out += from->left_out;
         if (!from->checked)
             continue;
@@ -240,27 +161,17 @@ static void join(findings *all, const findings *one)
     }
 }
 
-/* The unit roundoff that results are accountable to. */
-static double unit_roundoff(const clattn_attention_desc *desc)
-{
-    if (desc->dtype == CLATTN_F64)
-        return 0x1p-53;
-    return desc->precision == CLATTN_PRECISION_FAST ? 0x1p-11 : 0x1p-24;
-}
-
 static double bound_of(int kind, const findings *all, const clattn_attention_desc *desc,
                        clattn_dtype stored)
 {
-    const finding *found = &all->of[kind];
-    const double u = unit_roundoff(desc);
+    const clattn__finding *found = &all->of[kind];
     const double score =
         kind == SCORES ? fmax(all->largest_score, found->peak) : all->largest_score;
     const double value = kind == OUTPUT        ? all->largest_value * fmax(1.0, all->weight_sum)
                          : kind == COLUMN_SUMS ? all->largest_column
                          : kind == ENTROPY     ? fmax(1.0, all->entropy_slope)
                                                : 1.0;
-    return 2.0 * found->plain_error + 8.0 * u * (1.0 + score / 4.0) * value +
-           last_place(stored, found->peak);
+    return clattn__finding_bound(found, desc, stored, score, value);
 }
 
 /* Two verdicts on one output, of which each has a bound of its own: the one that is closer to it
@@ -287,21 +198,10 @@ static void report_on(clattn_report *report, const clattn__call *call, const fin
                                              &call->lse,    &call->column_sums, &call->argmax,
                                              &call->entropy};
     report->ok = 1;
-    for (int kind = 0; kind < KINDS; kind++) {
-        const finding *found = &all->of[kind];
-        if (!clattn__has(got[kind]))
-            continue;
-        clattn_verdict *verdict = &report->verdicts[report->count++];
-        verdict->name = names[kind];
-        verdict->error = found->error;
-        verdict->bound = bound_of(kind, all, desc, got[kind]->dtype);
-        verdict->worst = found->worst;
-        verdict->checked = found->checked;
-        verdict->left_out = found->left_out;
-        /* An output of which nothing could be compared has not been found right. */
-        verdict->ok = verdict->error <= verdict->bound && (found->checked || !found->left_out);
-        report->ok = report->ok && verdict->ok;
-    }
+    for (int kind = 0; kind < KINDS; kind++)
+        if (clattn__has(got[kind]))
+            clattn__report_add(report, names[kind], &all->of[kind],
+                               bound_of(kind, all, desc, got[kind]->dtype));
 }
 
 /* The rows to check of a sequence, where `rows` of `all_rows` are to be checked. */
@@ -367,6 +267,12 @@ clattn_status clattn_verify(clattn_report *report, const clattn_attention_desc *
     TRY(clattn__problem_init(&problem, desc));
     TRY(clattn__call_init(&call, &problem, args));
     TRY(clattn__reference_check_host(&call));
+    const bool rows_before_heads = clattn__is_packed(&problem) ||
+                                   (problem.desc.layout == CLATTN_BSHD && args->value.rank == 4);
+    if (call.backward) {
+        TRY(clattn__verify_backward(report, &problem, &call, rows_before_heads));
+        goto done;
+    }
     const size_t all_rows = (size_t)(call.B * call.Hq * call.S);
     if (rows == 0 || rows > all_rows || clattn__has(&call.column_sums))
         rows = all_rows;
@@ -378,11 +284,8 @@ clattn_status clattn_verify(clattn_report *report, const clattn_attention_desc *
             share_of((size_t)(sequence.B * sequence.Hq * sequence.S), rows, all_rows);
         findings found = {0};
         clattn_report one = {0};
-        judge j = {.rows_before_heads =
-                       clattn__is_packed(&problem) ||
-                       (problem.desc.layout == CLATTN_BSHD && args->value.rank == 4),
-                   .first_row = first_row,
-                   .all_rows = call.S};
+        judge j = {
+            .rows_before_heads = rows_before_heads, .first_row = first_row, .all_rows = call.S};
         TRY(judge_sequence(&found, &j, &problem, &sequence, share));
         report_on(&one, &sequence, &found, &problem.desc);
         for (size_t v = 0; share && v < one.count; v++)

@@ -1,6 +1,8 @@
 /* pass.c: pass.inc on each real type, the memory of a pass, and the walk over rows. */
 #include "pass.h"
 
+#include "../../kernels/philox.h"
+
 #include "../dtype.h"
 #include "../try.h"
 
@@ -133,6 +135,7 @@ static bool make_row(clattn__row *row, const clattn__problem *problem, const cla
            (row->modified = clattn__make_array(call->T, 1, size)) &&
            (row->added = clattn__make_array(call->T, 1, size)) &&
            (row->weights = clattn__make_array(call->T, 1, size)) &&
+           (row->normalized = clattn__make_array(call->T, 1, size)) &&
            (row->output = clattn__make_array(call->Dv, 1, size)) &&
            (row->sums = clattn__make_array(clattn__halvings(call->T), call->Dv, size)) &&
            (row->lse = clattn__make_array(1, 1, size)) &&
@@ -178,9 +181,9 @@ void clattn__pass_free(clattn__pass *pass)
 {
     for (size_t t = 0; t < pass->threads; t++) {
         clattn__row *row = &pass->rows[t];
-        void *arrays[] = {row->query,    row->projected, row->terms,   row->raw,    row->capped,
-                          row->modified, row->added,     row->weights, row->output, row->sums,
-                          row->lse,      row->entropy,   row->visible};
+        void *arrays[] = {row->query,    row->projected, row->terms,   row->raw,        row->capped,
+                          row->modified, row->added,     row->weights, row->normalized, row->output,
+                          row->sums,     row->lse,       row->entropy, row->visible};
         for (size_t a = 0; a < sizeof arrays / sizeof *arrays; a++)
             free(arrays[a]);
     }
@@ -190,6 +193,17 @@ void clattn__pass_free(clattn__pass *pass)
     for (size_t a = 0; a < sizeof arrays / sizeof *arrays; a++)
         free(arrays[a]);
     *pass = (clattn__pass){0};
+}
+
+double clattn__kept(const clattn__call *call, int64_t b, int64_t h, int64_t i, int64_t j)
+{
+    const clattn_dropout *dropout = &call->dropout;
+    uint32_t numbers[4];
+    if (dropout->threshold == 0)
+        return 1.0;
+    clattn_dropout_numbers(dropout, clattn_dropout_row(dropout, b, h, i), j, numbers);
+    return numbers[j % 4] < dropout->threshold ? 0.0
+                                               : 0x1p32 / (0x1p32 - (double)dropout->threshold);
 }
 
 void clattn__pass_load_head(clattn__pass *pass, int64_t b, int64_t g)

@@ -38,6 +38,7 @@ typedef struct clattn__row {
     void *projected; /* what the score's matrix makes of it: (Dk), (T) or (A) */
     void *terms;     /* (A) of the sum that is an additive score */
     void *raw, *capped, *modified, *added, *weights; /* (T); `added` is scratch */
+    void *normalized;                                /* (T): weights before some are dropped */
     void *output, *sums;    /* (Dv); the partial sums of `output`, one row per halving */
     void *lse, *entropy;    /* (1) */
     int64_t position;       /* where the query stands among the keys */
@@ -88,6 +89,9 @@ void clattn__pass_load_head(clattn__pass *pass, int64_t b, int64_t g);
 /* Computes row (b, h, i) of the head in hand into the results of `thread`. */
 const clattn__row *clattn__pass_row(clattn__pass *pass, size_t thread, int64_t b, int64_t h,
                                     int64_t i);
+
+/* What dropout makes of a weight: 0, or how many times as large it becomes; 1 without. */
+double clattn__kept(const clattn__call *call, int64_t b, int64_t h, int64_t i, int64_t j);
 
 /* Element `index` of an array of a row. */
 long double clattn__pass_value(const clattn__pass *pass, const void *array, int64_t index);

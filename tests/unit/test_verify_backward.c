@@ -21,7 +21,7 @@
 
 /* clang-format off: one row, one case */
 static const clattn_case judged[] = {
-    EACH_DTYPE("plain", .Hq = 2, .S = 70, .T = 90, .D = 16),
+    EACH_DTYPE("plain", .S = 70, .T = 40, .D = 8),
     EACH_DTYPE("all modifications", SMALL, ALL_MODIFICATIONS(5, 4),
                .alignment = CLATTN_BOTTOM_RIGHT, .layout = CLATTN_BSHD),
     EACH_DTYPE("given scores", SMALL, .score = CLATTN_SCORE_GIVEN,
@@ -156,7 +156,7 @@ static const clattn_verdict *verdict_of(const clattn_report *report, const char 
     return NULL;
 }
 
-/* At the first element, the last one and some between them. */
+/* At the first element and the last one. */
 static void finds_an_error_above_the_bound_only(void **state)
 {
     const clattn_case *c = *state;
@@ -168,10 +168,10 @@ static void finds_an_error_above_the_bound_only(void **state)
     assert_status(CLATTN_OK, clattn_verify(&report, &call.desc, &call.args, 0));
     assert_verified(&report, "the reference's own gradients");
     for (size_t n = 0; backward_call_gradient(&call, n, &each); n++) {
-        const size_t count = clattn_tensor_count(each.gradient), step = count / 3 + 1;
+        const size_t count = clattn_tensor_count(each.gradient);
         tensors += each.gradient->rank > 0;
-        for (size_t nth = 0; count && nth <= 3; nth++) {
-            const size_t at = nth * step < count ? nth * step : count - 1;
+        for (size_t nth = 0; count && nth < 2; nth++) {
+            const size_t at = nth ? count - 1 : 0;
             const double right = host_tensor_get(each.gradient, at),
                          bound = verdict_of(&report, each.name)->bound;
             host_tensor_set(each.gradient, at, right + 0.5 * bound);

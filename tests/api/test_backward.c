@@ -49,7 +49,7 @@ int main(void)
                   {"staged, copied memory", of_all_results, true, false},
                   {"staged, in pieces", of_all_results, false, true}};
     static const case_table tables[] = {cases_that_hurt, cases_of_pairs, cases_of_scores,
-                                        cases_packed};
+                                        cases_of_dropout, cases_packed};
     int failures = 0;
     if (clattn_device_open(&device, NULL, 0) != CLATTN_OK) {
         (void)fprintf(stderr, "%s\n", clattn_last_error());

@@ -241,6 +241,44 @@ static const clattn_case packed[] = {
 };
 /* clang-format on */
 
+/* clang-format off: one row, one case */
+static const clattn_case dropped[] = {
+    {"dropout", .B = 2, .Hq = 2, .S = 9, .T = 33, .dropout = 0.25},
+    {"dropout of one key", .B = 3, .Hq = 2, .S = 5, .T = 1, .dropout = 0.5},
+    {"dropout of almost all", .Hq = 2, .S = 17, .T = 40, .dropout = 0.99},
+    {"dropout of almost none", .Hq = 2, .S = 17, .T = 40, .dropout = 1e-6},
+    {"dropout of grouped heads", .B = 2, .Hq = 4, .Hkv = 2, .S = 7, .T = 19, .dropout = 0.1},
+    {"dropout, all modifications", .B = 2, .Hq = 4, .Hkv = 2, .S = 19, .T = 37,
+     ALL_MODIFICATIONS(7, 3), .alignment = CLATTN_BOTTOM_RIGHT, .dropout = 0.3},
+    {"dropout, NaN behind lengths", .B = 2, .Hq = 2, .S = 9, .T = 19, .fill = FILL_NAN_LAST,
+     .flags = CLATTN_KV_LENGTHS, .dropout = 0.3},
+    {"dropout of given scores", .Hq = 2, .S = 9, .T = 35, .score = CLATTN_SCORE_GIVEN,
+     .dropout = 0.3},
+    {"dropout of additive", .B = 2, .Hq = 2, .S = 9, .T = 19, .score = CLATTN_SCORE_ADDITIVE,
+     .dropout = 0.3},
+    {"dropout without normalizer", .Hq = 2, .S = 9, .T = 35, .normalizer = CLATTN_NORMALIZER_NONE,
+     .dropout = 0.3},
+    {"dropout of sigmoid", .Hq = 2, .S = 9, .T = 35, .normalizer = CLATTN_NORMALIZER_SIGMOID,
+     .dropout = 0.3},
+    {"dropout of sparsemax", .Hq = 2, .S = 9, .T = 35, .normalizer = CLATTN_NORMALIZER_SPARSEMAX,
+     .dropout = 0.3},
+    {"dropout of entmax15", .Hq = 2, .S = 9, .T = 35, .normalizer = CLATTN_NORMALIZER_ENTMAX15,
+     .dropout = 0.3},
+    {"dropout of one query", .B = 2, .Hq = 8, .Hkv = 2, .S = 1, .T = 131, .dropout = 0.3},
+    {"dropout, f16", .dtype = CLATTN_F16, .B = 2, .Hq = 2, .S = 9, .T = 33, .dropout = 0.25},
+    {"dropout, bf16, bshd", .dtype = CLATTN_BF16, .layout = CLATTN_BSHD, .B = 2, .Hq = 2, .S = 9,
+     .T = 33, .dropout = 0.25},
+    {"dropout, f64", .dtype = CLATTN_F64, .B = 2, .Hq = 2, .S = 9, .T = 33, .dropout = 0.25},
+    {"dropout, packed", .Hq = 2, .packed = RAGGED, .flags = CLATTN_CAUSAL, .dropout = 0.25},
+};
+/* clang-format on */
+
+const clattn_case *cases_of_dropout(size_t *count)
+{
+    *count = sizeof dropped / sizeof *dropped;
+    return dropped;
+}
+
 const clattn_case *cases_packed(size_t *count)
 {
     *count = sizeof packed / sizeof *packed;

@@ -479,11 +479,14 @@ void case_make(host_call *out, const clattn_case *from)
                                 .value_size = (size_t)n.Dv,
                                 .scale = from->scale,
                                 .softcap = from->softcap,
+                                .dropout = from->dropout,
                                 .key_size = (size_t)n.Dk,
                                 .hidden_size = (size_t)n.A,
                                 .window_left = from->window_left,
                                 .window_right = from->window_right},
-                       .args.struct_size = sizeof out->args};
+                       .args.struct_size = sizeof out->args,
+                       .args.dropout_seed = 0x123456789abcdef,
+                       .args.dropout_offset = 42};
     out->desc.outputs = from->outputs ? from->outputs : all_outputs(from);
     make_inputs(out, from, &n, &seed);
     make_params(out, from, &n, &seed);

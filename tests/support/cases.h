@@ -99,6 +99,7 @@ typedef struct clattn_case {
     case_lengths lengths;
     case_fill fill;
     host_strides strides;
+    double dropout;
     const int64_t *weights_heads, *weights_rows; /* CHOSEN(number, ...), where they are chosen */
     const case_sequence *packed; /* PACKED({S, T}, ...), in place of B, S, T, rank and layout;
                                     `lengths` is LENGTHS_RAGGED_I64 or i32 is meant */
@@ -118,6 +119,9 @@ const clattn_case *cases_around_blocks(size_t *count);
 
 /* Scores with parameters, and normalizers, over shapes that hurt. */
 const clattn_case *cases_of_scores(size_t *count);
+
+/* Weights that are dropped. */
+const clattn_case *cases_of_dropout(size_t *count);
 
 /* Every pair of modifications that can meet, one small case for each. */
 const clattn_case *cases_of_pairs(size_t *count);

@@ -13,6 +13,8 @@ typedef struct refusal {
 
 #define DESC .struct_size = sizeof(clattn_attention_desc), .head_size = 8
 
+#define BACKWARD DESC, .direction = CLATTN_BACKWARD
+
 static const refusal refusals[] = {
     {"clattn_attention_desc.struct_size: 0", {.head_size = 8}},
     {"desc.dtype: bool", {DESC, .dtype = CLATTN_BOOL}},
@@ -63,6 +65,29 @@ static const refusal refusals[] = {
      {DESC, .outputs = CLATTN_ENTROPY, .normalizer = CLATTN_NORMALIZER_NONE}},
     {"heads or rows of weights are chosen, but desc.outputs has no weights",
      {DESC, .flags = CLATTN_WEIGHTS_ROWS, .outputs = CLATTN_OUTPUT}},
+    {"desc.direction: 2", {DESC, .direction = (clattn_direction)2}},
+    {"desc.gradients: 0x100 has bits without a meaning", {BACKWARD, .gradients = 1u << 8}},
+    {"desc.gradients: 0x1 with direction forward", {DESC, .gradients = CLATTN_GRAD_QUERY}},
+    {"desc.gradients: CLATTN_GRAD_QUERY, expected it only with a query",
+     {BACKWARD, .value_size = 8, .score = CLATTN_SCORE_GIVEN, .gradients = CLATTN_GRAD_QUERY}},
+    {"desc.gradients: CLATTN_GRAD_KEY, expected it only with a key, which the score does not read",
+     {BACKWARD, .score = CLATTN_SCORE_LOCATION, .gradients = CLATTN_GRAD_KEY}},
+    {"desc.gradients: CLATTN_GRAD_GIVEN_SCORES, expected it only with CLATTN_SCORE_GIVEN",
+     {BACKWARD, .gradients = CLATTN_GRAD_GIVEN_SCORES}},
+    {"desc.gradients: CLATTN_GRAD_BIAS, expected it only with CLATTN_BIAS",
+     {BACKWARD, .gradients = CLATTN_GRAD_BIAS}},
+    {"desc.gradients: CLATTN_GRAD_ALIBI_SLOPES, expected it only with CLATTN_ALIBI",
+     {BACKWARD, .gradients = CLATTN_GRAD_ALIBI_SLOPES}},
+    {"desc.gradients: CLATTN_GRAD_SINKS, expected it only with CLATTN_SINKS",
+     {BACKWARD, .gradients = CLATTN_GRAD_SINKS}},
+    {"desc.gradients: CLATTN_GRAD_PARAMS, expected it only with a score that has parameters",
+     {BACKWARD, .gradients = CLATTN_GRAD_PARAMS}},
+    {"desc.outputs: 0x5 with direction backward",
+     {BACKWARD, .outputs = CLATTN_OUTPUT | CLATTN_SCORES}},
+    {"heads or rows of weights are chosen with direction backward",
+     {BACKWARD, .outputs = CLATTN_WEIGHTS, .flags = CLATTN_WEIGHTS_HEADS}},
+    {"projected_keys: given with direction backward",
+     {BACKWARD, .score = CLATTN_SCORE_COSINE, .flags = CLATTN_PROJECTED_KEYS}},
     {"sinks with another normalizer",
      {DESC, .flags = CLATTN_SINKS, .normalizer = CLATTN_NORMALIZER_NONE}},
 };
@@ -90,9 +115,28 @@ static void defaults_are_filled(void **state)
     assert_false(clattn__problem_hides_keys(&problem));
 }
 
+static void gradients_have_defaults(void **state)
+{
+    static const struct {
+        clattn_score score;
+        uint32_t gradients;
+    } defaults[] = {
+        {CLATTN_SCORE_SCALED_DOT, CLATTN_GRAD_QUERY | CLATTN_GRAD_KEY | CLATTN_GRAD_VALUE},
+        {CLATTN_SCORE_LOCATION, CLATTN_GRAD_QUERY | CLATTN_GRAD_VALUE},
+        {CLATTN_SCORE_GIVEN, CLATTN_GRAD_GIVEN_SCORES | CLATTN_GRAD_VALUE}};
+    (void)state;
+    for (size_t i = 0; i < sizeof defaults / sizeof *defaults; i++) {
+        const clattn_attention_desc desc = {BACKWARD, .value_size = 8, .score = defaults[i].score};
+        clattn__problem problem;
+        assert_status(CLATTN_OK, clattn__problem_init(&problem, &desc));
+        assert_int_equal(problem.desc.gradients, defaults[i].gradients);
+    }
+}
+
 int main(void)
 {
     named_tests tests = {0};
+    named_tests_add(&tests, "gradients have defaults", gradients_have_defaults, NULL);
     named_tests_add(&tests, "defaults are filled", defaults_are_filled, NULL);
     for (size_t i = 0; i < sizeof refusals / sizeof *refusals; i++)
         named_tests_add(&tests, refusals[i].words, is_refused, &refusals[i]);

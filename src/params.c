@@ -67,7 +67,7 @@ const clattn_tensor *clattn__param_given(const clattn_score_params *given, clatt
 }
 
 /* A rule for parameter `p` as it is given: its rank says whether heads differ. */
-static clattn__rule rule_of(size_t p, const clattn_tensor *given, const clattn__call *call,
+static clattn__rule rule_of(clattn__param p, const clattn_tensor *given, const clattn__call *call,
                             const clattn_attention_desc *desc, const int64_t sizes[])
 {
     static const int matrix[] = {1, 2, 3}, vector[] = {1, 3}, scalar[] = {1}, rows[] = {0, 2},
@@ -132,15 +132,15 @@ done:
 }
 
 /* The filters of a parameter, where it has those of two channels. */
-static clattn_status take_filters(clattn_tensor *given, const clattn__call *call, size_t p)
+static clattn_status take_filters(clattn_tensor *given, const clattn__call *call, clattn__param p)
 {
     if (params[p].shape == FILTERS && clattn__has(&call->params[CLATTN__CUMULATIVE_WEIGHTS]))
         return take_channel(given, p == CLATTN__CONV_CUMULATIVE);
     return CLATTN_OK;
 }
 
-static clattn_status view_param(clattn__call *call, const clattn_attention_desc *desc, size_t p,
-                                clattn_tensor given, int64_t sizes[])
+static clattn_status view_param(clattn__call *call, const clattn_attention_desc *desc,
+                                clattn__param p, clattn_tensor given, int64_t sizes[])
 {
     clattn_status status = CLATTN_OK;
     TRY(take_filters(&given, call, p));
@@ -162,7 +162,7 @@ done:
 }
 
 /* True for a parameter that has met keys where those are projected. */
-static bool meets_keys(size_t p)
+static bool meets_keys(clattn__param p)
 {
     return p == CLATTN__W_KEY || p == CLATTN__WEIGHT;
 }
@@ -174,7 +174,7 @@ clattn_status clattn__call_params(clattn__call *call, const clattn_attention_des
     int64_t sizes[] = {
         [ONE] = 1,         [D] = call->D,     [DK] = call->Dk, [A] = (int64_t)desc->hidden_size,
         [C] = CLATTN__ANY, [K] = CLATTN__ANY, [T] = call->T};
-    for (size_t p = 0; p < CLATTN__PARAMS; p++) {
+    for (clattn__param p = 0; p < CLATTN__PARAMS; p++) {
         const clattn_tensor *tensor = clattn__param_given(given, p);
         const bool met = (desc->flags & CLATTN_PROJECTED_KEYS && meets_keys(p)) ||
                          (desc->flags & CLATTN_PROJECTED_QUERY && p == CLATTN__W_QUERY),
@@ -199,7 +199,7 @@ clattn_status clattn__call_param_gradients(clattn__call *call, const clattn_atte
     const int64_t sizes[] = {
         [ONE] = 1,         [D] = call->D,     [DK] = call->Dk, [A] = (int64_t)desc->hidden_size,
         [C] = CLATTN__ANY, [K] = CLATTN__ANY, [T] = call->T};
-    for (size_t p = 0; p < CLATTN__PARAMS; p++) {
+    for (clattn__param p = 0; p < CLATTN__PARAMS; p++) {
         clattn_tensor gradient = *clattn__param_given(gradients, p),
                       of = *clattn__param_given(given, p);
         if (!clattn__has(&gradient))
@@ -232,7 +232,7 @@ clattn_status clattn__call_keys(clattn__call *call, const clattn_attention_desc 
 {
     clattn_status status = CLATTN_OK;
     int64_t sizes[] = {[ONE] = 1, [D] = call->D, [DK] = call->Dk, [A] = (int64_t)desc->hidden_size};
-    for (size_t p = 0; p < CLATTN__PARAMS; p++)
+    for (clattn__param p = 0; p < CLATTN__PARAMS; p++)
         if (meets_keys(p) && params[p].required >> desc->score & 1) {
             const clattn_tensor *tensor = clattn__param_given(&args->params, p);
             TRY(clattn__check_presence(tensor, true, clattn__param_name(p), "score"));

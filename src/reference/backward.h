@@ -8,18 +8,20 @@
 /* What one row adds to gradients; arrays are of the pass's real type. N is the size of what meets a key: Dk, of
  * additive scores the A units, and 0 where nothing does. */
 typedef struct clattn__share {
-    void *output,
-        *stored;   /* (Dv): the gradient of the row's output; the output as forward rounded it */
-    void *given;   /* (T): the gradients of weights that come in */
-    void *weights; /* (T): as they meet the gradient of the output */
-    void *weight_shares,
-        *factors; /* (T): gradients of weights; what they count for those of scores */
-    void *modified, *scores,
-        *scaled;   /* (T): gradients of modified scores, of raw ones, and before scale */
-    void *terms;   /* (T): scratch */
-    void *to_keys; /* (T, N): gradients of keys, or of their units */
-    void *
-        sums; /* (halvings, N + A + 1), of which the first row is that of what meets keys, of v, and of beta or gamma */
+    void *output;        /* (Dv): the gradient of the row's output */
+    void *stored;        /* (Dv): the output as forward has rounded it */
+    void *given;         /* (T): the gradients of weights that come in */
+    void *weights;       /* (T): as they meet the gradient of the output */
+    void *weight_shares; /* (T): gradients of weights */
+    void *factors;       /* (T): what these count for those of scores */
+    void *modified;      /* (T): gradients of modified scores */
+    void *scores;        /* (T): of raw ones */
+    void *scaled;        /* (T): of what is scaled to raw ones */
+    void *terms;         /* (T): scratch */
+    void *to_keys;       /* (T, N): gradients of keys, or of their units */
+    /* (halvings, N + A + 1): in the first row the gradients of what meets keys, of v, and of beta or
+     * gamma; sums of halves of the keys behind it. */
+    void *sums;
     void *halves;        /* scratch: (halvings, D) */
     void *query;         /* (D): its gradient */
     void *slope, *sink;  /* (1): theirs */
@@ -30,19 +32,20 @@ typedef struct clattn__share {
 typedef struct clattn__backward {
     const clattn__pass *pass;
     const clattn__call *sums; /* sums.h; the call of the pass, or one like it */
-    bool magnitudes; /* a gradient is the sum of its terms' magnitudes; of a pass in double */
-    bool
-        from_stored_output; /* a row's mean is that of its output, as devices compute it of softmax */
-    /* Sums over a block of rows, as they are in clattn__share, and of the matrix that queries are multiplied by
-     * (rows, D), of the biases of units (A), and their weights (A). */
+    /* A gradient is the sum of its terms' magnitudes; of a pass in double. */
+    bool magnitudes;
+    /* The mean of a row is told by its output, as devices compute it of softmax. */
+    bool from_stored_output;
+    /* Sums over a block of rows, as they are in clattn__share, and of the matrix that queries are
+     * multiplied by (rows, D), of the biases of units (A), and their weights (A). */
     void *keys, *values, *projection, *shift, *v, *number, *slope, *sink, *bias;
-    /* Sums over a query head of additive scores: (T, A), (A); and the keys that some row of it sees (T). */
+    /* Of additive scores, sums over a query head: (T, A), (A); and the keys that some row sees, (T). */
     void *hidden, *units;
     unsigned char *seen;
-    void *matrix, *matrix_block,
-        *halves;              /* scratch: (A, Dk) or (A, C); a sum over a block of keys; halvings */
-    void *inputs, *of_inputs; /* scratch: (T), (T, Dk) or (T, C) */
-    void *filter, *earlier, *of_earlier, *terms; /* scratch: (K); (T) */
+    /* Scratch: (A, Dk) or (A, C); a sum over a block of keys, likewise; its halvings; (T); (T, Dk) or
+     * (T, C); (K); (T). */
+    void *matrix, *matrix_block, *halves, *inputs, *of_inputs, *filter;
+    void *earlier, *of_earlier, *terms;
     size_t threads;
     clattn__share *shares; /* one per thread of the pass */
 } clattn__backward;

@@ -15,16 +15,18 @@ static const clattn__tile tiles[] = {
 static const clattn__tuning rows[] = {
     /* Measured on 2 cores of an AVX-512 machine: 32 registers of 16 floats hold 8 x 2 sums, with
        room to load ahead; bench/RESULTS.md. */
-    {"CPU, 16 floats", true, 16, 16, 8, 2, 64, 256, 1, 1, 8, 8, 128, 512, 16, (size_t)9 << 20,
-     TILES},
+    {"CPU, 16 floats", true, 16, 16, 8, 2, 64, 256, 1, 1, 8, 8, 128, 96, 96, 512, 16,
+     (size_t)9 << 20, TILES},
     /* Measured on 2 cores with AVX2 (16 registers of 8 floats: 6 x 2 sums, 2 columns, 1 broadcast);
        bench/RESULTS.md. */
-    {"CPU, 8 floats", true, 8, 8, 6, 2, 96, 256, 1, 2, 6, 6, 96, 512, 16, (size_t)9 << 20, TILES},
+    {"CPU, 8 floats", true, 8, 8, 6, 2, 96, 256, 1, 2, 6, 6, 96, 96, 96, 512, 16, (size_t)9 << 20,
+     TILES},
     /* 16 registers of 4 floats (SSE, NEON): the same tile in halves; not measured. */
-    {"CPU", true, 0, 4, 6, 2, 96, 256, 1, 2, 6, 6, 96, 512, 16, (size_t)9 << 20, TILES},
+    {"CPU", true, 0, 4, 6, 2, 96, 256, 1, 2, 6, 6, 96, 96, 96, 512, 16, (size_t)9 << 20, TILES},
     /* Any other device: groups of 64 for rows; its products are CLBlast's or by tiles, those of
        product_lanes.cl for devices that hold no tile. Not measured. */
-    {"GPU-like", false, 0, 4, 4, 1, 16, 256, 64, 1, 4, 4, 64, 64, 4, (size_t)256 << 20, TILES},
+    {"GPU-like", false, 0, 4, 4, 1, 16, 256, 64, 1, 4, 4, 64, 16, 16, 64, 4, (size_t)256 << 20,
+     TILES},
 };
 
 const clattn__tuning *clattn__tuning_for(const clattn_device_info *device)

@@ -19,7 +19,7 @@ typedef struct clattn__tuning {
     bool cpu_like;             /* the row fits CPU-like devices, or all others */
     uint32_t float_width;      /* ... of at least this native vector width, in floats */
     int vector;                /* floats in a kernel's vector; doubles take half */
-    int tile_rows;             /* MR of product_lanes.cl */
+    int tile_rows;             /* MR of product_lanes.cl and lanes_backward.cl */
     int tile_vectors;          /* NV */
     int item_rows;             /* ROWS, a multiple of tile_rows */
     int depth;                 /* DEPTH */
@@ -28,6 +28,8 @@ typedef struct clattn__tuning {
     int lanes_keys;            /* MK */
     int lanes_values;          /* MD */
     int lanes_block;           /* BK */
+    int backward_rows;         /* BQ of lanes_backward.cl, a multiple of tile_rows */
+    int backward_keys;         /* BK, a multiple of tile_vectors * vector */
     int additive_units;        /* UNITS of additive.clh; of doubles half as many */
     int additive_rows;         /* ROWS */
     size_t scratch;            /* bytes of scores that the staged path holds at a time */

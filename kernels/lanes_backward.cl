@@ -139,7 +139,9 @@ static inline void weigh_scores(score_block *s, const row_block *rows,
     }
     for (int v = 0; v < NV; v++) {
         const vec w = own_weight(x[v], by->normalizer),
-                  more = by->normalizer == SIGMOID ? w * ((vec)(1) - w) : (vec)(1);
+                  more = by->normalizer == SIGMOID
+                             ? w * ((vec)(1) - w)
+                             : select((vec)(1), (vec)(0), (ivec)(x[v] == (vec)(-INFINITY)));
         store_weights(at + v * VW, slope + v * VW, x[v], w, more * factor[v]);
     }
 }

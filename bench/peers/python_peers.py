@@ -1,5 +1,5 @@
 """PyTorch's scaled_dot_product_attention or ONNX Runtime's MultiHeadAttention, Attention where heads are grouped, as a
-coprocess that speaks as yardsticks/clblast3.c does: python_peers.py torch | onnxruntime.
+coprocess that speaks as yardsticks/clblast3.c does: python_peers.py torch | torch-backward | onnxruntime.
 
 Packed sequences, query, key and value (rows, H, D) with their lengths behind them, are run in two ways, padded to one
 length with a mask and one by one, and the faster way stays. Data are padded, or apart, before the clock starts, and the
@@ -101,6 +101,26 @@ def torch_peer():
     return make, make_packed
 
 
+def torch_backward_peer():
+    """The gradients of query, key and value alone, the query being that of the output."""
+    import numpy as np
+    import torch
+    from torch.nn.functional import scaled_dot_product_attention as attention
+
+    def make(arrays, scale, causal):
+        inputs = [torch.from_numpy(a).requires_grad_() for a in arrays]
+        group = inputs[0].shape[1] != inputs[1].shape[1]
+        out = attention(*inputs, is_causal=causal, scale=scale, **({"enable_gqa": True} if group else {}))
+        gradient = inputs[0].detach()
+
+        def run():
+            return torch.autograd.grad(out, inputs, gradient, retain_graph=True)
+
+        return run, lambda made: np.concatenate([g.numpy().ravel() for g in made])
+
+    return make, None
+
+
 def onnxruntime_peer():
     import numpy as np
     import onnxruntime
@@ -171,7 +191,11 @@ def onnxruntime_peer():
 
 
 def main():
-    make, make_packed = {"torch": torch_peer, "onnxruntime": onnxruntime_peer}[sys.argv[1]]()
+    make, make_packed = {
+        "torch": torch_peer,
+        "torch-backward": torch_backward_peer,
+        "onnxruntime": onnxruntime_peer,
+    }[sys.argv[1]]()
     run = as_array = out = None
     for line in sys.stdin:
         words = line.split()

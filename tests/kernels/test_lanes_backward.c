@@ -150,6 +150,12 @@ static double product(const clattn_tensor *a, int64_t ha, int64_t ia, const clat
     return total;
 }
 
+/* Beyond this, sums of a plain pass overflow. */
+static double much(const plain *p)
+{
+    return p->u > 0x1p-30 ? 0x1p124 : 0x1p1020;
+}
+
 static void add_pair(const plain *p, int64_t b, int64_t h, int64_t i, int64_t j, double delta,
                      double delta_size, double added)
 {
@@ -181,9 +187,10 @@ static void add_pair(const plain *p, int64_t b, int64_t h, int64_t i, int64_t j,
     }
     if (x == -(double)INFINITY)
         w = slope = 0;
-    /* What a plain pass would overflow at. */
-    if (dw_size + delta_size > (u > 0x1p-30 ? 0x1p125 : 0x1p1021))
+    if (dw_size + delta_size > much(p))
         dw_size = (double)INFINITY;
+    if (fabs(w) > much(p))
+        error = (double)INFINITY;
     const double ds = slope * (dw - delta) * of_cap * scale,
                  ds_error = ((desc->normalizer == CLATTN_NORMALIZER_NONE ? 0 : error) +
                              16 * u * (slope + (cap > 0 ? x_size + 1 : 0))) *
@@ -219,7 +226,8 @@ static void run_plain(const plain *p)
                 if (clattn__has(&call->sinks)) {
                     const double lse = at(&call->lse, b, h, i, 0),
                                  w = exp(at(&call->sinks, 0, h, 0, 0) - lse);
-                    add(&p->sinks[h], -w * delta, w * size * p->u * (32 + 8 * fabs(lse)));
+                    add(&p->sinks[h], -w * delta,
+                        size > much(p) ? (double)INFINITY : w * size * p->u * (32 + 8 * fabs(lse)));
                 }
                 for (int64_t j = 0; j < call->T; j++)
                     if (sees(p, b, h, i, j, &added))

@@ -148,6 +148,8 @@ clattn_status clattn__view_init(clattn_tensor *out, const clattn_tensor *tensor,
             *length = tensor->shape[i];
         if (tensor->shape[i] == *length) {
             out->strides[axes[i]] = *length == 1 ? 0 : tensor->strides[i];
+            if (*length == 0 && tensor->strides[i] == 0) /* it does not broadcast */
+                out->strides[axes[i]] = 1;
         } else if (!expected->broadcast || tensor->shape[i] != 1) {
             status = wrong_shape(tensor, expected);
             goto done;

@@ -5,11 +5,14 @@
 #include "tuning/tuning.h"
 
 #include <stdio.h>
+#include <string.h>
 
 static clattn_device *device;
 
-static void run_backward(const clattn_case *c, uint32_t results, const char *variant)
+static void run_backward(const clattn_case *c, uint32_t results, uint32_t gradients,
+                         const char *variant)
 {
+    backward_gradient each;
     clattn_case forward = *c;
     host_call call;
     /* A gradient of weights is a product with values, and those of 3e38 have none in f32: nothing is left that
@@ -21,6 +24,10 @@ static void run_backward(const clattn_case *c, uint32_t results, const char *var
     case_make(&call, &forward);
     assert_status(CLATTN_OK, clattn_reference_run(&call.desc, &call.args));
     backward_call_turn(&call, results, c->strides);
+    call.desc.gradients &= gradients;
+    for (size_t n = 0; backward_call_gradient(&call, n, &each); n++)
+        if (!(each.bit & gradients))
+            *each.gradient = (clattn_tensor){0};
     run_and_verify(device, &call, variant, c->name);
     host_call_free(&call);
 }
@@ -28,15 +35,24 @@ static void run_backward(const clattn_case *c, uint32_t results, const char *var
 /* What comes in through the output alone is what training mostly has. */
 static void of_output(void **state)
 {
-    run_backward(*state, CLATTN_OUTPUT, "staged");
+    run_backward(*state, CLATTN_OUTPUT, UINT32_MAX, "staged");
 }
 
 static void of_all_results(void **state)
 {
-    run_backward(*state, 0, "staged");
+    run_backward(*state, 0, UINT32_MAX, "staged");
 }
 
-int main(void)
+/* And what the default variant is asked for. */
+static void of_tensors(void **state)
+{
+    run_backward(*state, CLATTN_OUTPUT | CLATTN_LSE,
+                 CLATTN_GRAD_QUERY | CLATTN_GRAD_KEY | CLATTN_GRAD_VALUE | CLATTN_GRAD_SINKS |
+                     CLATTN_GRAD_GIVEN_SCORES,
+                 NULL);
+}
+
+int main(int argc, char **argv)
 {
     /* A device that has memory of its own copies every host tensor. With scratch memory for one row of one head
      * calls are cut along batch, heads and rows, and what those share is added up. */
@@ -47,7 +63,9 @@ int main(void)
     } groups[] = {{"staged, of the output", of_output, false, false},
                   {"staged, of all results", of_all_results, false, false},
                   {"staged, copied memory", of_all_results, true, false},
-                  {"staged, in pieces", of_all_results, false, true}};
+                  {"staged, in pieces", of_all_results, false, true},
+                  {"by default", of_tensors, false, false},
+                  {"by default, copied memory", of_tensors, true, false}};
     static const case_table tables[] = {cases_that_hurt, cases_of_pairs, cases_of_scores,
                                         cases_of_dropout, cases_packed};
     int failures = 0;
@@ -61,6 +79,8 @@ int main(void)
     little.scratch = 1;
     for (size_t g = 0; g < sizeof groups / sizeof *groups; g++) {
         named_tests tests = {0};
+        if (argc > 1 && strcmp(argv[1], groups[g].group) != 0)
+            continue;
         for (size_t t = 0; t < sizeof tables / sizeof *tables; t++)
             add_cases(&tests, groups[g].test, tables[t]);
         device->info.unified_memory = groups[g].copies ? 0 : info.unified_memory;

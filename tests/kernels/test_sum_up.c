@@ -154,7 +154,7 @@ static void run_piece(sum_tensors *t, const lent_memory *lent, const sum_case *c
 static void run(sum_tensors *t, const sum_case *c)
 {
     clattn__kernel kernel;
-    clattn__scratch partial = {NULL};
+    clattn__scratch partial = {NULL, 0};
     lent_memory lent;
     const int64_t all[3] = {c->n[0], c->n[1], rows_of(c)},
                   step[3] = {c->batches ? c->batches : all[0], c->heads ? c->heads : all[1],
@@ -203,7 +203,8 @@ static void adds_up(void **state)
             for (int axis = 0; axis < 4; axis++)
                 meets = meets && (c->over[axis] || from[axis] == at[axis]);
             if (meets)
-                sum += host_tensor_get(&t.from, f), size += fabs(host_tensor_get(&t.from, f));
+                sum += (long double)host_tensor_get(&t.from, f),
+                    size += (long double)fabs(host_tensor_get(&t.from, f));
         }
         const double unit = c->to == CLATTN_F64    ? 0x1p-53
                             : c->to == CLATTN_F16  ? 0x1p-11

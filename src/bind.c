@@ -170,7 +170,7 @@ static clattn_status bind_dense(clattn__bound *bound, clattn_device *device)
     char *staged = NULL;
     bound->bytes = dense_bytes(host);
     for (uint32_t i = 0; i < host->rank; i++)
-        bound->tensor->strides[i] = each.shape[i] == host->shape[i] ? dense.strides[i] : 0;
+        bound->tensor->strides[i] = host->strides[i] == 0 ? 0 : dense.strides[i];
     bound->tensor->offset = 0;
     TRY(make_buffer(bound, device, NULL));
     if (bound->written && !bound->shared)

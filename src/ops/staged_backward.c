@@ -5,10 +5,13 @@
  *   gradient of output x value^T -----+                      +--> ds -------> gradients of query and key
  *
  * Products that sum over queries are made transposed, columns by keys, with ds and the weights as panels, so that
- * nothing as large as those is turned round. Rows may come in pieces: what is summed over them is kept between.
+ * nothing as large as those is turned round; scores that no product makes have a kernel of their own for that. Rows
+ * may come in pieces: what is summed over them is kept between.
  */
 #include "hidden_values.h"
 #include "pack.h"
+#include "pair_gradients.h"
+#include "pairs.h"
 #include "score_gradients.h"
 #include "scores.h"
 #include "sum_up.h"
@@ -19,13 +22,15 @@
 
 typedef struct staged {
     clattn__scores scores;
-    clattn__kernel score_gradients, sum_up, hidden_values;
+    clattn__kernel score_gradients, sum_up, hidden_values, pair_gradients;
     /* Of a piece: values as panels, gradients of output as rows, ds, dx, a row's part of slopes and sinks. */
     clattn__scratch value, rows, products, modified, slopes, sinks;
     /* For one product at a time: panels of it, rows of it, what they are made from, flags of either, the product. */
     clattn__scratch panels, columns, dense, flags, product;
+    /* What pairs make of queries, of keys, and of v or gamma. */
+    clattn__scratch of_pairs[3];
     /* Sums over pieces. */
-    clattn__scratch of_key, of_value, of_bias, of_slopes, of_sinks, of_gamma;
+    clattn__scratch of_key, of_value, of_bias, of_slopes, of_sinks, of_units;
 } staged;
 
 static bool accepts(const clattn_device *device, const clattn__problem *problem, bool forced,
@@ -52,11 +57,14 @@ static void release(void *state)
     clattn__scratch *const scratch[] = {
         &s->value,    &s->rows,    &s->products,  &s->modified, &s->slopes,  &s->sinks,
         &s->panels,   &s->columns, &s->dense,     &s->flags,    &s->product, &s->of_key,
-        &s->of_value, &s->of_bias, &s->of_slopes, &s->of_sinks, &s->of_gamma};
+        &s->of_value, &s->of_bias, &s->of_slopes, &s->of_sinks, &s->of_units};
     clattn__scores_release(&s->scores);
     clattn__kernel_release(&s->score_gradients);
     clattn__kernel_release(&s->sum_up);
     clattn__kernel_release(&s->hidden_values);
+    clattn__kernel_release(&s->pair_gradients);
+    for (size_t i = 0; i < sizeof s->of_pairs / sizeof *s->of_pairs; i++)
+        clattn__scratch_release(&s->of_pairs[i]);
     for (size_t i = 0; i < sizeof scratch / sizeof *scratch; i++)
         clattn__scratch_release(scratch[i]);
     free(s);
@@ -72,7 +80,10 @@ static clattn_status prepare(void **state, clattn_device *device, const clattn__
     TRY(clattn__scores_create(&s->scores, clattn__own_multiplier(device, dtype), device, problem));
     TRY(clattn__score_gradients_create(&s->score_gradients, device, dtype));
     TRY(clattn__sum_up_create(&s->sum_up, device, dtype));
-    TRY(clattn__hidden_values_create(&s->hidden_values, device, dtype));
+    if (clattn__is_of_pairs(problem->desc.score))
+        TRY(clattn__pair_gradients_create(&s->pair_gradients, device, problem));
+    else
+        TRY(clattn__hidden_values_create(&s->hidden_values, device, dtype));
 done:
     return status;
 }
@@ -239,6 +250,52 @@ done:
     return status;
 }
 
+/* Gradients of queries, keys and parameters of scores that no product makes. */
+static clattn_status give_pairs(staged *s, clattn_device *device, clattn__timeline *timeline,
+                                const clattn__problem *problem, const clattn__call *call,
+                                int64_t stride)
+{
+    clattn_status status = CLATTN_OK;
+    const clattn__gradients *grad = &call->grad;
+    const clattn_dtype sums = clattn__sum_dtype(problem->desc.dtype);
+    const int64_t B = call->B, Hq = call->Hq, group = Hq / call->Hkv, T = call->T, N = call->D;
+    const clattn_tensor *v = &grad->params[CLATTN__V], *gamma = &grad->params[CLATTN__GAMMA];
+    const int64_t counts[3] = {
+        clattn__has(&grad->query) ? B * Hq * call->S * N : -1,
+        clattn__has(&grad->hidden) || clattn__has(&grad->key) ? B * Hq * T * N : -1,
+        clattn__has(v) || clattn__has(gamma) ? B * Hq * N : -1};
+    cl_mem memory[3] = {NULL};
+    for (int i = 0; i < 3; i++) {
+        if (counts[i] < 0)
+            continue;
+        TRY(clattn__scratch_reserve(&s->of_pairs[i], device,
+                                    (size_t)counts[i] * clattn__sum_size(sums)));
+        memory[i] = s->of_pairs[i].memory;
+    }
+    if (!memory[0] && !memory[1] && !memory[2])
+        goto done;
+    const clattn__pair_gradients to = {memory[0], memory[1], memory[2]};
+    TRY(clattn__pair_gradients_run(&s->pair_gradients, device, timeline, problem, call,
+                                   s->products.memory, stride, &to));
+    const clattn_tensor of_query = clattn__dense(sums, memory[0], B, Hq, call->S, N),
+                        of_hidden = clattn__dense(sums, memory[1], B, Hq, T, N),
+                        of_units = clattn__dense(sums, memory[2], B, Hq, 1, N);
+    clattn_tensor of_key = of_hidden; /* those of query heads that share a key add up */
+    of_key.shape[1] = call->Hkv;
+    of_key.strides[1] *= group;
+    const clattn__sum to_key = {
+        &of_key, group, of_hidden.strides[1], &grad->key, CLATTN__SUM_OVER_ROWS, &s->of_key};
+    TRY(add_up(s, device, timeline, call, &of_query, &grad->query, CLATTN__SUM_OVER_NOTHING, NULL));
+    TRY(add_up(s, device, timeline, call, &of_hidden, &grad->hidden, CLATTN__SUM_OVER_ROWS,
+               &s->of_key));
+    if (clattn__has(&grad->key))
+        TRY(clattn__sum_up_run(&s->sum_up, device, timeline, call, &to_key));
+    TRY(add_up(s, device, timeline, call, &of_units, v, CLATTN__SUM_OVER_ALL, &s->of_units));
+    TRY(add_up(s, device, timeline, call, &of_units, gamma, CLATTN__SUM_OVER_ALL, &s->of_units));
+done:
+    return status;
+}
+
 /* Scores, from there to their gradients, and the parts of slopes and sinks. */
 static clattn_status make_score_gradients(staged *s, clattn_device *device,
                                           clattn__timeline *timeline,
@@ -315,6 +372,10 @@ static clattn_status run(void *state, clattn_device *device, const clattn__probl
         const clattn__sum nothing = {
             .from = &grad->value, .to = &grad->value, .over = CLATTN__SUM_OVER_NOTHING};
         TRY(clattn__sum_up_run(&s->sum_up, device, timeline, call, &nothing));
+    }
+    if (clattn__is_of_pairs(problem->desc.score)) {
+        TRY(give_pairs(s, device, timeline, problem, call, stride));
+        goto done;
     }
     if (clattn__has(&grad->query))
         TRY(sum_over_keys(s, device, timeline, problem, call, stride));

@@ -16,8 +16,8 @@
  *           multiple of BK
  * Memory    4 BK + 2 BQ rows of D or DV sums and 2 BQ rows of BK in private memory; five products of a block
  * Edges     blocks outside of all rows' bounds are not read, and what a few rows or keys do not see of one is
- *           not multiplied. A NaN at a hidden pair has no effect: blocks that have both are multiplied
- *           with care. A row whose lse is -infinity gives nothing
+ *           not multiplied. A NaN at a hidden pair has no effect: blocks with numbers that are not finite are
+ *           multiplied with care. A row whose lse is -infinity gives nothing
  * See       src/ops/lanes_backward.c, src/reference, tests/kernels/test_lanes_backward.c
  *
  * -D        meaning                                              values           set by
@@ -264,7 +264,6 @@ static inline void add_to_rows(global ACC *sums, const ACC *scores, const ACC *k
     }
 }
 
-#if GENERAL
 /* True when an element of the first `count` rows is NaN or infinite. */
 static inline bool any_not_finite(const ACC *rows, int count, int D)
 {
@@ -277,44 +276,51 @@ static inline bool any_not_finite(const ACC *rows, int count, int D)
     return sum_lanes(differences) != 0;
 }
 
-/* What the functions above do, pair by pair, and nothing for hidden ones; in the same order. */
+/* part += score * row */
+static inline void add_row(ACC *part, ACC score, const ACC *row, int D)
+{
+    for (int d = 0; d < D; d++)
+        part[d] = fma(score, row[d], part[d]);
+}
+
+/* What the functions above do, pair by pair and in the same order, where 0 times NaN would show: nothing for
+ * weights of hidden keys, and for scores whose gradient is 0. */
 static inline void add_with_care(global ACC *query_sums, key_block *keys, const score_block *s,
                                  const row_block *rows, const clattn_modifications *m,
                                  const modifying *by, int begin, int end, int count, int D, int DV)
 {
-    for (int l = begin; l < end; l++)
-        for (int side = 0; side < 2; side++) {
-            const ACC *const scores = side ? s->weights : s->slopes, *const from =
-                                                                         side ? rows->gradients
-                                                                              : rows->queries;
-            ACC *const to = side ? keys->value_sums : keys->key_sums;
-            ACC part[STEP];
-            for (int d = 0; d < (side ? DV : D); d++)
-                part[d] = 0;
-            for (int r = 0; r < count; r++)
-                if (is_visible(*m, rows->places[r], by->mask, by->bias, by->b, rows->heads[r],
-                               rows->indices[r], by->k + l))
-                    for (int d = 0; d < (side ? DV : D); d++)
-                        part[d] = fma(scores[r * SCORE_STEP + l], from[r * STEP + d], part[d]);
-            for (int d = 0; d < (side ? DV : D); d++)
-                to[l * STEP + d] += part[d];
+    ACC part[STEP];
+    for (int l = begin; l < end; l++) {
+        for (int d = 0; d < DV; d++)
+            part[d] = 0;
+        for (int r = 0; r < count; r++) {
+#if GENERAL
+            if (!is_visible(*m, rows->places[r], by->mask, by->bias, by->b, rows->heads[r],
+                            rows->indices[r], by->k + l))
+                continue;
+#endif
+            add_row(part, s->weights[r * SCORE_STEP + l], rows->gradients + r * STEP, DV);
         }
-    if (!query_sums)
-        return;
-    for (int r = 0; r < count; r++) {
-        ACC part[STEP];
+        for (int d = 0; d < DV; d++)
+            keys->value_sums[l * STEP + d] += part[d];
+        for (int d = 0; d < D; d++)
+            part[d] = 0;
+        for (int r = 0; r < count; r++)
+            if (s->slopes[r * SCORE_STEP + l] != 0)
+                add_row(part, s->slopes[r * SCORE_STEP + l], rows->queries + r * STEP, D);
+        for (int d = 0; d < D; d++)
+            keys->key_sums[l * STEP + d] += part[d];
+    }
+    for (int r = 0; query_sums && r < count; r++) {
         for (int d = 0; d < D; d++)
             part[d] = 0;
         for (int l = begin; l < end; l++)
-            if (is_visible(*m, rows->places[r], by->mask, by->bias, by->b, rows->heads[r],
-                           rows->indices[r], by->k + l))
-                for (int d = 0; d < D; d++)
-                    part[d] = fma(s->slopes[r * SCORE_STEP + l], keys->keys[l * STEP + d], part[d]);
+            if (s->slopes[r * SCORE_STEP + l] != 0)
+                add_row(part, s->slopes[r * SCORE_STEP + l], keys->keys + l * STEP, D);
         for (int d = 0; d < D; d++)
             query_sums[r * whole_panels(D) + d] += part[d];
     }
 }
-#endif
 
 __attribute__((reqd_work_group_size(1, 1, 1))) kernel void lanes_backward(
     global const void *query, clattn_view query_view, global const void *key, clattn_view key_view,
@@ -357,8 +363,8 @@ __attribute__((reqd_work_group_size(1, 1, 1))) kernel void lanes_backward(
 #if GENERAL
         by.touched = softcap > 0 || m.mask.kind != KIND_ABSENT || m.bias.kind != KIND_ABSENT ||
                      m.alibi_slopes.kind != KIND_ABSENT;
-        const bool keys_not_finite = any_not_finite(keys.keys, count, D);
 #endif
+        const bool keys_not_finite = any_not_finite(keys.keys, count, D);
         for (clattn_int first = 0; first < M; first += BQ) {
             const int row_count = (int)min(M - first, (clattn_int)BQ),
                       tiles = (row_count + MR - 1) / MR;
@@ -430,15 +436,12 @@ __attribute__((reqd_work_group_size(1, 1, 1))) kernel void lanes_backward(
             make_scores(&scores, &rows, &keys, &m, &by, begin, end, tiles, D, DV, slopes_wanted,
                         next);
             global ACC *const sums = all_sums + first * step;
-#if GENERAL
-            if ((by.touched || by.bounded) &&
-                (keys_not_finite || any_not_finite(rows.queries, row_count, D) ||
-                 any_not_finite(rows.gradients, row_count, DV))) {
+            if (keys_not_finite || any_not_finite(rows.queries, row_count, D) ||
+                any_not_finite(rows.gradients, row_count, DV)) {
                 add_with_care(query_wanted ? sums : 0, &keys, &scores, &rows, &m, &by, begin, end,
                               row_count, D, DV);
                 continue;
             }
-#endif
             if (value_wanted)
                 add_to_keys(keys.value_sums, scores.weights, rows.gradients, &rows, begin, end,
                             tiles, DV);

@@ -188,10 +188,10 @@ done:
 
 static clattn_status add_up(lanes *s, clattn_device *device, clattn__timeline *timeline,
                             const clattn__call *call, const clattn_tensor *from, int64_t folds,
-                            int64_t fold_step, const clattn_tensor *to, bool of_rows,
+                            int64_t fold_step, const clattn_tensor *to, clattn__sum_over over,
                             clattn__scratch *partial)
 {
-    const clattn__sum sum = {from, folds, fold_step, to, of_rows, partial};
+    const clattn__sum sum = {from, folds, fold_step, to, over, partial};
     return clattn__has(to) ? clattn__sum_up_run(&s->sum_up, device, timeline, call, &sum)
                            : CLATTN_OK;
 }
@@ -231,14 +231,17 @@ static clattn_status run_blocks(lanes *s, clattn_device *device, clattn__timelin
     const size_t global[3] = {(size_t)(call->B * call->Hkv * splits), 1, 1}, local[3] = {1, 1, 1};
     TRY(clattn__launch(device, timeline, &s->kernel, global, local, args.all.args, args.all.count));
     if (key.buffer != grad->key.buffer)
-        TRY(add_up(s, device, timeline, call, &key, 1, 0, &grad->key, false, &s->of_key));
+        TRY(add_up(s, device, timeline, call, &key, 1, 0, &grad->key, CLATTN__SUM_OVER_ROWS,
+                   &s->of_key));
     if (value.buffer != grad->value.buffer)
-        TRY(add_up(s, device, timeline, call, &value, 1, 0, &grad->value, false, &s->of_value));
+        TRY(add_up(s, device, timeline, call, &value, 1, 0, &grad->value, CLATTN__SUM_OVER_ROWS,
+                   &s->of_value));
     if (query_wanted) {
         clattn_tensor query = clattn__dense(sums, query_sums, call->B, call->Hq, call->S,
                                             clattn__round_up(call->D, s->panel));
         query.shape[3] = call->D;
-        TRY(add_up(s, device, timeline, call, &query, splits, step, &grad->query, true, NULL));
+        TRY(add_up(s, device, timeline, call, &query, splits, step, &grad->query,
+                   CLATTN__SUM_OVER_NOTHING, NULL));
     }
 done:
     return status;
@@ -258,7 +261,8 @@ static clattn_status run(void *state, clattn_device *device, const clattn__probl
         const clattn_tensor parts =
             clattn__dense(clattn__sum_dtype(problem->desc.dtype), s->sink_parts.memory, call->B,
                           call->Hq, call->S, 1);
-        TRY(add_up(s, device, timeline, call, &parts, 1, 0, &grad->sinks, false, &s->of_sinks));
+        TRY(add_up(s, device, timeline, call, &parts, 1, 0, &grad->sinks, CLATTN__SUM_OVER_ALL,
+                   &s->of_sinks));
     }
 done:
     return status;

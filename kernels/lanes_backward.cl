@@ -347,6 +347,9 @@ __attribute__((reqd_work_group_size(1, 1, 1))) kernel void lanes_backward(
     clattn_int key_rows[BK];
     for (clattn_int at = 0; query_wanted && at < M * step; at += VW)
         STORE_GLOBAL((vec)(0), all_sums + at);
+    /* Tiles go on behind the last key of a block, though nothing comes of it. */
+    for (int n = 0; n < BQ * SCORE_STEP; n++)
+        scores.weights[n] = scores.slopes[n] = 0;
     for (clattn_int k = first_key; k < last_key; k += BK) {
         const int count = (int)min(last_key - k, (clattn_int)BK), padded = whole_panels(count);
         for (int l = 0; l < count; l++)

@@ -5,6 +5,7 @@
 #include "kernels.h"
 #include "ops/fused.h"
 #include "problem.h"
+#include "support/backward_call.h"
 #include "support/device_runs.h"
 #include "tuning/tuning.h"
 #include "watched.h"
@@ -26,7 +27,8 @@ static const struct {
     uint32_t outputs; /* of a variant that makes them in one pass, of scores of its own; 0: all */
     bool takes_last_row; /* of the tuning table alone: its products are what the others differ in */
     bool takes_packed;
-    bool is_decoder; /* no variant: a step of a decoder, whose own kernels these are */
+    bool is_decoder;      /* no variant: a step of a decoder, whose own kernels these are */
+    const char *backward; /* the name of a variant of the backward pass */
 } variants[] = {
     {"lanes", {"lanes", "pack", "unit_rows"}, .outputs = ONE_PASS, .takes_packed = true},
     {"decode", {"decode", "decode_merge", "column_sums"}, .outputs = ONE_PASS | CLATTN__OF_WEIGHTS},
@@ -46,6 +48,11 @@ static const struct {
      .outputs = ONE_PASS,
      .takes_last_row = true,
      .is_decoder = true},
+    {"lanes-backward", {"lanes_backward", "row_deltas"}, .outputs = ONE_PASS, .backward = "lanes"},
+    {"staged-backward",
+     {"score_gradients", "sum_up", "pair_gradients", "unit_rows_gradients",
+      "location_filter_gradients", "location_weight_gradients"},
+     .backward = "staged"},
 #ifdef CLATTN_WITH_CLBLAST
     {"staged-clblast", {"pack", "softmax_rows", "hidden_values", "unpack"}, .takes_last_row = true},
 #endif
@@ -185,7 +192,7 @@ static clattn_status run_once(const run *r, const host_call *call, int *answer)
 {
     clattn_device *device = NULL;
     clattn_plan *plan = NULL;
-    clattn_timing timings[KERNELS];
+    clattn_timing timings[4 * KERNELS]; /* other variants' kernels take part */
     size_t count = 0;
     clattn_status status = clattn_device_open(&device, NULL, CLATTN_DEVICE_PROFILE);
     if (status == CLATTN_OK) {
@@ -208,11 +215,28 @@ static clattn_status run_once(const run *r, const host_call *call, int *answer)
     if (status == CLATTN_OK)
         status = clattn_device_finish(device);
     if (status == CLATTN_OK)
-        status = clattn_plan_timing(plan, timings, KERNELS, &count);
+        status = clattn_plan_timing(plan, timings, 4 * KERNELS, &count);
     *answer = bits_of(r->variant, timings, count);
     clattn_plan_destroy(plan);
     clattn_device_close(device);
     return status;
+}
+
+/* Turns it round: of all gradients, but those that a variant of one pass does not make. */
+static void turn_backward(host_call *call, size_t variant)
+{
+    const uint32_t others = CLATTN_GRAD_BIAS | CLATTN_GRAD_ALIBI_SLOPES;
+    backward_gradient each;
+    if (clattn_reference_run(&call->desc, &call->args) != CLATTN_OK)
+        (void)fprintf(stderr, "%s\n", clattn_last_error());
+    uint32_t results = variants[variant].outputs;
+    if (call->desc.normalizer != CLATTN_NORMALIZER_SOFTMAX && results)
+        results = CLATTN_OUTPUT;
+    backward_call_turn(call, results, STRIDES_DENSE);
+    for (size_t n = 0; variants[variant].outputs && backward_call_gradient(call, n, &each); n++)
+        if (each.bit & others)
+            *each.gradient = (clattn_tensor){0};
+    call->desc.gradients &= variants[variant].outputs ? ~others : UINT32_MAX;
 }
 
 static int run_and_judge(const void *argument)
@@ -226,9 +250,16 @@ static int run_and_judge(const void *argument)
         c.outputs = c.outputs ? c.outputs & variants[r->variant].outputs : ONE_PASS;
     if (variants[r->variant].is_decoder)
         c.outputs = CLATTN_OUTPUT;
+    if (variants[r->variant].backward)
+        c.outputs = ONE_PASS | (c.packed ? 0 : CLATTN_WEIGHTS);
+    c.weights_heads = variants[r->variant].backward ? NULL : c.weights_heads;
+    c.weights_rows = variants[r->variant].backward ? NULL : c.weights_rows;
     case_make(&call, &c);
+    if (variants[r->variant].backward)
+        turn_backward(&call, r->variant);
     if (!variants[r->variant].is_decoder)
-        call.desc.variant = variants[r->variant].name;
+        call.desc.variant = variants[r->variant].backward ? variants[r->variant].backward
+                                                          : variants[r->variant].name;
     if (run_once(r, &call, &answer) != CLATTN_OK ||
         clattn_verify(&report, &call.desc, &call.args, 0) != CLATTN_OK)
         (void)fprintf(stderr, "%s\n", clattn_last_error());
@@ -295,6 +326,9 @@ static bool takes(size_t v, const clattn_case *c)
     if (variants[v].is_decoder)
         return c->S == 1 &&
                (c->score == CLATTN_SCORE_COVERAGE || c->score == CLATTN_SCORE_ADDITIVE);
+    /* Gradients of weights are products with values, and have none in f32 there. */
+    if (variants[v].backward && c->fill == FILL_HUGE_VALUES)
+        return false;
     if (!variants[v].outputs)
         return true;
     return c->score != CLATTN_SCORE_GIVEN && c->score != CLATTN_SCORE_RBF &&
@@ -309,7 +343,11 @@ static int run_variant(size_t v)
     size_t rows, n = 0;
     const clattn__tuning *row = clattn__tuning_rows(&rows);
     assert(rows <= ROWS_MAX);
-    for (size_t t = variants[v].takes_last_row ? rows - 1 : 0; t < rows; t++)
+    /* Backward takes as long as all of forward: by the shortest vectors, and in work-groups. */
+    for (size_t t = variants[v].takes_last_row ? rows - 1
+                    : variants[v].backward     ? rows - 2
+                                               : 0;
+         t < rows; t++)
         for (size_t i = 0; i < CALLS; i++) {
             run *r = &runs[n];
             if (!takes(v, &calls[i]))

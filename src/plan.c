@@ -330,8 +330,11 @@ double clattn_plan_flops(const clattn_plan *plan, const clattn_attention_args *a
     clattn__call call;
     if (!plan || !args || clattn__call_init(&call, &plan->problem, args) != CLATTN_OK)
         return 0;
-    double sizes =
-        (double)(plan->problem.desc.score == CLATTN_SCORE_GIVEN ? call.Dv : call.D + call.Dv);
+    /* Forward makes scores and the output; backward scores again, and gradients of weights, value, query and
+     * key. Of given scores there is nothing to make. */
+    const double of_scores = call.backward ? 3 : 1, of_values = call.backward ? 2 : 1,
+                 D = plan->problem.desc.score == CLATTN_SCORE_GIVEN ? 0 : (double)call.D,
+                 sizes = of_scores * D + of_values * (double)call.Dv;
     double pairs = 0;
     if (call.cu_seqlens_q.buffer || call.cu_seqlens_k.buffer)
         return 0;

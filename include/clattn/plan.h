@@ -57,9 +57,10 @@ CLATTN_API const char *clattn_plan_variant(const clattn_plan *plan);
  * of how it was built, as the size of its tiles. */
 CLATTN_API const char *clattn_plan_explain(const clattn_plan *plan);
 
-/** Floating-point operations of the products of `args`: 2*B*Hq*S*T*(D + Dv), with given scores
- * 2*B*Hq*S*T*Dv; masked pairs count too. Packed sequences have a sum of S*T in place of B*S*T, as
- * far as their lengths lie in host memory. 0 for arguments that clattn_plan_run() refuses. */
+/** Floating-point operations of the products of `args`: 2*B*Hq*S*T*(D + Dv), backward
+ * 2*B*Hq*S*T*(3*D + 2*Dv), whichever gradients are wanted; D counts as 0 with given scores, and masked
+ * pairs count too. Packed sequences have a sum of S*T in place of B*S*T, as far as their lengths lie in
+ * host memory. 0 for arguments that clattn_plan_run() refuses. */
 CLATTN_API double clattn_plan_flops(const clattn_plan *plan, const clattn_attention_args *args);
 
 /** How long one kernel of a plan took, summed over its launches of one run. */

@@ -13,6 +13,7 @@
 typedef struct cli_call {
     clattn_attention_desc desc;
     clattn_attention_args args;
+    bool has_random_gradient; /* backward: of the output, as none is given */
 } cli_call;
 
 /* The tensor of an input or output in `args`. */
@@ -39,7 +40,8 @@ double cli_call_bytes(const cli_call *call);
 
 void cli_call_free(cli_call *call);
 
-/* The tensors of a call, those that are worth it in a device's memory. */
+/* The tensors of a call, those that are worth it in a device's memory. What backward reads of forward's
+ * results is made there. */
 typedef struct cli_resident {
     clattn_device *device; /* not owned */
     clattn_attention_args args;

@@ -2,6 +2,7 @@
 #include "call.h"
 
 #include "arrays.h"
+#include "backward.h"
 #include "convert.h"
 #include "numbers.h"
 #include "params.h"
@@ -10,6 +11,27 @@
 
 #include <stdlib.h>
 #include <string.h>
+
+static clattn_tensor *param_of(clattn_score_params *params, enum cli_input param)
+{
+    clattn_tensor *const tensors[CLI_INPUTS] = {
+        [CLI_PARAM_WEIGHT] = &params->weight,
+        [CLI_PARAM_W_QUERY] = &params->w_query,
+        [CLI_PARAM_W_KEY] = &params->w_key,
+        [CLI_PARAM_V] = &params->v,
+        [CLI_PARAM_BIAS] = &params->bias,
+        [CLI_PARAM_G] = &params->g,
+        [CLI_PARAM_CONV] = &params->conv,
+        [CLI_PARAM_W_LOCATION] = &params->w_location,
+        [CLI_PARAM_W_COVERAGE] = &params->w_coverage,
+        [CLI_PARAM_BETA] = &params->beta,
+        [CLI_PARAM_GAMMA] = &params->gamma,
+        [CLI_PARAM_PREVIOUS_WEIGHTS] = &params->previous_weights,
+        [CLI_PARAM_CUMULATIVE_WEIGHTS] = &params->cumulative_weights,
+        [CLI_PARAM_COVERAGE] = &params->coverage,
+    };
+    return tensors[param];
+}
 
 clattn_tensor *cli_input_of(clattn_attention_args *args, enum cli_input input)
 {
@@ -25,33 +47,33 @@ clattn_tensor *cli_input_of(clattn_attention_args *args, enum cli_input input)
         [CLI_SINKS] = &args->sinks,
         [CLI_CU_SEQLENS_Q] = &args->cu_seqlens_q,
         [CLI_CU_SEQLENS_K] = &args->cu_seqlens_k,
-        [CLI_PARAM_WEIGHT] = &args->params.weight,
-        [CLI_PARAM_W_QUERY] = &args->params.w_query,
-        [CLI_PARAM_W_KEY] = &args->params.w_key,
-        [CLI_PARAM_V] = &args->params.v,
-        [CLI_PARAM_BIAS] = &args->params.bias,
-        [CLI_PARAM_G] = &args->params.g,
-        [CLI_PARAM_CONV] = &args->params.conv,
-        [CLI_PARAM_W_LOCATION] = &args->params.w_location,
-        [CLI_PARAM_W_COVERAGE] = &args->params.w_coverage,
-        [CLI_PARAM_BETA] = &args->params.beta,
-        [CLI_PARAM_GAMMA] = &args->params.gamma,
-        [CLI_PARAM_PREVIOUS_WEIGHTS] = &args->params.previous_weights,
-        [CLI_PARAM_CUMULATIVE_WEIGHTS] = &args->params.cumulative_weights,
-        [CLI_PARAM_COVERAGE] = &args->params.coverage,
+        [CLI_GRAD_OUTPUT] = &args->grad.output,
+        [CLI_GRAD_WEIGHTS] = &args->grad.weights,
+        [CLI_GRAD_LSE] = &args->grad.lse,
     };
-    return tensors[input];
+    return input < CLI_FIRST_PARAM ? tensors[input] : param_of(&args->params, input);
 }
 
 clattn_tensor *cli_output_of(clattn_attention_args *args, enum cli_output output)
 {
     clattn_tensor *const tensors[CLI_OUTPUTS] = {
-        [CLI_OUTPUT] = &args->output,           [CLI_WEIGHTS] = &args->weights,
-        [CLI_SCORES] = &args->scores,           [CLI_LSE] = &args->lse,
-        [CLI_COLUMN_SUMS] = &args->column_sums, [CLI_ARGMAX] = &args->argmax,
+        [CLI_OUTPUT] = &args->output,
+        [CLI_WEIGHTS] = &args->weights,
+        [CLI_SCORES] = &args->scores,
+        [CLI_LSE] = &args->lse,
+        [CLI_COLUMN_SUMS] = &args->column_sums,
+        [CLI_ARGMAX] = &args->argmax,
         [CLI_ENTROPY] = &args->entropy,
+        [CLI_GRAD_QUERY] = &args->grad.query,
+        [CLI_GRAD_KEY] = &args->grad.key,
+        [CLI_GRAD_VALUE] = &args->grad.value,
+        [CLI_GRAD_GIVEN_SCORES] = &args->grad.given_scores,
+        [CLI_GRAD_BIAS] = &args->grad.bias,
+        [CLI_GRAD_ALIBI_SLOPES] = &args->grad.alibi_slopes,
+        [CLI_GRAD_SINKS] = &args->grad.sinks,
     };
-    return tensors[output];
+    return output < CLI_GRAD_PARAMS ? tensors[output]
+                                    : param_of(&args->grad.params, cli_gradient_input(output));
 }
 
 enum { STAYS, RESIDENT };
@@ -72,6 +94,9 @@ static const struct {
     [CLI_SINKS] = {CLI_FLOATS, CLATTN_SINKS, STAYS},
     [CLI_CU_SEQLENS_Q] = {CLI_INTEGERS, CLATTN_PACKED, STAYS},
     [CLI_CU_SEQLENS_K] = {CLI_INTEGERS, CLATTN_PACKED, STAYS},
+    [CLI_GRAD_OUTPUT] = {CLI_FLOATS, 0, RESIDENT},
+    [CLI_GRAD_WEIGHTS] = {CLI_FLOATS, 0, RESIDENT},
+    [CLI_GRAD_LSE] = {CLI_FLOATS, 0, RESIDENT},
     [CLI_PARAM_WEIGHT] = {CLI_FLOATS, 0, RESIDENT},
     [CLI_PARAM_W_QUERY] = {CLI_FLOATS, 0, RESIDENT},
     [CLI_PARAM_W_KEY] = {CLI_FLOATS, 0, RESIDENT},
@@ -112,16 +137,26 @@ static int load_input(cli_call *call, const cli_options *options, enum cli_input
     return result;
 }
 
-/* --dtype converts the inputs; a mask or bias in float32 or
- * bool is taken beside any type and stays, and so does what follows them. */
+/* The type of the sums. */
+static clattn_dtype wide_of(clattn_dtype dtype)
+{
+    return dtype == CLATTN_F64 ? CLATTN_F64 : CLATTN_F32;
+}
+
+/* --dtype converts the inputs, and gradients as what they are of; a mask or bias in float32 or
+ * bool is taken beside any type and stays, and so do all others. */
 static int convert_inputs(cli_call *call, const cli_options *o)
 {
-    for (int i = CLI_QUERY; i <= CLI_BIAS; i++) {
+    for (int i = CLI_QUERY; i < CLI_FIRST_PARAM; i++) {
         clattn_tensor *t = cli_input_of(&call->args, (enum cli_input)i);
-        int stays = i >= CLI_MASK && (t->dtype == CLATTN_F32 || t->dtype == CLATTN_BOOL);
+        const bool is_added = i == CLI_MASK || i == CLI_BIAS,
+                   is_other = i > CLI_BIAS && i < CLI_GRAD_OUTPUT,
+                   stays = is_other ||
+                           (is_added && (t->dtype == CLATTN_F32 || t->dtype == CLATTN_BOOL));
         if (t->rank == 0 || stays)
             continue;
-        int result = cli_tensor_convert(t, o->dtype, cli_input_name((enum cli_input)i));
+        int result = cli_tensor_convert(t, i == CLI_GRAD_LSE ? wide_of(o->dtype) : o->dtype,
+                                        cli_input_name((enum cli_input)i));
         if (result)
             return result;
     }
@@ -303,23 +338,45 @@ static clattn_dtype output_type(const clattn_attention_desc *desc, enum cli_outp
         return CLATTN_I64;
     if (output == CLI_OUTPUT || output == CLI_WEIGHTS || output == CLI_SCORES)
         return desc->dtype;
-    return desc->dtype == CLATTN_F64 ? CLATTN_F64 : CLATTN_F32;
+    return wide_of(desc->dtype);
+}
+
+/* Its number of axes, 0 for what packed sequences have none of. */
+static uint32_t shape_of(int64_t shape[4], const cli_call *call, enum cli_output output)
+{
+    const clattn_tensor *first =
+        call->desc.score == CLATTN_SCORE_GIVEN ? &call->args.given_scores : &call->args.query;
+    return cli_call_is_packed(call) ? packed_shape(shape, call, output)
+                                    : output_shape(shape, call, output, first->rank);
+}
+
+/* Where no gradient is given, that of the output is random. */
+static int complete_gradients(cli_call *call)
+{
+    clattn_tensor *gradient = &call->args.grad.output;
+    int64_t shape[4];
+    int result = CLI_DONE;
+    if (call->desc.direction == CLATTN_FORWARD || call->desc.outputs)
+        return CLI_DONE;
+    const uint32_t axes = shape_of(shape, call, CLI_OUTPUT);
+    CLI_TRY(cli_tensor_new(gradient, call->desc.dtype, axes, shape, "backward"));
+    cli_random_fill(call, CLI_GRAD_OUTPUT, 0, 1);
+    call->desc.outputs = CLATTN_OUTPUT;
+    call->has_random_gradient = true;
+done:
+    return result;
 }
 
 /* The library refuses what does not fit together. */
 static int make_outputs(cli_call *call)
 {
     const clattn_attention_desc *d = &call->desc;
-    clattn_tensor *first =
-        d->score == CLATTN_SCORE_GIVEN ? &call->args.given_scores : &call->args.query;
-    uint32_t rank = first->rank;
     int result = CLI_DONE;
-    for (int i = 0; i < CLI_OUTPUTS; i++) {
+    for (int i = 0; i < CLI_FIRST_GRADIENT; i++) {
         enum cli_output output = (enum cli_output)i;
         int64_t shape[4];
-        const uint32_t axes = cli_call_is_packed(call) ? packed_shape(shape, call, output)
-                                                       : output_shape(shape, call, output, rank);
-        if (!(d->outputs & (1u << i)) || axes == 0)
+        const uint32_t axes = shape_of(shape, call, output);
+        if (!(cli_backward_results(d) & (1u << i)) || axes == 0)
             continue;
         result = cli_tensor_new(cli_output_of(&call->args, output), output_type(d, output), axes,
                                 shape, cli_output_option(output));
@@ -345,7 +402,10 @@ int cli_call_load(cli_call *call, const cli_options *options)
         CLI_TRY(convert_inputs(call, options));
     CLI_TRY(deduce(call));
     CLI_TRY(choose_weights(call, options));
+    CLI_TRY(complete_gradients(call));
     CLI_TRY(make_outputs(call));
+    if (call->desc.direction == CLATTN_BACKWARD)
+        CLI_TRY(cli_backward_make_gradients(call, options));
 done:
     if (result)
         cli_call_free(call);

@@ -1,6 +1,7 @@
 /* call_run.c: a loaded call on a device, with its times apart. */
 #include "call.h"
 
+#include "backward.h"
 #include "text.h"
 
 #include <stdbool.h>
@@ -55,6 +56,7 @@ int cli_resident_make(cli_resident *resident, clattn_device *device, const cli_c
             CLI_TRY(
                 cli_check(clattn_tensor_alloc(to, device, from->dtype, from->rank, from->shape)));
     }
+    CLI_TRY(cli_backward_prepare(resident, call));
 done:
     if (result)
         cli_resident_free(resident);

@@ -23,6 +23,8 @@ static const char help[] =
     "  Two devices side by side, causal, in half precision, with lse, 30 rounds, for a program:\n"
     "    clattn bench --shape 1,32,8,2048,2048,128,128 --causal --dtype f16 --device 0,1 --rounds "
     "30 --json\n"
+    "  Gradients, as in training:\n"
+    "    clattn bench --shape 4,8,8,512,512,64,64 --backward --variants all\n"
     "\n"
     "Only bench\n"
     "  --shape B,Hq,Hkv,S,T,D,Dv     random inputs and parameters of these sizes, the same each "
@@ -170,7 +172,7 @@ int cli_bench(int argc, char **argv)
     int result = CLI_DONE;
     CLI_TRY(cli_options_parse(&options, CLI_BENCH, argc, argv));
     if (options.help) {
-        printf("%s%s", help, cli_attention_help);
+        cli_print_help(help);
         goto done;
     }
     CLI_TRY(cli_check_names(&options));

@@ -25,16 +25,19 @@ static const char help[] =
     "l.npy\n"
     "  A long sequence, only 64 of its rows, spread evenly:\n"
     "    clattn verify --query q.npy --key k.npy --value v.npy --sample 64\n"
+    "  All gradients, of random gradients of the output:\n"
+    "    clattn verify --query q.npy --key k.npy --value v.npy --causal --backward\n"
     "  Also against what another program computed, for all or for the first entry of the batch:\n"
     "    clattn verify --query q.npy --key k.npy --value v.npy --expect output=o.npy --expect "
     "'weights[0]=w.npy'\n"
     "\n"
     "Only verify\n"
-    "  --sample ROWS                 checks that many rows of queries; with --column-sums all\n"
-    "  --expect NAME=FILE            output, weights, scores, lse, column_sums, argmax or entropy "
-    "should be "
-    "the\n"
-    "                                numbers of FILE\n"
+    "  --sample ROWS                 checks that many rows of queries; with --column-sums or "
+    "--backward all\n"
+    "  --expect NAME=FILE            output, weights, scores, lse, column_sums, argmax, entropy, "
+    "or a "
+    "gradient as\n"
+    "                                grad.key or grad.params.v should be the numbers of FILE\n"
     "  --expect NAME[I]=FILE         ... or entry I of its leading axis should\n"
     "\n";
 
@@ -157,10 +160,24 @@ static void print_json(cJSON *root, const clattn_report *report, const compariso
     }
 }
 
-static void print_line(const char *name, double error, double bound, int ok, const char *against)
+static void print_line(int width, const char *name, double error, double bound, int ok,
+                       const char *against)
 {
-    printf("%-12s  %-10.3g  %-10.3g  %-7s  %s\n", name, error, bound, ok ? "ok" : "OUTSIDE",
+    printf("%-*s  %-10.3g  %-10.3g  %-7s  %s\n", width, name, error, bound, ok ? "ok" : "OUTSIDE",
            against);
+}
+
+/* Of the first column. */
+static int widest(const clattn_report *report, const comparison *comparisons, size_t count)
+{
+    size_t width = 12;
+    for (size_t i = 0; i < report->count + count; i++) {
+        const char *name =
+            i < report->count ? report->verdicts[i].name : comparisons[i - report->count].name;
+        if (strlen(name) > width)
+            width = strlen(name);
+    }
+    return (int)width;
 }
 
 static int print_report(const cli_execution *execution, const cli_options *options,
@@ -174,15 +191,16 @@ static int print_report(const cli_execution *execution, const cli_options *optio
         return cli_json_print(root);
     }
     cli_print_summary(&execution->summary, &execution->call);
+    const int width = widest(report, comparisons, options->expectation_count);
     printf("rows      %zu checked\n\n", report->rows);
-    printf("%-12s  %-10s  %-10s  %-7s  %s\n", "what", "error", "bound", "verdict", "against");
+    printf("%-*s  %-10s  %-10s  %-7s  %s\n", width, "what", "error", "bound", "verdict", "against");
     for (size_t i = 0; i < report->count; i++) {
         const clattn_verdict *v = &report->verdicts[i];
-        print_line(v->name, v->error, v->bound, v->ok, "the reference");
+        print_line(width, v->name, v->error, v->bound, v->ok, "the reference");
     }
     for (size_t i = 0; i < options->expectation_count; i++) {
         const comparison *c = &comparisons[i];
-        print_line(c->name, c->error, c->bound, c->ok, c->file);
+        print_line(width, c->name, c->error, c->bound, c->ok, c->file);
     }
     cli_print_files(options, &execution->call);
     return CLI_DONE;
@@ -199,7 +217,7 @@ int cli_verify(int argc, char **argv)
     int result = CLI_DONE;
     CLI_TRY(cli_options_parse(&options, CLI_VERIFY, argc, argv));
     if (options.help) {
-        printf("%s%s", help, cli_attention_help);
+        cli_print_help(help);
         goto done;
     }
     CLI_TRY(cli_execute(&execution, &options, CLI_VERIFY));

@@ -9,7 +9,7 @@ int cli_verify(int argc, char **argv);
 int cli_bench(int argc, char **argv);
 int cli_plot(int argc, char **argv);
 
-/* The options that run, verify and bench share, for their help texts. */
-extern const char cli_attention_help[];
+/* Prints a command's own help, and the options that run, verify and bench share. */
+void cli_print_help(const char *own);
 
 #endif

@@ -26,7 +26,7 @@ typedef struct cli_file {
         *temporary; /* what `path` resolves to; NULL for a file that is written in place */
 } cli_file;
 
-#define CLI_MAX_FILES 7
+#define CLI_MAX_FILES 28
 typedef struct cli_files {
     cli_file files[CLI_MAX_FILES];
     size_t count;

@@ -3,6 +3,7 @@
 #include "options.h"
 
 #include "args.h"
+#include "backward.h"
 #include "numbers.h"
 #include "params.h"
 #include "text.h"
@@ -20,6 +21,7 @@ enum kind {
     SOFTCAP,
     WINDOW,
     PARAM,
+    GRAD_PARAM,
     WEIGHTS_HEADS,
     WEIGHTS_ROWS,
     VARIANT,
@@ -33,7 +35,7 @@ enum kind {
 };
 
 enum choice { SCORE, NORMALIZER, ALIGNMENT, LAYOUT, STAGE, PRECISION, DTYPE };
-enum flag { CAUSAL, JSON, EXPLAIN };
+enum flag { CAUSAL, BACKWARD, JSON, EXPLAIN };
 
 typedef struct row {
     const char *name;
@@ -56,6 +58,9 @@ static const row rows[] = {
     {"sinks", ALL, INPUT, CLI_SINKS},
     {"cu-seqlens-q", ALL, INPUT, CLI_CU_SEQLENS_Q},
     {"cu-seqlens-k", ALL, INPUT, CLI_CU_SEQLENS_K},
+    {"grad-output", ALL, INPUT, CLI_GRAD_OUTPUT},
+    {"grad-weights", ALL, INPUT, CLI_GRAD_WEIGHTS},
+    {"grad-lse", ALL, INPUT, CLI_GRAD_LSE},
     {"output", ALL, OUTPUT, CLI_OUTPUT},
     {"weights", ALL, OUTPUT, CLI_WEIGHTS},
     {"scores", ALL, OUTPUT, CLI_SCORES},
@@ -63,6 +68,14 @@ static const row rows[] = {
     {"column-sums", ALL, OUTPUT, CLI_COLUMN_SUMS},
     {"argmax", ALL, OUTPUT, CLI_ARGMAX},
     {"entropy", ALL, OUTPUT, CLI_ENTROPY},
+    {"grad-query", ALL, OUTPUT, CLI_GRAD_QUERY},
+    {"grad-key", ALL, OUTPUT, CLI_GRAD_KEY},
+    {"grad-value", ALL, OUTPUT, CLI_GRAD_VALUE},
+    {"grad-given-scores", ALL, OUTPUT, CLI_GRAD_GIVEN_SCORES},
+    {"grad-bias", ALL, OUTPUT, CLI_GRAD_BIAS},
+    {"grad-alibi-slopes", ALL, OUTPUT, CLI_GRAD_ALIBI_SLOPES},
+    {"grad-sinks", ALL, OUTPUT, CLI_GRAD_SINKS},
+    {"grad-param", ALL, GRAD_PARAM, 0},
     {"weights-heads", ALL, WEIGHTS_HEADS, 0},
     {"weights-rows", ALL, WEIGHTS_ROWS, 0},
     {"score", ALL, CHOICE, SCORE},
@@ -77,6 +90,7 @@ static const row rows[] = {
     {"window", ALL, WINDOW, 0},
     {"param", ALL, PARAM, 0},
     {"causal", ALL, FLAG, CAUSAL},
+    {"backward", ALL, FLAG, BACKWARD},
     {"json", ALL, FLAG, JSON},
     {"explain", ALL, FLAG, EXPLAIN},
     {"device", ALL, DEVICE, 0},
@@ -135,14 +149,45 @@ const char *cli_input_name(enum cli_input input)
 
 const char *cli_output_option(enum cli_output output)
 {
-    return rows[CLI_FIRST_PARAM + output].name; /* and goes on with the outputs */
+    if (output >= CLI_GRAD_PARAMS)
+        return cli_param_gradient_option(output);
+    return rows[CLI_FIRST_PARAM + output].name; /* and goes on with the other outputs */
 }
 
 const char *cli_output_name(enum cli_output output)
 {
-    static const char *const names[CLI_OUTPUTS] = {"output",      "weights", "scores", "lse",
-                                                   "column_sums", "argmax",  "entropy"};
-    return names[output];
+    static const char *const names[CLI_OUTPUTS] = {"output",
+                                                   "weights",
+                                                   "scores",
+                                                   "lse",
+                                                   "column_sums",
+                                                   "argmax",
+                                                   "entropy",
+                                                   "grad.query",
+                                                   "grad.key",
+                                                   "grad.value",
+                                                   "grad.given_scores",
+                                                   "grad.bias",
+                                                   "grad.alibi_slopes",
+                                                   "grad.sinks"};
+    return output < CLI_GRAD_PARAMS ? names[output] : cli_param_gradient_name(output);
+}
+
+enum cli_input cli_gradient_input(enum cli_output gradient)
+{
+    static const enum cli_input inputs[] = {
+        CLI_QUERY, CLI_KEY, CLI_VALUE, CLI_GIVEN_SCORES, CLI_BIAS, CLI_ALIBI_SLOPES, CLI_SINKS};
+    return gradient < CLI_GRAD_PARAMS
+               ? inputs[gradient - CLI_FIRST_GRADIENT]
+               : (enum cli_input)(CLI_FIRST_PARAM + (int)gradient - CLI_GRAD_PARAMS);
+}
+
+void cli_options_want(cli_options *o, enum cli_output output)
+{
+    if (output < CLI_FIRST_GRADIENT)
+        o->desc.outputs |= 1u << output;
+    else
+        o->gradients |= 1u << (output - CLI_FIRST_GRADIENT);
 }
 
 const char *cli_score_name(clattn_score score)
@@ -235,8 +280,8 @@ static int parse_expectation(cli_options *o, const char *text)
     if (output == CLI_OUTPUTS)
         return CLI_FAIL(
             CLI_BAD_INPUT,
-            "--expect: '%s'; expected output, weights, scores, lse, column_sums, argmax "
-            "or entropy before '='",
+            "--expect: '%s'; expected output, weights, scores, lse, column_sums, argmax, entropy "
+            "or a gradient (grad.query, grad.params.v, ...) before '='",
             text);
     e->output = (enum cli_output)output;
     e->index = -1;
@@ -253,7 +298,7 @@ static int parse_expectation(cli_options *o, const char *text)
         if (result)
             return result;
     }
-    o->desc.outputs |= 1u << output;
+    cli_options_want(o, e->output);
     o->expectation_count++;
     return CLI_DONE;
 }
@@ -278,13 +323,15 @@ static int apply(cli_options *o, const row *r, const char *value)
         break;
     case OUTPUT:
         o->outputs[r->slot] = value;
-        o->desc.outputs |= 1u << r->slot;
+        cli_options_want(o, (enum cli_output)r->slot);
         break;
     case CHOICE:
         return parse_choice(o, r, value);
     case FLAG:
         if (r->slot == CAUSAL)
             o->desc.flags |= CLATTN_CAUSAL;
+        if (r->slot == BACKWARD)
+            o->desc.direction = CLATTN_BACKWARD;
         if (r->slot == JSON)
             o->json = 1;
         if (r->slot == EXPLAIN)
@@ -305,6 +352,8 @@ static int apply(cli_options *o, const row *r, const char *value)
         break;
     case PARAM:
         return cli_param_parse(o, value);
+    case GRAD_PARAM:
+        return cli_param_gradient_parse(o, value);
     case WEIGHTS_HEADS:
         o->weights_heads = value;
         o->desc.flags |= CLATTN_WEIGHTS_HEADS;
@@ -407,6 +456,13 @@ static int check_together(const cli_options *o, int command, const unsigned char
     return CLI_DONE;
 }
 
+static int takes(enum kind kind)
+{
+    if (kind == FLAG || kind == HELP)
+        return CLI_TAKES_NOTHING;
+    return kind == EXPECT || kind == PARAM || kind == GRAD_PARAM ? CLI_TAKES_MANY : CLI_TAKES_ONE;
+}
+
 int cli_options_parse(cli_options *options, int command, int argc, char **argv)
 {
     cli_option table[ROWS];
@@ -421,9 +477,7 @@ int cli_options_parse(cli_options *options, int command, int argc, char **argv)
         if (!(rows[i].commands & command))
             continue;
         table[count].name = rows[i].name;
-        table[count].takes = rows[i].kind == FLAG || rows[i].kind == HELP      ? CLI_TAKES_NOTHING
-                             : rows[i].kind == EXPECT || rows[i].kind == PARAM ? CLI_TAKES_MANY
-                                                                               : CLI_TAKES_ONE;
+        table[count].takes = takes(rows[i].kind);
         row_of[count++] = &rows[i];
     }
     cli_args args = cli_args_of(argc, argv, table, count);
@@ -440,11 +494,13 @@ int cli_options_parse(cli_options *options, int command, int argc, char **argv)
         return CLI_DONE;
     if (options->inputs[CLI_GIVEN_SCORES])
         options->desc.score = CLATTN_SCORE_GIVEN;
-    if (command == CLI_RUN && !options->desc.outputs)
+    CLI_TRY(cli_backward_check(options, command));
+    const int forward = options->desc.direction == CLATTN_FORWARD;
+    if (forward && command == CLI_RUN && !options->desc.outputs)
         return CLI_FAIL(CLI_BAD_INPUT, "--output: missing; expected a file for the result (or "
                                        "--weights, --scores, --lse, --column-sums, --argmax, "
                                        "--entropy)");
-    if (command == CLI_VERIFY || !options->desc.outputs)
+    if (forward && (command == CLI_VERIFY || !options->desc.outputs))
         options->desc.outputs |= CLATTN_OUTPUT;
     result = check_together(options, command, seen);
 done:

@@ -12,28 +12,40 @@
 #define OPTION "param "
 
 static const struct {
-    const char *argument;
+    const char *argument, *gradient_option, *gradient_name;
     uint32_t required, optional; /* by which scores */
 } params[CLI_INPUTS] = {
-    [CLI_PARAM_WEIGHT] = {OPTION "weight", BIT(GENERAL) | BIT(LOCATION), 0},
-    [CLI_PARAM_W_QUERY] = {OPTION "w_query", ADDITIVE, 0},
-    [CLI_PARAM_W_KEY] = {OPTION "w_key", ADDITIVE, 0},
-    [CLI_PARAM_V] = {OPTION "v", ADDITIVE, 0},
-    [CLI_PARAM_BIAS] = {OPTION "bias", 0, ADDITIVE},
-    [CLI_PARAM_G] = {OPTION "g", 0, ADDITIVE},
-    [CLI_PARAM_CONV] = {OPTION "conv", BIT(LOCATION_SENSITIVE), 0},
-    [CLI_PARAM_W_LOCATION] = {OPTION "w_location", BIT(LOCATION_SENSITIVE), 0},
-    [CLI_PARAM_W_COVERAGE] = {OPTION "w_coverage", BIT(COVERAGE), 0},
-    [CLI_PARAM_BETA] = {OPTION "beta", BIT(COSINE), 0},
-    [CLI_PARAM_GAMMA] = {OPTION "gamma", BIT(RBF), 0},
-    [CLI_PARAM_PREVIOUS_WEIGHTS] = {OPTION "previous_weights", BIT(LOCATION_SENSITIVE), 0},
-    [CLI_PARAM_CUMULATIVE_WEIGHTS] = {OPTION "cumulative_weights", 0, BIT(LOCATION_SENSITIVE)},
-    [CLI_PARAM_COVERAGE] = {OPTION "coverage", BIT(COVERAGE), 0},
+#define PARAM(name) OPTION #name, "grad-" OPTION #name, "grad.params." #name
+    [CLI_PARAM_WEIGHT] = {PARAM(weight), BIT(GENERAL) | BIT(LOCATION), 0},
+    [CLI_PARAM_W_QUERY] = {PARAM(w_query), ADDITIVE, 0},
+    [CLI_PARAM_W_KEY] = {PARAM(w_key), ADDITIVE, 0},
+    [CLI_PARAM_V] = {PARAM(v), ADDITIVE, 0},
+    [CLI_PARAM_BIAS] = {PARAM(bias), 0, ADDITIVE},
+    [CLI_PARAM_G] = {PARAM(g), 0, ADDITIVE},
+    [CLI_PARAM_CONV] = {PARAM(conv), BIT(LOCATION_SENSITIVE), 0},
+    [CLI_PARAM_W_LOCATION] = {PARAM(w_location), BIT(LOCATION_SENSITIVE), 0},
+    [CLI_PARAM_W_COVERAGE] = {PARAM(w_coverage), BIT(COVERAGE), 0},
+    [CLI_PARAM_BETA] = {PARAM(beta), BIT(COSINE), 0},
+    [CLI_PARAM_GAMMA] = {PARAM(gamma), BIT(RBF), 0},
+    [CLI_PARAM_PREVIOUS_WEIGHTS] = {PARAM(previous_weights), BIT(LOCATION_SENSITIVE), 0},
+    [CLI_PARAM_CUMULATIVE_WEIGHTS] = {PARAM(cumulative_weights), 0, BIT(LOCATION_SENSITIVE)},
+    [CLI_PARAM_COVERAGE] = {PARAM(coverage), BIT(COVERAGE), 0},
+#undef PARAM
 };
 
 const char *cli_param_argument(enum cli_input param)
 {
     return params[param].argument;
+}
+
+const char *cli_param_gradient_option(enum cli_output gradient)
+{
+    return params[cli_gradient_input(gradient)].gradient_option;
+}
+
+const char *cli_param_gradient_name(enum cli_output gradient)
+{
+    return params[cli_gradient_input(gradient)].gradient_name;
 }
 
 static const char *name_of(int param)
@@ -51,22 +63,58 @@ static bool is_taken(int param, clattn_score score)
     return (params[param].required | params[param].optional) >> score & 1;
 }
 
-int cli_param_parse(cli_options *o, const char *text)
+/* The parameter and the file of NAME=FILE; CLI_INPUTS for a name that no score has. */
+static int find(int *param, const char **file, const char *option, const char *text)
 {
     const size_t length = strcspn(text, "=");
     if (length == 0 || !text[length] || !text[length + 1])
-        return CLI_FAIL(CLI_BAD_INPUT, "--param: '%s'; expected NAME=FILE.npy", text);
+        return CLI_FAIL(CLI_BAD_INPUT, "--%s: '%s'; expected NAME=FILE.npy", option, text);
     int i = CLI_FIRST_PARAM;
     while (i < CLI_INPUTS && (strncmp(name_of(i), text, length) != 0 || name_of(i)[length] != '\0'))
         i++;
-    if (i == CLI_INPUTS) {
+    *param = i;
+    *file = text + length + 1;
+    return CLI_DONE;
+}
+
+static int refuse_second(const char *option)
+{
+    return CLI_FAIL(CLI_BAD_INPUT, "--%s: given twice; expected once", option);
+}
+
+int cli_param_parse(cli_options *o, const char *text)
+{
+    int param = 0;
+    const char *file = NULL;
+    const int result = find(&param, &file, "param", text);
+    if (result)
+        return result;
+    if (param == CLI_INPUTS) {
         if (!o->unknown_param)
             o->unknown_param = text;
         return CLI_DONE;
     }
-    if (o->inputs[i])
-        return CLI_FAIL(CLI_BAD_INPUT, "--%s: given twice; expected once", params[i].argument);
-    o->inputs[i] = text + length + 1;
+    if (o->inputs[param])
+        return refuse_second(params[param].argument);
+    o->inputs[param] = file;
+    return CLI_DONE;
+}
+
+int cli_param_gradient_parse(cli_options *o, const char *text)
+{
+    int param = 0;
+    const char *file = NULL;
+    const int result = find(&param, &file, "grad-param", text);
+    if (result)
+        return result;
+    if (param == CLI_INPUTS)
+        return CLI_FAIL(CLI_BAD_INPUT, "--grad-param: '%s'; no score has a parameter of that name",
+                        text);
+    const enum cli_output gradient = (enum cli_output)(CLI_GRAD_PARAMS + param - CLI_FIRST_PARAM);
+    if (o->outputs[gradient])
+        return refuse_second(params[param].gradient_option);
+    o->outputs[gradient] = file;
+    cli_options_want(o, gradient);
     return CLI_DONE;
 }
 

@@ -21,19 +21,23 @@ static double next_random(uint64_t *state)
     return (double)(z >> 11) * 0x1p-52 - 1.0;
 }
 
-/* Numbers in [centre - spread, centre + spread). */
+void cli_random_fill(cli_call *call, enum cli_input input, double centre, double spread)
+{
+    const clattn_tensor *out = cli_input_of(&call->args, input);
+    uint64_t state = (uint64_t)input + 1;
+    const size_t count = clattn_tensor_count(out);
+    for (size_t i = 0; i < count; i++)
+        clattn_element_store(out->dtype, out->host, i, centre + spread * next_random(&state));
+}
+
 static int make(cli_call *call, const cli_options *o, enum cli_input input, uint32_t rank,
                 const int64_t *shape, double centre, double spread)
 {
-    clattn_tensor *out = cli_input_of(&call->args, input);
-    uint64_t state = (uint64_t)input + 1;
-    const int result = cli_tensor_new(out, o->dtype, rank, shape, "shape");
-    if (result)
-        return result;
-    const size_t count = clattn_tensor_count(out);
-    for (size_t i = 0; i < count; i++)
-        clattn_element_store(o->dtype, out->host, i, centre + spread * next_random(&state));
-    return CLI_DONE;
+    const int result =
+        cli_tensor_new(cli_input_of(&call->args, input), o->dtype, rank, shape, "shape");
+    if (!result)
+        cli_random_fill(call, input, centre, spread);
+    return result;
 }
 
 /* Query, key or value. */

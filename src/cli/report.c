@@ -46,6 +46,10 @@ void cli_json_shape(cJSON *object, const cli_call *call)
     if (call->desc.hidden_size)
         cJSON_AddNumberToObject(shape, "A", (double)call->desc.hidden_size);
     cJSON_AddStringToObject(object, "score", cli_score_name(call->desc.score));
+    const bool backward = call->desc.direction == CLATTN_BACKWARD;
+    cJSON_AddStringToObject(object, "direction", backward ? "backward" : "forward");
+    if (backward)
+        cJSON_AddBoolToObject(object, "random_gradient", call->has_random_gradient);
 }
 
 int cli_json_print(cJSON *root)
@@ -99,6 +103,8 @@ void cli_print_problem(const cli_call *call)
         printf(", Dk %zu", call->desc.key_size);
     if (call->desc.hidden_size)
         printf(", A %zu", call->desc.hidden_size);
+    if (call->desc.direction == CLATTN_BACKWARD)
+        printf(", backward%s", call->has_random_gradient ? " of a random gradient" : "");
 }
 
 void cli_print_summary(const cli_summary *summary, const cli_call *call)

@@ -13,7 +13,7 @@ void cli_json_number(cJSON *object, const char *name, double value);
 void cli_json_lines(cJSON *object, const char *name, const char *text);
 
 /* Adds B, Hq, Hkv, S, T, D and Dv of a call as an object `shape`, Dk and A where the score has them;
- * packed sequences have total_q and total_k in place of S and T. Adds the `score`. */
+ * packed sequences have total_q and total_k in place of S and T. Adds the `score` and the `direction`. */
 void cli_json_shape(cJSON *object, const cli_call *call);
 
 /* Prints and deletes `root`; NULL, which cJSON gives when memory runs out, is a failure. */

@@ -7,6 +7,7 @@
 #include <math.h>
 
 #define RUN "run " QKV "--output o.npy "
+#define BACKWARD "run " QKV "--backward --grad-output go.npy "
 #define ADDITIVE "--score additive --param w_query=m35.npy --param w_key=m35.npy "
 #define PACKED "run --query pq.npy --key pk.npy --value pv.npy --output o.npy "
 
@@ -234,6 +235,38 @@ static const struct wrong {
     {2, "verify " QKV "--expect 'output[9]=v.npy'", "--expect|output[9]|2", NULL},
     {2, "verify " QKV "--expect output=q.npy", "--expect|(2, 3, 4)|(2, 3, 6)", NULL},
     {2, "verify " QKV "--weights s.npy --expect weights=s.npy", "--weights|--expect", NULL},
+    {2, BACKWARD, "--grad-query|missing|--grad-param", NULL},
+    {2, BACKWARD "--output o.npy", "--output: given with --backward|expected --grad-query", NULL},
+    {2, BACKWARD "--grad-query dq.npy --weights w.npy", "--weights: given with --backward", NULL},
+    {2, "verify " QKV "--backward --expect lse=q.npy", "--expect lse: given with --backward", NULL},
+    {2, "run " QKV "--backward --grad-query dq.npy", "--grad-output: missing|--grad-lse", NULL},
+    {2, RUN "--grad-output v.npy", "--grad-output: given without --backward", NULL},
+    {2, RUN "--grad-key dk.npy", "--grad-key: given without --backward", NULL},
+    {2, RUN "--grad-param v=dv.npy", "--grad-param v: given without --backward", NULL},
+    {2, "verify " QKV "--expect grad.key=k.npy", "--expect grad.key: given without --backward",
+     NULL},
+    {2, BACKWARD "--grad-bias db.npy", "--grad-bias: given without --bias", NULL},
+    {2, BACKWARD "--grad-param v=dv.npy", "--grad-param v: given without --param v", NULL},
+    {2, BACKWARD "--grad-param v", "--grad-param|'v'|NAME=FILE", NULL},
+    {2, BACKWARD "--grad-param u=du.npy", "--grad-param|'u=du.npy'|no score", NULL},
+    {2, BACKWARD "--grad-param v=dv.npy --grad-param v=dv.npy", "--grad-param v|twice", NULL},
+    {2, BACKWARD "--score location --param weight=q.npy --grad-key dk.npy",
+     "--grad-key: given with --score location", NULL},
+    {2, BACKWARD "--grad-query q.npy", "--grad-query|--query|another file", NULL},
+    {2, BACKWARD "--grad-query go.npy", "--grad-query|--grad-output|another file", NULL},
+    {2, BACKWARD "--grad-query d.npy --grad-key d.npy", "--grad-key|--grad-query|another file",
+     NULL},
+    {2, "run " QKV "--backward --grad-output q.npy --grad-query dq.npy",
+     "--grad-output: shape (2, 3, 4), expected (B=2, S=3, Dv=6)", NULL},
+    {2, "run " QKV "--backward --grad-weights q.npy --grad-query dq.npy",
+     "--grad-weights: shape (2, 3, 4), expected (B=2, S=3, T=5)", NULL},
+    {2, "run " QKV "--backward --grad-lse q.npy --grad-query dq.npy", "--grad-lse|(B=2, S=3)",
+     NULL},
+    {2, BACKWARD "--grad-query dq.npy --weights-rows 0", "--weights-rows|--weights", NULL},
+    {2, BACKWARD "--grad-query dq.npy --variant decode", "decode", NULL},
+    {2, "bench --shape 1,1,1,4,4,8,8 --backward --grad-output v.npy", "--grad-output|--shape",
+     NULL},
+    {3, BACKWARD "--grad-query old.npy --grad-key /dev/full", "--grad-key|/dev/full|space", NULL},
     {2, "bench", "--query|missing", NULL},
     {2, "bench --shape 1,2,3", "--shape|7", NULL},
     {2, "bench --shape 1,1,1,4,4,-8,8", "--shape|'-8'", NULL},
@@ -302,6 +335,7 @@ static int prepare(void **state)
     write_array("inf.npy", 'f', 4, 0, NULL, (float[]){INFINITY});
     write_array("one.npy", 'f', 4, 1, (int64_t[]){2}, zeros);
     write_array("s.npy", 'f', 4, 3, (int64_t[]){2, 3, 5}, (float[30]){0});
+    write_array("go.npy", 'f', 4, 3, (int64_t[]){2, 3, 6}, zeros);
     write_array("empty.npy", 'f', 4, 3, (int64_t[]){2, 3, 0}, zeros);
     write_array("headless.npy", 'f', 4, 4, (int64_t[]){1, 0, 3, 4}, zeros);
     write_array("long.npy", 'i', 8, 1, (int64_t[]){2}, (int64_t[]){6, 1});

@@ -1,7 +1,6 @@
 /* What the commands give when all is well: results, files and reports. */
-#include "program.h"
+#include "results.h"
 
-#include <cjson/cJSON.h>
 #include <math.h>
 #include <sys/stat.h>
 
@@ -10,53 +9,11 @@
     "--value \"$CLATTN_DATA/sentences/value.npy\" "                                                \
     "--kv-lengths \"$CLATTN_DATA/sentences/kv_lengths.npy\" "
 
-static void run_well(const char *arguments)
-{
-    int code = run_program("", arguments);
-    if (code != 0)
-        fail_msg("exit code %d: %s", code, standard_error);
-    assert_string_equal("", standard_error);
-}
-
-static npy_array read_array(const char *name, char kind, size_t size)
-{
-    npy_array array;
-    if (npy_read(&array, "output", name) != 0)
-        fail_msg("%s", cli_sentence());
-    assert_int_equal(kind, array.kind);
-    assert_int_equal(size, array.size);
-    return array;
-}
-
 static void assert_same_files(const char *a, const char *b)
 {
     char command[128];
     snprintf(command, sizeof command, "cmp %s %s", a, b);
     assert_int_equal(0, system(command));
-}
-
-static cJSON *parse_report(void)
-{
-    cJSON *root = cJSON_Parse(standard_output);
-    if (!root)
-        fail_msg("no JSON: %s", standard_output);
-    return root;
-}
-
-static double number_of(const cJSON *object, const char *name)
-{
-    const cJSON *item = cJSON_GetObjectItemCaseSensitive(object, name);
-    if (!cJSON_IsNumber(item))
-        fail_msg("%s is no number", name);
-    return cJSON_GetNumberValue(item);
-}
-
-static const char *string_of(const cJSON *object, const char *name)
-{
-    const cJSON *item = cJSON_GetObjectItemCaseSensitive(object, name);
-    if (!cJSON_IsString(item))
-        fail_msg("%s is no string", name);
-    return cJSON_GetStringValue(item);
 }
 
 static void sentences_give_the_expected_output(void **state)

@@ -4,17 +4,19 @@
     output = clattn.attention(query, key, value, causal=True)
     output, weights = clattn.attention(query, key, value, return_weights=True)
     report = clattn.verify(query, key, value, causal=True)
+    gradients = clattn.attention_backward(grad_output, query, key, value, causal=True)
 
-Functions: attention, context, project_keys, reference, verify, devices, plot. Classes: Decoder. Modules:
-clattn.onnx_backend. Devices are opened on first use and shared; every function is thread-safe and lets other
-threads run meanwhile.
+Functions: attention, attention_backward, context, project_keys, reference, verify, verify_backward, devices, plot.
+Classes: Decoder. Modules: clattn.onnx_backend. Devices are opened on first use and shared; every function is
+thread-safe and lets other threads run meanwhile.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from ._api import Array, Options, attention, context, project_keys, reference, verify
+from ._api import Array, CallOptions, Options, attention, context, project_keys, reference, verify
+from ._backward import BackwardOptions, Gradients, attention_backward, verify_backward
 from ._decoder import Decoder
 from ._devices import Device, devices
 from ._keys import ProjectedKeys
@@ -24,21 +26,26 @@ from ._reports import Report, Verdict
 
 __all__ = [
     "Array",
+    "BackwardOptions",
+    "CallOptions",
     "Decoder",
     "Device",
     "Error",
+    "Gradients",
     "Options",
     "ProjectedKeys",
     "Report",
     "UnsupportedError",
     "Verdict",
     "attention",
+    "attention_backward",
     "context",
     "devices",
     "plot",
     "project_keys",
     "reference",
     "verify",
+    "verify_backward",
 ]
 
 

@@ -49,8 +49,9 @@ NormalizerName = Literal["softmax", "none", "sigmoid", "sparsemax", "entmax15"]
 Result = Union[np.ndarray, tuple[np.ndarray, ...]]
 
 
-class Options(TypedDict, total=False):
-    """The keywords of attention(), which reference() and verify() take too."""
+class CallOptions(TypedDict, total=False):
+    """The keywords of attention() but for those that say what it gives, which attention_backward() and
+    verify_backward() take too."""
 
     score: ScoreName
     params: Params | None
@@ -71,6 +72,11 @@ class Options(TypedDict, total=False):
     precision: Literal["default", "strict", "fast"]
     device: DeviceSpec
     variant: str | None
+
+
+class Options(CallOptions, total=False):
+    """All keywords of attention(), which reference() and verify() take too."""
+
     return_weights: bool
     return_scores: bool
     scores_stage: Literal["raw", "capped", "modified"]
@@ -263,9 +269,10 @@ def project_keys(
     return _run.project(*_job.describe_keys(key, params, score, heads, layout), device)
 
 
-def _check_names(function: str, options: dict[str, Any]) -> None:
+def check_names(function: str, options: dict[str, Any], taken: Any = Options) -> None:
+    """Refuses keywords that `taken` has not."""
     for name in options:
-        if name not in Options.__annotations__:
+        if name not in taken.__annotations__:
             raise TypeError(f"{function}() got an unexpected keyword argument {name!r}")
 
 
@@ -296,7 +303,7 @@ def context(
 def reference(query: Array, key: Array | ProjectedKeys | None, value: Array, **options: Any) -> Result:
     """attention() by the reference: plain C in double precision (float64: wider still), rounded once at
     the end. Takes what attention() takes (see Options); `device` and `variant` have no meaning here."""
-    _check_names("reference", options)
+    check_names("reference", options)
     options.pop("device", None)
     options.pop("variant", None)
     job = _job.describe(query, key, value, **options)
@@ -319,6 +326,6 @@ def verify(query: Array, key: Array | None, value: Array, *, sample: int | None 
         if isinstance(sample, bool) or not hasattr(sample, "__index__") or sample.__index__() < 1:
             raise ValueError(f"sample: {sample!r}, expected a number of rows from 1, or None")
         sample = min(sample.__index__(), 2**63)
-    _check_names("verify", options)
+    check_names("verify", options)
     job = _job.describe(query, key, value, **options)
     return _run.verify(job, options.get("device"), sample or 0)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import operator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -31,6 +32,26 @@ _OF_SUMS = ("lse", "column_sums", "entropy")
 """Outputs that have the type of the sums."""
 
 _INT64 = np.dtype(np.int64)
+
+_GRADIENT_BITS = {
+    "query": _native.GRAD_QUERY,
+    "key": _native.GRAD_KEY,
+    "value": _native.GRAD_VALUE,
+    "given_scores": _native.GRAD_GIVEN_SCORES,
+    "bias": _native.GRAD_BIAS,
+    "alibi_slopes": _native.GRAD_ALIBI_SLOPES,
+    "sinks": _native.GRAD_SINKS,
+}
+"""Those of parameters have one in common."""
+
+_RESULTS = {
+    "output": "output",
+    "lse": "lse",
+    "grad.output": "grad_output",
+    "grad.weights": "grad_weights",
+    "grad.lse": "grad_lse",
+}
+"""What backward reads beside forward's inputs, and what a caller calls it."""
 
 _GIVEN = frozenset(gather.__kwdefaults__ or ())
 """The keywords of attention() that are no words or numbers."""
@@ -112,6 +133,8 @@ def _fields(options: Options, score: Score, dtype: np.dtype, sizes: Sizes) -> tu
         variant_name(options.variant),
         sizes.key if score.has_key_size else 0,
         sizes.hidden,
+        options.direction,
+        functools.reduce(operator.or_, (_GRADIENT_BITS.get(of, _native.GRAD_PARAMS) for of in options.gradients), 0),
     )
 
 
@@ -154,6 +177,10 @@ def _code(a: Shape, value: Shape) -> int:
         return INTEGERS[a.dtype]
     if a.name == "mask" and a.dtype in BOOLS:
         return _native.BOOL
+    if a.name in _RESULTS:
+        expected = wide(value.dtype) if a.name.endswith("lse") else value.dtype
+        if a.dtype != expected:
+            raise TypeError(f"{_RESULTS[a.name]}: dtype {a.dtype}, expected {expected}")
     if a.name in ("query", "key", "value"):
         if not is_float(a.dtype):
             raise TypeError(f"{a.name}: dtype {a.dtype}, expected float32, float16, bfloat16 or float64")
@@ -226,11 +253,12 @@ def form(arrays: tuple[tuple, ...], options: Options) -> Form:
         wanted = Projection(options.score, value.dtype, q_heads, kv_heads, D, Dk, A, B)
         _check_projection(made, wanted, by_name, score, packed)
     key = _fields(options, score, value.dtype, Sizes(q_heads, kv_heads, D, value.shape[-1], Dk, A))
-    if packed:
-        shapes_of_outputs = _packed_outputs(rows, value)
+    if options.direction == _native.BACKWARD:
+        outputs = tuple(_lay_out_output(args, "grad." + of, *by_name[of][1:3]) for of in options.gradients)
+    elif packed:
+        outputs = _lay_out_outputs(args, options.outputs, _packed_outputs(rows, value), value)
     else:
-        shapes_of_outputs = _outputs(by_name, rows, rows_layout, layout)
-    outputs = _lay_out_outputs(args, options.outputs, shapes_of_outputs, value)
+        outputs = _lay_out_outputs(args, options.outputs, _outputs(by_name, rows, rows_layout, layout), value)
     addresses = tuple(_native.address_offsets[a.name] for a in shapes)
     return Form(key, bytes(args), addresses, outputs)
 
@@ -275,10 +303,14 @@ def _lay_out_outputs(
     for name, shape in shapes.items():
         if wanted & _OUTPUT_BITS[name]:
             dtype = _INT64 if name == "argmax" else wide(value.dtype) if name in _OF_SUMS else value.dtype
-            code = INTEGERS[dtype] if name == "argmax" else float_code(dtype)
-            lay_out(args, name, code, shape, None, dtype.itemsize)
-            found.append(Output(name, shape, dtype, _native.address_offsets[name]))
+            found.append(_lay_out_output(args, name, dtype, shape))
     return tuple(found)
+
+
+def _lay_out_output(args: _native.AttentionArgs, name: str, dtype: np.dtype, shape: tuple[int, ...]) -> Output:
+    code = INTEGERS[dtype] if dtype in INTEGERS else float_code(dtype)
+    lay_out(args, name, code, shape, None, dtype.itemsize)
+    return Output(name, shape, dtype, _native.address_offsets[name])
 
 
 def _form(arrays: tuple[tuple, ...], options: Options) -> Form:
@@ -360,10 +392,19 @@ def job_of(
     return Job(arrays, options, key if options.projection else None)
 
 
-def describe(query: Any, key: Any, value: Any, *, device: Any = None, **said: Any) -> Job:
-    """A job from the arguments of clattn.attention(); `device` is its caller's business."""
+def collect(
+    query: Any, key: Any, value: Any, *, device: Any = None, **said: Any
+) -> tuple[dict[str, np.ndarray], Options]:
+    """What there is in the arguments of clattn.attention(); `device` is its caller's business."""
     given = {name: said.pop(name) for name in _GIVEN & said.keys()}
-    return job_of(query, key, value, settings(**said), **given)
+    arrays = {"query": tensor(query, "query")}
+    return arrays, gather(arrays, key, value, settings(**said), **given)
+
+
+def describe(query: Any, key: Any, value: Any, **said: Any) -> Job:
+    """A job from the arguments of clattn.attention()."""
+    arrays, options = collect(query, key, value, **said)
+    return Job(arrays, options, key if options.projection else None)
 
 
 def describe_given(weights: Any, value: Any, layout: Any, precision: Any, variant: Any) -> Job:

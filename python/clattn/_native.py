@@ -19,11 +19,15 @@ F32, F64, F16, BF16, BOOL, I32, I64 = range(7)
 CAUSAL, WINDOW, SCALE, MASK, BIAS, KV_LENGTHS, ALIBI, SINKS, PACKED, PROJECTED_KEYS = (1 << bit for bit in range(10))
 WEIGHTS_HEADS, WEIGHTS_ROWS = 1 << 11, 1 << 12
 OUTPUT, WEIGHTS, SCORES, LSE, COLUMN_SUMS, ARGMAX, ENTROPY = (1 << bit for bit in range(7))
+GRAD_QUERY, GRAD_KEY, GRAD_VALUE, GRAD_GIVEN_SCORES, GRAD_BIAS, GRAD_ALIBI_SLOPES, GRAD_SINKS, GRAD_PARAMS = (
+    1 << bit for bit in range(8)
+)
 DECODER_CUMULATIVE = 1 << 0
 
 SCORE_GIVEN = 2
-NORMALIZER_NONE = 1
+NORMALIZER_SOFTMAX, NORMALIZER_NONE = 0, 1
 BHSD, BSHD = 0, 1
+FORWARD, BACKWARD = 0, 1
 
 MAX_RANK = 4
 
@@ -51,6 +55,8 @@ class AttentionDesc(ctypes.Structure):
         ("variant", c_char_p),
         ("key_size", c_size_t),
         ("hidden_size", c_size_t),
+        ("direction", c_int),
+        ("gradients", c_uint32),
     ]
 
 
@@ -74,10 +80,15 @@ _TENSORS = (
     "cu_seqlens_q cu_seqlens_k"
 ).split()
 _LATER_TENSORS = "column_sums entropy argmax weights_heads weights_rows".split()
+_GRADIENTS = "output weights lse query key value given_scores bias alibi_slopes sinks".split()
 
 
 class ScoreParams(ctypes.Structure):
     _fields_ = [(name, Tensor) for name in _PARAMS]
+
+
+class Gradients(ctypes.Structure):
+    _fields_ = [*((name, Tensor) for name in _GRADIENTS), ("params", ScoreParams)]
 
 
 class AttentionArgs(ctypes.Structure):
@@ -87,15 +98,22 @@ class AttentionArgs(ctypes.Structure):
         ("params", ScoreParams),
         ("projected_keys", c_void_p),
         *((name, Tensor) for name in _LATER_TENSORS),
+        ("grad", Gradients),
     ]
 
 
 # A whole tensor in one go: a field at a time costs microseconds, which small calls would feel.
 pack_tensor = struct.Struct(f"iI{MAX_RANK}q{MAX_RANK}qqPP").pack_into
 # A parameter has the name that the library's sentences begin with; "bias" alone is another tensor.
+_param_offsets = {f"params.{name}": getattr(ScoreParams, name).offset for name in _PARAMS}
+_gradient_offsets = {
+    **{name: getattr(Gradients, name).offset for name in _GRADIENTS},
+    **{name: Gradients.params.offset + offset for name, offset in _param_offsets.items()},
+}
 tensor_offsets = {
     **{name: getattr(AttentionArgs, name).offset for name in _TENSORS + _LATER_TENSORS},
-    **{f"params.{name}": AttentionArgs.params.offset + getattr(ScoreParams, name).offset for name in _PARAMS},
+    **{name: AttentionArgs.params.offset + offset for name, offset in _param_offsets.items()},
+    **{f"grad.{name}": AttentionArgs.grad.offset + offset for name, offset in _gradient_offsets.items()},
 }
 address_offsets = {name: offset + Tensor.host.offset for name, offset in tensor_offsets.items()}
 
@@ -290,6 +308,8 @@ def check(status: int) -> None:
     sentence = library.clattn_last_error().decode(errors="replace")
     if sentence.startswith("desc."):
         sentence = sentence[len("desc.") :]
+    elif sentence.startswith("grad."):
+        sentence = sentence.replace("grad.", "grad_", 1)
     if status == E_ARGUMENT:
         raise ValueError(sentence)
     kind = UnsupportedError if status == E_UNSUPPORTED else Error

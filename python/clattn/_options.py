@@ -40,6 +40,9 @@ class Options(NamedTuple):
     variant: Any = None
     projection: Projection | None = None
     """Of keys that come projected."""
+    direction: int = _native.FORWARD
+    gradients: tuple[str, ...] = ()
+    """With direction BACKWARD, of which arrays; `outputs` says then of what gradients come in."""
 
 
 _Meaning = TypeVar("_Meaning")

@@ -12,10 +12,10 @@ _HEAD: list[object] = ["output", "error", "bound", "elements", "worst at", ""]
 
 @dataclass(frozen=True)
 class Verdict:
-    """One output of a verified call. Errors are absolute, in the output's unit."""
+    """One output of a verified call, or one gradient. Errors are absolute, in the output's unit."""
 
     name: str
-    """ "output", "weights", "scores", "lse", "column_sums", "argmax" or "entropy"."""
+    """ "output", "weights", "scores", "lse", "column_sums", "argmax" or "entropy"; "grad.query", "grad.params.v"."""
     error: float
     """The largest |device - reference|; infinity where only one of them is NaN or infinite. Of an argmax: by how much
     the score of the key that is named falls short of the largest one."""
@@ -32,7 +32,7 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Report:
-    """What clattn.verify() found; true where all is well."""
+    """What clattn.verify() or clattn.verify_backward() found; true where all is well."""
 
     ok: bool
     device: Device

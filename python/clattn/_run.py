@@ -57,14 +57,19 @@ def _verdicts(job: Job, report: _native.Report) -> tuple[Verdict, ...]:
     return tuple(found)
 
 
-def verify(job: Job, device: DeviceSpec, sample: int) -> Report:
-    """Runs the job on a device and holds its outputs against the reference."""
-    if job.projected_keys:
-        raise ValueError("key: projected keys, expected an array, as the reference projects keys in its own precision")
+def check_verifiable(device: DeviceSpec) -> None:
+    """Refuses what is no device to verify."""
     if device is None and not os.environ.get("CLATTN_DEVICE") and not devices():
         raise _native.Error(f"no OpenCL device to verify; {_native.GET_POCL}", "CLATTN_E_NO_DEVICE")
     if open_device(device).is_reference:
         raise ValueError("device: the reference, expected an OpenCL device, as it would be judged by itself")
+
+
+def verify(job: Job, device: DeviceSpec, sample: int) -> Report:
+    """Runs the job on a device and holds its outputs against the reference."""
+    if job.projected_keys:
+        raise ValueError("key: projected keys, expected an array, as the reference projects keys in its own precision")
+    check_verifiable(device)
     start = time.perf_counter()
     found, variant = run(job, device)
     seconds = time.perf_counter() - start

@@ -17,7 +17,9 @@ SHAPES = ((2, 4, 6, 8), (2, 2, 7, 8), (2, 2, 7, 5))
 ARRAYS = QUERY, KEY, VALUE = [RNG.standard_normal(shape).astype(np.float32) for shape in SHAPES]
 
 
-def spoiled(monkeypatch: pytest.MonkeyPatch, change: Any, arrays: Any = ARRAYS, **options: Any) -> clattn.Report:
+def spoiled(
+    monkeypatch: pytest.MonkeyPatch, change: Any, arrays: Any = ARRAYS, verify: Any = clattn.verify, **options: Any
+) -> clattn.Report:
     """A verification of results that `change` spoils between the device's run and the comparison."""
     run = clattn._run.run
 
@@ -27,7 +29,7 @@ def spoiled(monkeypatch: pytest.MonkeyPatch, change: Any, arrays: Any = ARRAYS, 
         return done
 
     monkeypatch.setattr(clattn._run, "run", run_and_spoil)
-    return clattn.verify(*arrays, **options)
+    return verify(*arrays, **options)
 
 
 def test_report() -> None:

@@ -233,7 +233,10 @@ static clattn_status enqueue_calls(clattn_plan *plan, const clattn__call *call)
     clattn__call packed = *call;
     if (plan->by_sequence)
         TRY(clattn__starts_bring(&starts, plan->device, &packed));
-    for (int64_t b = 0; b < (plan->by_sequence ? clattn__sequences(&packed) : 1); b++) {
+    /* Gradients of what sequences share are sums, also over none of them. */
+    const int64_t sequences = plan->by_sequence ? clattn__sequences(&packed) : 1,
+                  calls = sequences || !packed.backward ? sequences : 1;
+    for (int64_t b = 0; b < calls; b++) {
         const clattn__call one = plan->by_sequence ? clattn__call_sequence(&packed, b) : packed;
         TRY(choose(plan, &one));
         TRY(cut(plan, &one, &by_tensors));

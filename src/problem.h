@@ -140,7 +140,7 @@ clattn_status clattn__check_cu_seqlens(const clattn_tensor *starts, const char *
                                        const char *of);
 
 /* How many sequences a call has, each of which is a call of its own: packed ones, else the call as it
- * is. Their lengths are read from host memory. */
+ * is. Their lengths are read from host memory. One behind the last is empty. */
 int64_t clattn__sequences(const clattn__call *call);
 clattn__call clattn__call_sequence(const clattn__call *call, int64_t b);
 

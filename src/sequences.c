@@ -45,11 +45,12 @@ clattn__call clattn__call_sequence(const clattn__call *call, int64_t b)
 {
     if (!clattn__has(&call->cu_seqlens_q))
         return *call;
-    const int64_t row = start_of(&call->cu_seqlens_q, b), key = start_of(&call->cu_seqlens_k, b);
-    clattn__call one = clattn__call_slice(call, 0, 1, 0, call->Hkv, row,
-                                          start_of(&call->cu_seqlens_q, b + 1) - row);
+    const int64_t count = clattn__sequences(call), end = b < count ? b + 1 : b,
+                  row = start_of(&call->cu_seqlens_q, b), key = start_of(&call->cu_seqlens_k, b);
+    clattn__call one =
+        clattn__call_slice(call, 0, 1, 0, call->Hkv, row, start_of(&call->cu_seqlens_q, end) - row);
     clattn_tensor *const of_keys[] = {&one.key, &one.value, &one.grad.key, &one.grad.value};
-    one.T = start_of(&call->cu_seqlens_k, b + 1) - key;
+    one.T = start_of(&call->cu_seqlens_k, end) - key;
     for (size_t n = 0; n < sizeof of_keys / sizeof *of_keys; n++) {
         if (!clattn__has(of_keys[n]))
             continue;
@@ -59,6 +60,6 @@ clattn__call clattn__call_sequence(const clattn__call *call, int64_t b)
     memset(&one.cu_seqlens_q, 0, sizeof one.cu_seqlens_q);
     memset(&one.cu_seqlens_k, 0, sizeof one.cu_seqlens_k);
     one.first_row = 0, one.all_rows = one.S;
-    one.first_batch = b, one.all_batches = clattn__sequences(call);
+    one.first_batch = b, one.all_batches = count ? count : 1;
     return one;
 }

@@ -66,6 +66,11 @@ static const kernel_file files[] = {
     {"column_sums.cl", ENDS, {"-DVECTORS=1", "-DVECTORS=16", "-DVECTORS=8"}},
     {"unit_rows.cl", ENDS, {"-DITEM_ROWS=1", "-DITEM_ROWS=64"}},
     {"location_features.cl", ENDS, {"-DFILTERS=1", "-DFILTERS=16"}},
+    {"location_filter_gradients.cl", ENDS, {""}},
+    {"location_weight_gradients.cl", ENDS, {""}},
+    {"unit_rows_gradients.cl", ENDS, {"-DITEM_ROWS=1", "-DITEM_ROWS=64"}},
+    {"sum_up.cl", ENDS, {""}},
+    {"score_gradients.cl", ENDS, {"-DWG=1", "-DWG=64", "-DWG=256"}},
     {"rbf_scores.cl", ENDS, {"-DROWS=1", "-DROWS=8"}},
     {"pair_gradients.cl",
      ENDS,
@@ -112,7 +117,7 @@ typedef struct build {
 } build;
 
 static clattn_device *device;
-static build builds[192];
+static build builds[256];
 static size_t build_count;
 
 static void builds_without_a_warning(void **state)
@@ -120,6 +125,9 @@ static void builds_without_a_warning(void **state)
     const build *b = *state;
     clattn__program *program;
     if (strstr(b->options, "FP64") && !device_takes(device, CLATTN_F64))
+        skip();
+    /* Clang warns of functions of vectors of 64 bytes where registers are shorter. No device is given any. */
+    if (strstr(b->options, "-DVW=16") && device->info.float_width < 16)
         skip();
     const clattn_status status = clattn__program_get(&program, device, b->file, b->options);
     if (status != CLATTN_OK)

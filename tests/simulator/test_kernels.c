@@ -25,7 +25,7 @@ static const struct {
     const char *name;
     const char *kernels[KERNELS];
     uint32_t outputs; /* of a variant that makes them in one pass, of scores of its own; 0: all */
-    bool takes_last_row; /* of the tuning table alone: its products are what the others differ in */
+    bool takes_last_row; /* of the tuning table alone, which makes most of work-groups */
     bool takes_packed;
     bool is_decoder;      /* no variant: a step of a decoder, whose own kernels these are */
     const char *backward; /* the name of a variant of the backward pass */
@@ -48,10 +48,15 @@ static const struct {
      .outputs = ONE_PASS,
      .takes_last_row = true,
      .is_decoder = true},
-    {"lanes-backward", {"lanes_backward", "row_deltas"}, .outputs = ONE_PASS, .backward = "lanes"},
+    {"lanes-backward",
+     {"lanes_backward", "row_deltas"},
+     .outputs = ONE_PASS,
+     .takes_last_row = true,
+     .backward = "lanes"},
     {"staged-backward",
      {"score_gradients", "sum_up", "pair_gradients", "unit_rows_gradients",
       "location_filter_gradients", "location_weight_gradients"},
+     .takes_last_row = true,
      .backward = "staged"},
 #ifdef CLATTN_WITH_CLBLAST
     {"staged-clblast", {"pack", "softmax_rows", "hidden_values", "unpack"}, .takes_last_row = true},
@@ -343,11 +348,7 @@ static int run_variant(size_t v)
     size_t rows, n = 0;
     const clattn__tuning *row = clattn__tuning_rows(&rows);
     assert(rows <= ROWS_MAX);
-    /* Backward takes as long as all of forward: by the shortest vectors, and in work-groups. */
-    for (size_t t = variants[v].takes_last_row ? rows - 1
-                    : variants[v].backward     ? rows - 2
-                                               : 0;
-         t < rows; t++)
+    for (size_t t = variants[v].takes_last_row ? rows - 1 : 0; t < rows; t++)
         for (size_t i = 0; i < CALLS; i++) {
             run *r = &runs[n];
             if (!takes(v, &calls[i]))

@@ -23,6 +23,9 @@ typedef uint64_t clattn_uint64;
 static inline void clattn_philox(clattn_uint32 counter[4], clattn_uint32 key_low,
                                  clattn_uint32 key_high)
 {
+#ifdef __OPENCL_VERSION__
+#pragma unroll 1
+#endif
     for (int round = 0; round < 10; round++) {
         const clattn_uint64 a = (clattn_uint64)0xD2511F53u * counter[0],
                             b = (clattn_uint64)0xCD9E8D57u * counter[2];

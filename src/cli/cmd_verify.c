@@ -174,7 +174,7 @@ static int widest(const clattn_report *report, const comparison *comparisons, si
     for (size_t i = 0; i < report->count + count; i++) {
         const char *name =
             i < report->count ? report->verdicts[i].name : comparisons[i - report->count].name;
-        if (strlen(name) > width)
+        if (name && strlen(name) > width)
             width = strlen(name);
     }
     return (int)width;

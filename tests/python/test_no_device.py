@@ -30,6 +30,7 @@ def test_reference_with_a_warning() -> None:
         warnings.simplefilter("always")
         assert (clattn.attention(a, a, a) == 1).all()
         assert (clattn.context(a[:, :3], a) == 3).all()
+        assert (clattn.attention_backward(a, a, a, a).value == 1).all()
     [warning] = caught
     assert warning.category is RuntimeWarning
     print(warning.filename, warning.message)
@@ -42,8 +43,11 @@ def test_reference_with_a_warning() -> None:
 def test_require_device() -> None:
     done = run_bare(
         """
-    for call in (lambda: clattn.attention(a, a, a), lambda: clattn.verify(a, a, a)):
-        try: call()
+    for function in (clattn.attention, clattn.verify):
+        try: function(a, a, a)
+        except clattn.Error as error: print(error.status, error)
+    for function in (clattn.attention_backward, clattn.verify_backward):
+        try: function(a, a, a, a)
         except clattn.Error as error: print(error.status, error)
     """,
         "-W",
@@ -53,25 +57,28 @@ def test_require_device() -> None:
     assert done.returncode == 0, done.stderr
     for line in done.stdout.splitlines():
         assert line.startswith("CLATTN_E_NO_DEVICE") and "pocl-opencl-icd" in line
-    assert len(done.stdout.splitlines()) == 2
+    assert len(done.stdout.splitlines()) == 4
 
 
 def test_verify_refuses() -> None:
     """The reference would be judged by itself."""
     done = run_bare(
         """
-    try: clattn.verify(a, a, a)
-    except clattn.Error as error: print(error.status, error)
-    try: clattn.verify(a, a, a, device="reference")
-    except ValueError as error: print(error)
+    for verify in (clattn.verify, lambda *arrays, **options: clattn.verify_backward(a, *arrays, **options)):
+        try: verify(a, a, a)
+        except clattn.Error as error: print(error.status, error)
+        try: verify(a, a, a, device="reference")
+        except ValueError as error: print(error)
     """,
         "-W",
         "error",
     )
     assert done.returncode == 0, done.stderr
-    without, reference = done.stdout.splitlines()
-    assert without.startswith("CLATTN_E_NO_DEVICE no OpenCL device") and "pocl-opencl-icd" in without
-    assert reference.startswith("device:")
+    lines = done.stdout.splitlines()
+    assert len(lines) == 4
+    for without, reference in (lines[:2], lines[2:]):
+        assert without.startswith("CLATTN_E_NO_DEVICE no OpenCL device") and "pocl-opencl-icd" in without
+        assert reference.startswith("device:")
 
 
 def test_devices_are_an_empty_list() -> None:

@@ -16,7 +16,7 @@ static uint32_t bit_of(enum cli_output gradient)
 static int refuse_outputs(const cli_options *o, enum cli_output first, enum cli_output end,
                           const char *words)
 {
-    for (int i = first; i < (int)end; i++) {
+    for (int i = (int)first; i < (int)end; i++) {
         if (o->outputs[i])
             return CLI_FAIL(CLI_BAD_INPUT, "--%s: %s", cli_output_option((enum cli_output)i),
                             words);

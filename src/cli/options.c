@@ -477,7 +477,17 @@ int cli_options_parse(cli_options *options, int command, int argc, char **argv)
         if (!(rows[i].commands & command))
             continue;
         table[count].name = rows[i].name;
-        table[count].takes = takes(rows[i].kind);
+        switch (takes(rows[i].kind)) {
+        case CLI_TAKES_NOTHING:
+            table[count].takes = CLI_TAKES_NOTHING;
+            break;
+        case CLI_TAKES_ONE:
+            table[count].takes = CLI_TAKES_ONE;
+            break;
+        default:
+            table[count].takes = CLI_TAKES_MANY;
+            break;
+        }
         row_of[count++] = &rows[i];
     }
     cli_args args = cli_args_of(argc, argv, table, count);

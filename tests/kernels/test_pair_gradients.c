@@ -348,7 +348,8 @@ static void sum_unit(const pairs_case *c, const pairs_tensors *t, int64_t head, 
             double plain[OUTPUTS];
             if (g == 0)
                 continue;
-            exact_parts(c, u->x[i], u->y[j], g, u->factor, exact);
+            exact_parts(c, (long double)u->x[i], (long double)u->y[j], (long double)g,
+                        (long double)u->factor, exact);
             if (c->dtype == CLATTN_F64)
                 plain_wide_parts(c, u->x[i], u->y[j], g, u->factor, plain);
             else

@@ -38,9 +38,9 @@ void clattn__scores_release(clattn__scores *s)
     clattn__scratch_release(&s->scores);
 }
 
-static clattn__packing key_packing(const clattn__scores *s, const clattn__call *call)
+static clattn__packing key_packing(const clattn__scores *s, const clattn__call *call, int64_t size)
 {
-    return (clattn__packing){CLATTN__LANES_ARE_ROWS, s->panel, call->D,
+    return (clattn__packing){CLATTN__LANES_ARE_ROWS, s->panel, size,
                              clattn__round_up(call->T, s->panel)};
 }
 
@@ -63,10 +63,38 @@ bool clattn__scores_fit(const clattn__scores *s, const clattn_device *device,
                         const clattn__call *call)
 {
     const uint64_t size = clattn__sum_size(call->value.dtype), limit = device->info.max_allocation;
-    const clattn__packing key = key_packing(s, call);
+    const clattn__packing key = key_packing(s, call, call->D);
     return (uint64_t)(call->B * call->Hkv * key.lanes_padded * call->D) * size <= limit &&
            (uint64_t)(call->B * call->Hq * call->S * call->D) * size <= limit &&
            clattn__scores_bytes(s, device, call) <= limit;
+}
+
+clattn_status clattn__scores_multiply(clattn__scores *s, clattn_device *device,
+                                      clattn__timeline *timeline, const clattn__call *call,
+                                      clattn__product rows, const clattn_tensor *keys,
+                                      clattn__scratch *panels, int64_t stride)
+{
+    clattn_status status = CLATTN_OK;
+    const clattn_dtype sums = clattn__sum_dtype(keys->dtype);
+    const clattn__packing packing = key_packing(s, call, keys->shape[3]);
+    if (call->first_row == 0) {
+        TRY(clattn__scratch_reserve(panels, device,
+                                    clattn__packed_count(keys, &packing) * clattn__sum_size(sums)));
+        TRY(clattn__pack_run(&s->pack, device, timeline, keys, &packing, panels->memory, NULL));
+    }
+    rows.b = panels->memory;
+    rows.b_heads = call->B * call->Hkv;
+    rows.c_is_scratch = true;
+    rows.c_view = (clattn_view){.batch = call->Hq * call->S * stride,
+                                .head = call->S * stride,
+                                .row = stride,
+                                .column = 1,
+                                .kind = (clattn_int)sums};
+    rows.N = packing.lanes_padded;
+    rows.K = keys->shape[3];
+    TRY(s->multiplier->run(s->product, device, timeline, sums, call, &rows));
+done:
+    return status;
 }
 
 clattn_status clattn__scores_run(clattn__scores *s, clattn_device *device,
@@ -74,8 +102,8 @@ clattn_status clattn__scores_run(clattn__scores *s, clattn_device *device,
                                  const clattn__call *call, int64_t stride)
 {
     clattn_status status = CLATTN_OK;
-    const clattn_dtype dtype = problem->desc.dtype, sums = clattn__sum_dtype(dtype);
-    const size_t size = clattn__sum_size(dtype);
+    const clattn_dtype sums = clattn__sum_dtype(problem->desc.dtype);
+    const size_t size = clattn__sum_size(sums);
     TRY(clattn__scratch_reserve(&s->scores, device,
                                 (size_t)(call->B * call->Hq * call->S * stride) * size));
     if (problem->desc.score == CLATTN_SCORE_GIVEN) {
@@ -86,27 +114,11 @@ clattn_status clattn__scores_run(clattn__scores *s, clattn_device *device,
     if (clattn__is_of_pairs(problem->desc.score))
         return clattn__pairs_run(&s->pairs, device, timeline, problem, call, s->scores.memory,
                                  stride);
-    const clattn__packing key = key_packing(s, call);
-    if (call->first_row == 0) {
-        TRY(clattn__scratch_reserve(&s->key, device,
-                                    clattn__packed_count(&call->key, &key) * size));
-        TRY(clattn__pack_run(&s->pack, device, timeline, &call->key, &key, s->key.memory, NULL));
-    }
     clattn__product product = {.a = call->query.buffer,
                                .a_offset = call->query.offset,
                                .lda = call->query.strides[2],
-                               .b = s->key.memory,
-                               .b_heads = call->B * call->Hkv,
                                .c = s->scores.memory,
-                               .c_is_scratch = true,
-                               .N = key.lanes_padded,
-                               .K = call->D,
                                .alpha = problem->scale};
-    product.c_view = (clattn_view){.batch = call->Hq * call->S * stride,
-                                   .head = call->S * stride,
-                                   .row = stride,
-                                   .column = 1,
-                                   .kind = (clattn_int)sums};
     if (!s->multiplier->takes_any_memory || !clattn__rows_are_ready(&call->query, sums)) {
         const clattn__packing query = {CLATTN__LANES_ARE_ROWS, 1, call->D, call->S};
         TRY(clattn__scratch_reserve(&s->query, device,
@@ -117,7 +129,7 @@ clattn_status clattn__scores_run(clattn__scores *s, clattn_device *device,
         product.a_offset = 0;
         product.lda = call->D;
     }
-    TRY(s->multiplier->run(s->product, device, timeline, dtype, call, &product));
+    TRY(clattn__scores_multiply(s, device, timeline, call, product, &call->key, &s->key, stride));
 done:
     return status;
 }

@@ -39,6 +39,13 @@ uint64_t clattn__scores_bytes(const clattn__scores *scores, const clattn_device 
 bool clattn__scores_fit(const clattn__scores *scores, const clattn_device *device,
                         const clattn__call *call);
 
+/* Rows (a, a_offset and lda of a product, and its c and alpha) times keys, or what stands in their place, transposed:
+ * to memory as that of scores. The panels of keys, which are of the call's first piece of rows, stay. */
+clattn_status clattn__scores_multiply(clattn__scores *scores, clattn_device *device,
+                                      clattn__timeline *timeline, const clattn__call *call,
+                                      clattn__product rows, const clattn_tensor *keys,
+                                      clattn__scratch *panels, int64_t stride);
+
 /* Makes `scores->scores`, [B*Hkv][group*S][stride]; those past T in a row are of no meaning. */
 clattn_status clattn__scores_run(clattn__scores *scores, clattn_device *device,
                                  clattn__timeline *timeline, const clattn__problem *problem,

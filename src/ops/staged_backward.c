@@ -132,38 +132,6 @@ done:
     return status;
 }
 
-/* rows (B, Hkv, M, N) times keys (B, Hkv, T, N), or their values, transposed: to scores' place in `to`. */
-static clattn_status multiply_by_keys(staged *s, clattn_device *device, clattn__timeline *timeline,
-                                      const clattn__call *call, const clattn_tensor *rows,
-                                      const clattn_tensor *keys, clattn__scratch *panels, cl_mem to,
-                                      int64_t stride)
-{
-    clattn_status status = CLATTN_OK;
-    const clattn_dtype sums = rows->dtype;
-    const clattn__packing packing = {CLATTN__LANES_ARE_ROWS, s->scores.panel, keys->shape[3],
-                                     clattn__round_up(call->T, s->scores.panel)};
-    TRY(clattn__scratch_reserve(panels, device,
-                                clattn__packed_count(keys, &packing) * clattn__sum_size(sums)));
-    TRY(clattn__pack_run(&s->scores.pack, device, timeline, keys, &packing, panels->memory, NULL));
-    const clattn__product product = {.a = rows->buffer,
-                                     .lda = rows->shape[3],
-                                     .b = panels->memory,
-                                     .b_heads = call->B * call->Hkv,
-                                     .c = to,
-                                     .c_is_scratch = true,
-                                     .c_view = {.batch = call->Hq * call->S * stride,
-                                                .head = call->S * stride,
-                                                .row = stride,
-                                                .column = 1,
-                                                .kind = (clattn_int)sums},
-                                     .N = packing.lanes_padded,
-                                     .K = rows->shape[3],
-                                     .alpha = 1};
-    TRY(s->scores.multiplier->run(s->scores.product, device, timeline, sums, call, &product));
-done:
-    return status;
-}
-
 /* The gradient of keys or values: sum over rows r of pairs[r][j] * rows[r], for all keys j, and over all pieces. */
 static clattn_status sum_over_queries(staged *s, clattn_device *device, clattn__timeline *timeline,
                                       const clattn__call *call, cl_mem pairs, int64_t stride,
@@ -312,9 +280,11 @@ static clattn_status make_score_gradients(staged *s, clattn_device *device,
     TRY(clattn__scratch_reserve(&s->sinks, device, rows * size));
     if (modified)
         TRY(clattn__scratch_reserve(&s->modified, device, rows * (size_t)stride * size));
+    const clattn__product of_values = {
+        .a = of_output->buffer, .lda = of_output->shape[3], .c = s->products.memory, .alpha = 1};
     if (clattn__has(of_output))
-        TRY(multiply_by_keys(s, device, timeline, call, of_output, &call->value, &s->value,
-                             s->products.memory, stride));
+        TRY(clattn__scores_multiply(&s->scores, device, timeline, call, of_values, &call->value,
+                                    &s->value, stride));
     const clattn__score_gradients of = {s->scores.scores.memory, s->products.memory,
                                         modified ? s->modified.memory : NULL, s->slopes.memory,
                                         s->sinks.memory};

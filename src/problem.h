@@ -173,6 +173,15 @@ static inline bool clattn__is_packed(const clattn__problem *problem)
 /* Offsets of a tensor's lowest and highest element, relative to its own offset; it is not empty. */
 void clattn__tensor_extent(const clattn_tensor *tensor, int64_t *low, int64_t *high);
 
+/* A rank-4 view with its rows and columns in each other's place. */
+static inline clattn_tensor clattn__transposed(const clattn_tensor *tensor)
+{
+    clattn_tensor out = *tensor;
+    out.shape[2] = tensor->shape[3], out.shape[3] = tensor->shape[2];
+    out.strides[2] = tensor->strides[3], out.strides[3] = tensor->strides[2];
+    return out;
+}
+
 /* Offset of element (a, b, c, d) of a rank-4 view, in elements of its memory. */
 static inline int64_t clattn__at(const clattn_tensor *t, int64_t a, int64_t b, int64_t c, int64_t d)
 {

@@ -173,14 +173,6 @@ done:
     return status;
 }
 
-static clattn_tensor turned(const clattn_tensor *tensor)
-{
-    clattn_tensor out = *tensor;
-    out.shape[2] = tensor->shape[3], out.shape[3] = tensor->shape[2];
-    out.strides[2] = tensor->strides[3], out.strides[3] = tensor->strides[2];
-    return out;
-}
-
 /* A matrix's gradient, d^T y, or y^T d; what is not finite counts for nothing in y alone. */
 static clattn_status give_outer(const way *w, const clattn_tensor *d, const clattn_tensor *y,
                                 bool turn, clattn__param param)
@@ -192,7 +184,7 @@ static clattn_status give_outer(const way *w, const clattn_tensor *d, const clat
     if (!clattn__has(to))
         return CLATTN_OK;
     TRY(clattn__sum_outer(&w->operands->projector, w->device, w->timeline, &outer, &made));
-    made = turn ? turned(&made) : made;
+    made = turn ? clattn__transposed(&made) : made;
     TRY(give_param(w, &made, param));
 done:
     return status;
@@ -412,7 +404,7 @@ static clattn_status of_features(const way *w, const clattn_tensor *hidden)
     clattn__operand_gradients *g = w->to;
     const clattn__call *call = w->call;
     const clattn_tensor *params = call->params, *grads = call->grad.params,
-                        features = turned(&w->of_operands->params[CLATTN__COVERAGE]);
+                        features = clattn__transposed(&w->of_operands->params[CLATTN__COVERAGE]);
     const bool filters = clattn__has(&params[CLATTN__CONV]);
     const clattn__param rows = filters ? CLATTN__W_LOCATION : CLATTN__W_COVERAGE;
     clattn_tensor made;
@@ -431,7 +423,7 @@ static clattn_status of_features(const way *w, const clattn_tensor *hidden)
         if (clattn__has(&params[CLATTN__CUMULATIVE_WEIGHTS]))
             TRY(of_channel(w, &made, CLATTN__CONV_CUMULATIVE, CLATTN__CUMULATIVE_WEIGHTS));
     } else if (clattn__has(&grads[CLATTN__COVERAGE])) {
-        made = turned(&made);
+        made = clattn__transposed(&made);
         TRY(give_param(w, &made, CLATTN__COVERAGE));
     }
 done:

@@ -24,14 +24,6 @@ static int64_t sums_size(const clattn__pass *pass)
     return meeting_size(pass) + (int64_t)pass->problem->desc.hidden_size + 1;
 }
 
-static clattn_tensor transposed(const clattn_tensor *matrix)
-{
-    clattn_tensor other = *matrix;
-    other.shape[2] = matrix->shape[3], other.shape[3] = matrix->shape[2];
-    other.strides[2] = matrix->strides[3], other.strides[3] = matrix->strides[2];
-    return other;
-}
-
 #define TERM(x) (x)
 #define REAL float
 #define NAMED(name) name##_in_float

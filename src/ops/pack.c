@@ -68,6 +68,19 @@ clattn_status clattn__pack_run(clattn__kernel *kernel, clattn_device *device,
                           sizeof args / sizeof *args);
 }
 
+clattn_status clattn__pack_rows(clattn__kernel *kernel, clattn_device *device,
+                                clattn__timeline *timeline, clattn_dtype dtype,
+                                const clattn_tensor *rows, clattn__scratch *to)
+{
+    clattn_status status = CLATTN_OK;
+    const clattn__packing dense = {CLATTN__LANES_ARE_ROWS, 1, rows->shape[3], rows->shape[2]};
+    TRY(clattn__scratch_reserve(to, device,
+                                clattn__packed_count(rows, &dense) * clattn__sum_size(dtype)));
+    TRY(clattn__pack_run(kernel, device, timeline, rows, &dense, to->memory, NULL));
+done:
+    return status;
+}
+
 clattn_status clattn__unpack_create(clattn__kernel *kernel, clattn_device *device,
                                     clattn_dtype dtype)
 {

@@ -67,16 +67,13 @@ static clattn_status join_heads(clattn__projector *by, clattn_device *device,
     clattn_status status = CLATTN_OK;
     const clattn_dtype sums = clattn__sum_dtype(by->dtype);
     const int64_t count = rows->shape[0] * rows->shape[1] * rows->shape[2];
-    const clattn__packing dense = {CLATTN__LANES_ARE_ROWS, 1, rows->shape[3], rows->shape[2]};
     if (clattn__rows_are_ready(rows, sums)) {
         *out = *rows;
         out->shape[0] = out->shape[1] = 1;
         out->shape[2] = count;
         return CLATTN_OK;
     }
-    TRY(clattn__scratch_reserve(to, device,
-                                clattn__packed_count(rows, &dense) * clattn__sum_size(by->dtype)));
-    TRY(clattn__pack_run(&by->pack, device, timeline, rows, &dense, to->memory, NULL));
+    TRY(clattn__pack_rows(&by->pack, device, timeline, by->dtype, rows, to));
     *out = clattn__dense(sums, to->memory, 1, 1, count, rows->shape[3]);
 done:
     return status;
@@ -88,15 +85,12 @@ static clattn_status take_rows(clattn__projector *by, clattn_device *device,
                                bool any_memory, clattn__product *product)
 {
     clattn_status status = CLATTN_OK;
-    const clattn__packing dense = {CLATTN__LANES_ARE_ROWS, 1, rows->shape[3], rows->shape[2]};
     product->a = rows->buffer;
     product->a_offset = rows->offset;
     product->lda = rows->strides[2];
     if (any_memory && clattn__rows_are_ready(rows, clattn__sum_dtype(by->dtype)))
         return CLATTN_OK;
-    TRY(clattn__scratch_reserve(&by->rows, device,
-                                clattn__packed_count(rows, &dense) * clattn__sum_size(by->dtype)));
-    TRY(clattn__pack_run(&by->pack, device, timeline, rows, &dense, by->rows.memory, NULL));
+    TRY(clattn__pack_rows(&by->pack, device, timeline, by->dtype, rows, &by->rows));
     product->a = by->rows.memory;
     product->a_offset = 0;
     product->lda = rows->shape[3];

@@ -120,11 +120,7 @@ clattn_status clattn__scores_run(clattn__scores *s, clattn_device *device,
                                .c = s->scores.memory,
                                .alpha = problem->scale};
     if (!s->multiplier->takes_any_memory || !clattn__rows_are_ready(&call->query, sums)) {
-        const clattn__packing query = {CLATTN__LANES_ARE_ROWS, 1, call->D, call->S};
-        TRY(clattn__scratch_reserve(&s->query, device,
-                                    clattn__packed_count(&call->query, &query) * size));
-        TRY(clattn__pack_run(&s->pack, device, timeline, &call->query, &query, s->query.memory,
-                             NULL));
+        TRY(clattn__pack_rows(&s->pack, device, timeline, sums, &call->query, &s->query));
         product.a = s->query.memory;
         product.a_offset = 0;
         product.lda = call->D;

@@ -121,13 +121,9 @@ static clattn_status take_rows(staged *s, clattn_device *device, clattn__timelin
                                clattn__scratch *to, clattn_tensor *out)
 {
     clattn_status status = CLATTN_OK;
-    const clattn_dtype sums = clattn__sum_dtype(rows->dtype);
-    const clattn__packing dense = {CLATTN__LANES_ARE_ROWS, 1, rows->shape[3], rows->shape[2]};
-    TRY(clattn__scratch_reserve(to, device,
-                                clattn__packed_count(rows, &dense) * clattn__sum_size(sums)));
-    TRY(clattn__pack_run(&s->scores.pack, device, timeline, rows, &dense, to->memory, NULL));
-    *out = clattn__dense(sums, to->memory, call->B, call->Hkv, call->Hq / call->Hkv * call->S,
-                         rows->shape[3]);
+    TRY(clattn__pack_rows(&s->scores.pack, device, timeline, rows->dtype, rows, to));
+    *out = clattn__dense(clattn__sum_dtype(rows->dtype), to->memory, call->B, call->Hkv,
+                         call->Hq / call->Hkv * call->S, rows->shape[3]);
 done:
     return status;
 }

@@ -90,6 +90,7 @@ static const struct {
     FIELD(grad.lse, NOBODY),
 };
 #define FIELDS (sizeof fields / sizeof *fields)
+#define ALL_FIELDS (FIELDS + (size_t)2 * CLATTN__PARAMS)
 
 /* Any of them, those of parameters and their gradients behind the others. */
 typedef struct field {
@@ -118,11 +119,11 @@ static clattn_status check_aliases(const clattn_attention_args *args,
                                    const clattn_attention_desc *desc)
 {
     clattn_status status = CLATTN_OK;
-    for (size_t n = 0; n < FIELDS + 2 * CLATTN__PARAMS; n++) {
+    for (size_t n = 0; n < ALL_FIELDS; n++) {
         const field out = field_of(args, desc, n);
         if (!out.written || !clattn__has(out.tensor) || clattn_tensor_count(out.tensor) == 0)
             continue;
-        for (size_t f = 0; f < FIELDS + 2 * CLATTN__PARAMS; f++) {
+        for (size_t f = 0; f < ALL_FIELDS; f++) {
             const field other = field_of(args, desc, f);
             /* Filters of two channels are one tensor. Two outputs are looked at once. */
             if (other.tensor == out.tensor || (other.written && f < n))

@@ -12,8 +12,8 @@
 static int item_units(const clattn_device *device, clattn_dtype dtype)
 {
     const int least = 4 * clattn__vector_width(device, dtype),
-              wanted = clattn__is_cpu_like(device) ? ITEM_BYTES / (int)clattn__sum_size(dtype) : 0;
-    return wanted > least ? wanted : least;
+              wanted = ITEM_BYTES / (int)clattn__sum_size(dtype);
+    return clattn__is_cpu_like(device) && wanted > least ? wanted : least;
 }
 
 clattn_status clattn__pair_gradients_create(clattn__kernel *kernel, clattn_device *device,

@@ -33,8 +33,8 @@ int64_t clattn__sums_at(const clattn_tensor *gradient, const int64_t shape[4], i
 clattn_status clattn__sums_init(clattn__call *sums, const clattn__call *call, clattn__real real)
 {
     clattn_status status = CLATTN_OK;
-    clattn_tensor *gradients[CLATTN__CALL_GRADIENTS];
-    const char *names[CLATTN__CALL_GRADIENTS];
+    clattn_tensor *gradients[CLATTN__CALL_GRADIENTS] = {NULL};
+    const char *names[CLATTN__CALL_GRADIENTS] = {NULL};
     *sums = *call;
     const size_t count = list_gradients(sums, gradients, names);
     for (size_t n = 0; n < count; n++)
@@ -61,8 +61,8 @@ done:
 
 void clattn__sums_free(clattn__call *sums)
 {
-    clattn_tensor *gradients[CLATTN__CALL_GRADIENTS];
-    const char *names[CLATTN__CALL_GRADIENTS];
+    clattn_tensor *gradients[CLATTN__CALL_GRADIENTS] = {NULL};
+    const char *names[CLATTN__CALL_GRADIENTS] = {NULL};
     const size_t count = sums->backward ? list_gradients(sums, gradients, names) : 0;
     for (size_t n = 0; n < count; n++)
         free(gradients[n]->host);
@@ -73,7 +73,7 @@ size_t clattn__sums_gradients(const clattn__call *call,
                               clattn_tensor gradients[CLATTN__CALL_GRADIENTS],
                               const char *names[CLATTN__CALL_GRADIENTS])
 {
-    clattn_tensor *tensors[CLATTN__CALL_GRADIENTS];
+    clattn_tensor *tensors[CLATTN__CALL_GRADIENTS] = {NULL};
     clattn__call copy = *call;
     const size_t count = list_gradients(&copy, tensors, names);
     for (size_t n = 0; n < count; n++)
@@ -83,8 +83,8 @@ size_t clattn__sums_gradients(const clattn__call *call,
 
 void clattn__sums_store(const clattn__call *sums, const clattn__call *call, clattn__real real)
 {
-    clattn_tensor from[CLATTN__CALL_GRADIENTS], to[CLATTN__CALL_GRADIENTS];
-    const char *names[CLATTN__CALL_GRADIENTS];
+    clattn_tensor from[CLATTN__CALL_GRADIENTS] = {0}, to[CLATTN__CALL_GRADIENTS] = {0};
+    const char *names[CLATTN__CALL_GRADIENTS] = {NULL};
     const size_t count = clattn__sums_gradients(sums, from, names);
     (void)clattn__sums_gradients(call, to, names);
     for (size_t n = 0; n < count; n++) {

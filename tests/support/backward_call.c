@@ -38,7 +38,7 @@ bool backward_call_gradient(host_call *call, size_t index, backward_gradient *ou
         return false;
     *out = (backward_gradient){
         .of = clattn__param_given(&call->args.params, param),
-        .gradient = (clattn_tensor *)(uintptr_t)clattn__param_given(&call->args.grad.params, param),
+        .gradient = (clattn_tensor *)clattn__param_given(&call->args.grad.params, param),
         .bit = CLATTN_GRAD_PARAMS,
         .name = clattn__param_gradient_name(param)};
     return true;

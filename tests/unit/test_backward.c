@@ -12,7 +12,7 @@
 #define GROUPED WIDE, .Hq = 4, .Hkv = 2, .S = 3, .T = 5, .D = 3, .Dv = 2, .A = 3
 #define SIZED .B = 2, .Hq = 4, .Hkv = 2, .S = 3, .T = 5, .D = 6, .Dv = 6
 #define OF_LSE .outputs = CLATTN_LSE
-#define OF_ALL .outputs = CLATTN_OUTPUT | CLATTN_WEIGHTS | CLATTN_LSE
+#define OF_ALL .outputs = (CLATTN_OUTPUT | CLATTN_WEIGHTS | CLATTN_LSE)
 
 /* clang-format off: one row, one case */
 static const clattn_case differentiated[] = {
@@ -166,7 +166,7 @@ static void is_what_differences_say(void **state)
     backward_gradient each;
     make_forward(&call, c);
     for (size_t n = 0; backward_call_gradient(&call, n, &each); n++)
-        widen(&call, (clattn_tensor *)(uintptr_t)each.of);
+        widen(&call, (clattn_tensor *)each.of);
     assert_status(CLATTN_OK, clattn_reference_run(&call.desc, &call.args));
     const clattn_attention_desc forward = call.desc;
     const clattn_attention_args args = call.args;
@@ -304,14 +304,15 @@ static void shows_a_visible_nan(void **state)
 {
     const clattn_case c = {
         WIDE, .S = 4, .T = 4, .D = 2, .flags = CLATTN_CAUSAL, .fill = FILL_NAN_LAST};
+    const size_t size = 2;
     host_call call;
     (void)state;
     case_make(&call, &c);
     assert_status(CLATTN_OK, clattn_reference_run(&call.desc, &call.args));
     backward_call_turn(&call, 0, STRIDES_DENSE);
     assert_status(CLATTN_OK, clattn_reference_run(&call.desc, &call.args));
-    for (size_t i = 0; i < 4 * 2; i++)
-        assert_int_equal(isnan(host_tensor_get(&call.args.grad.query, i)), i >= 3 * 2);
+    for (size_t i = 0; i < 4 * size; i++)
+        assert_int_equal(isnan(host_tensor_get(&call.args.grad.query, i)), i >= 3 * size);
     host_call_free(&call);
 }
 

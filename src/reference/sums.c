@@ -11,10 +11,12 @@ static size_t list_gradients(clattn__call *call, clattn_tensor *gradients[CLATTN
 {
     clattn_tensor *tensors[CLATTN__CALL_TENSORS];
     const char *all_names[CLATTN__CALL_TENSORS];
-    const size_t inputs = clattn__call_tensors(call, tensors, all_names);
-    for (size_t t = inputs; t < CLATTN__CALL_TENSORS; t++)
-        gradients[t - inputs] = tensors[t], names[t - inputs] = all_names[t];
-    return CLATTN__CALL_TENSORS - inputs;
+    size_t count = 0;
+    for (size_t t = clattn__call_tensors(call, tensors, all_names); t < CLATTN__CALL_TENSORS; t++) {
+        gradients[count] = tensors[t];
+        names[count++] = all_names[t];
+    }
+    return count;
 }
 
 void clattn__sums_shape(const clattn_tensor *gradient, int64_t shape[4])

@@ -37,7 +37,11 @@ int watched(int (*body)(const void *argument), const void *argument, char **said
     if (child == 0) {
         if (dup2(fileno(log), STDERR_FILENO) < 0)
             give_up("watched: dup2");
-        exit(body(argument));
+        const int answer = body(argument);
+        /* Without exit's handlers: one of CLBlast's releases its programs, when variables of the thread
+         * that Oclgrind needs for that are gone. */
+        (void)fflush(NULL);
+        _exit(answer);
     }
     if (waitpid(child, &status, 0) != child)
         give_up("watched: waitpid");

@@ -110,8 +110,7 @@ static clattn_status add_up(staged *s, clattn_device *device, clattn__timeline *
                             clattn__scratch *partial)
 {
     const clattn__sum sum = {.from = from, .folds = 1, .to = to, .over = over, .partial = partial};
-    return clattn__has(to) ? clattn__sum_up_run(&s->sum_up, device, timeline, call, &sum)
-                           : CLATTN_OK;
+    return clattn__sum_up_run(&s->sum_up, device, timeline, call, &sum);
 }
 
 /* Rows of queries, those of the heads that share a key head one behind the other: (B, Hkv, group * S, columns),
@@ -252,8 +251,7 @@ static clattn_status give_pairs(staged *s, clattn_device *device, clattn__timeli
     TRY(add_up(s, device, timeline, call, &of_query, &grad->query, CLATTN__SUM_OVER_NOTHING, NULL));
     TRY(add_up(s, device, timeline, call, &of_hidden, &grad->hidden, CLATTN__SUM_OVER_ROWS,
                &s->of_key));
-    if (clattn__has(&grad->key))
-        TRY(clattn__sum_up_run(&s->sum_up, device, timeline, call, &to_key));
+    TRY(clattn__sum_up_run(&s->sum_up, device, timeline, call, &to_key));
     TRY(add_up(s, device, timeline, call, &of_units, v, CLATTN__SUM_OVER_ALL, &s->of_units));
     TRY(add_up(s, device, timeline, call, &of_units, gamma, CLATTN__SUM_OVER_ALL, &s->of_units));
 done:

@@ -76,6 +76,8 @@ clattn_status clattn__sum_up_run(clattn__kernel *kernel, clattn_device *device,
         sum->over == CLATTN__SUM_OVER_PLACES || sum->over == CLATTN__SUM_OVER_ALL;
     bool first = true, last = true, whole = true;
     int64_t n[4], at[3] = {0};
+    if (!clattn__has(to))
+        goto done;
     for (int axis = 0; axis < 4; axis++)
         n[axis] = is_summed(to, axis) ? 1 : to->shape[axis];
     for (int axis = 0; axis < 3; axis++) {

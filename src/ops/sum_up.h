@@ -17,7 +17,8 @@ typedef struct clattn__sum {
     const clattn_tensor *from; /* in the type of the sums, as a piece of a call makes it */
     int64_t folds,
         fold_step; /* parts of it that are added up, and their distance in elements; 0 give 0 */
-    const clattn_tensor *to; /* of the piece; axes of stride 0 are summed over */
+    const clattn_tensor
+        *to; /* of the piece; axes of stride 0 are summed over; absent: nothing is done */
     clattn__sum_over over;
     clattn__scratch
         *partial; /* the sum so far where pieces share it, from the first one to the last; of one

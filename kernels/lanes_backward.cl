@@ -131,18 +131,15 @@ static inline void weigh_scores(score_block *s, const row_block *rows,
     if (by->normalizer == SOFTMAX) {
 #pragma unroll
         for (int v = 0; v < NV; v++) {
-            const vec above = x[v] - (vec)(rows->shifts[r]), /* but for rounding never above 0 */
-                w = exponential(select(above, (vec)(0), (ivec)(above > (vec)(0))));
+            const vec w = weight_by_lse(x[v], (vec)(rows->shifts[r]));
             store_weights(at + v * VW, slope + v * VW, x[v], w, w * factor[v]);
         }
         return;
     }
     for (int v = 0; v < NV; v++) {
-        const vec w = own_weight(x[v], by->normalizer),
-                  more = by->normalizer == SIGMOID
-                             ? w * ((vec)(1) - w)
-                             : select((vec)(1), (vec)(0), (ivec)(x[v] == (vec)(-INFINITY)));
-        store_weights(at + v * VW, slope + v * VW, x[v], w, more * factor[v]);
+        const vec w = own_weight(x[v], by->normalizer);
+        store_weights(at + v * VW, slope + v * VW, x[v], w,
+                      own_slope(x[v], w, by->normalizer) * factor[v]);
     }
 }
 

@@ -5,13 +5,13 @@
  *           weights
  * Shapes    output, grad_output (B, Hq, S, DV), lse, grad_lse (B, Hq, S): views of any strides; deltas,
  *           sink_parts [G][M], rows as in lanes_backward.cl
- * Launch    global {ceil(M / ROWS), G}, local {1, 1}; a work-item makes ROWS rows
+ * Launch    global {ceil(M / ROWS), G}; a work-item makes ROWS rows
  * Memory    reads both outputs once
  * Edges     without grad_lse, or without sinks, that part is left out
- * See       src/ops/lanes_backward.c, tests/kernels/test_lanes_backward.c
+ * See       src/ops/dot_gradients.c, tests/kernels/test_lanes_backward.c
  *
  * -D        meaning                     values   set by
- * ROWS      rows of a work-item         64       src/ops/lanes_backward.c
+ * ROWS      rows of a work-item         1, 64    dot_gradients.c
  */
 #include "common.clh"
 #include "modify.clh"
@@ -19,12 +19,12 @@
 #error "row_deltas.cl: ROWS must be given"
 #endif
 
-kernel __attribute__((reqd_work_group_size(1, 1, 1))) void
-row_deltas(global const void *output, clattn_view output_view, global const void *grad_output,
-           clattn_view grad_output_view, global const void *lse, clattn_view lse_view,
-           global const void *grad_lse, clattn_view grad_lse_view, global const void *sinks,
-           clattn_view sinks_view, int DV, clattn_int heads, clattn_int S, clattn_int M,
-           global ACC *deltas, global ACC *sink_parts)
+kernel void row_deltas(global const void *output, clattn_view output_view,
+                       global const void *grad_output, clattn_view grad_output_view,
+                       global const void *lse, clattn_view lse_view, global const void *grad_lse,
+                       clattn_view grad_lse_view, global const void *sinks, clattn_view sinks_view,
+                       int DV, clattn_int heads, clattn_int S, clattn_int M, global ACC *deltas,
+                       global ACC *sink_parts)
 {
     const clattn_int first = (clattn_int)get_global_id(0) * ROWS, g = get_global_id(1),
                      b = g / heads;

@@ -24,69 +24,21 @@
  * KIND      of query, key, value and output, as in arguments.h   0 to 3             desc.dtype
  * VALUES    elements of values of a group, a multiple of BN      to 64 * GN / TM    tiles.c
  * SPLIT     keys of a split, a multiple of BN                    2^k                tiles.c
- * LONG      1: D may pass DEPTH                                  0, 1               desc
  * GENERAL   1: with all modifications; 0: every key is seen      0, 1               desc
- * and those of tile.clh
+ * and those of slices.clh
  */
 #include "common.clh"
 #include "modify.clh"
 #include "packed.clh"
 #include "slices.clh"
-#if !defined(KIND) || !defined(VALUES) || !defined(SPLIT) || !defined(LONG) || !defined(GENERAL)
-#error "tiles.cl: KIND, VALUES, SPLIT, LONG and GENERAL must be given"
+#if !defined(KIND) || !defined(VALUES) || !defined(SPLIT) || !defined(GENERAL)
+#error "tiles.cl: KIND, VALUES, SPLIT and GENERAL must be given"
 #endif
 #define NC (VALUES / BN) /* register tiles of output that a work-item keeps */
 #define NR (TM / VW)     /* vectors of its rows */
-#define DEPTH 256        /* terms that a sum of products adds up in a row */
 #if DS > BN || VALUES % BN || SPLIT % BN || VALUES * TM > 64 * GN || GN * BM > DS * RIGHT * VW
 #error "tiles.cl: VALUES, SPLIT or a slice of keys does not fit the tile"
 #endif
-
-/* The products of the tile's queries and BN keys. The slices are double-buffered: `turn` says which
- * of the two comes next. At the end all have been read.
- * Barriers stand where every work-item passes by, and not under conditions that are the same for
- * all, which OpenCL C allows: a driver for CPUs makes loops over work-items of what lies between
- * barriers, and copies all that follows a conditional one. */
-static inline void make_products(vec sums[TM][NV], tile_rows queries, rows_of_split keys, int k,
-                                 local vec *left, local vec *right, int *turn)
-{
-    vec queries_next[LEFT_LOADS], keys_next[RIGHT_LOADS];
-#if LONG
-    vec total[TM][NV];
-    clear_sums(total);
-#endif
-    clear_sums(sums);
-    load_queries(queries_next, queries, 0);
-    load_keys_of_tile(keys_next, keys, k, 0);
-    store_queries(left + *turn * DS * LEFT, queries_next, queries, 0);
-    store_keys_of_tile(right + *turn * DS * RIGHT, keys_next, keys, k, 0);
-    barrier(CLK_LOCAL_MEM_FENCE);
-    for (int d = 0; d < keys.size; d += DS) {
-        const int next = d + DS;
-        if (next < keys.size) {
-            load_queries(queries_next, queries, next);
-            load_keys_of_tile(keys_next, keys, k, next);
-        }
-        multiply(sums, left + *turn * DS * LEFT, right + *turn * DS * RIGHT);
-#if LONG /* long sums are sums of short ones */
-        if (next % DEPTH == 0 || next >= keys.size)
-            add_to_total(total, sums);
-#endif
-        *turn ^= 1;
-        if (next < keys.size) {
-            store_queries(left + *turn * DS * LEFT, queries_next, queries, next);
-            store_keys_of_tile(right + *turn * DS * RIGHT, keys_next, keys, k, next);
-        }
-        barrier(CLK_LOCAL_MEM_FENCE);
-    }
-#if LONG
-#pragma unroll
-    for (int i = 0; i < TM; i++)
-#pragma unroll
-        for (int v = 0; v < NV; v++)
-            sums[i][v] = total[i][v];
-#endif
-}
 
 #if GENERAL
 /* What differs from row to row, in local memory. */
@@ -365,10 +317,7 @@ tiles(global const void *query, clattn_view query_view, global const void *key,
      * keys that it does not see add nothing. */
     begin = begin / BN * BN;
 
-    const tile_rows queries = {
-        query, query_at, of_query.column, D,
-        of_query.row % VW == 0 && of_query.head % VW == 0 &&
-            is_aligned(query, KIND, row_of(of_query, b, 0, 0), of_query.column, D)};
+    const tile_rows queries = take_tile_rows(query, of_query, query_at, b, D);
     const rows_of_split keys = take_rows(key, of_key, row_of(of_key, b, kv_head, start), end, D),
                         values = take_rows(value, of_value, row_of(of_value, b, kv_head, start),
                                            end, DV);
@@ -391,7 +340,7 @@ tiles(global const void *query, clattn_view query_view, global const void *key,
         for (int k = begin; k < end; k += BN) {
             vec tile[TM][NV], next[RIGHT_LOADS], most[NR];
             ACC tops[TM], kept[TM];
-            make_products(tile, queries, keys, k, left, right, &turn);
+            make_products(tile, queries, keys, k, D, left, right, &turn);
             load_values(next, values, k, d_begin);
 #pragma unroll
             for (int i = 0; i < TM; i++)

@@ -18,7 +18,8 @@ static const clattn__variant *const forward[] = {
 };
 static const clattn__variant *const backward[] = {
     &clattn__variant_reference,       /* the reference device has no other */
-    &clattn__variant_lanes_backward,  /* CPU-like devices, dot products without gradients of more */
+    &clattn__variant_tiles_backward,  /* GPU-like devices, dot products without gradients of more */
+    &clattn__variant_lanes_backward,  /* CPU-like devices, the same */
     &clattn__variant_staged_backward, /* any problem on any device */
 };
 #define LENGTH(table) (sizeof(table) / sizeof *(table))

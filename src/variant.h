@@ -40,6 +40,7 @@ extern const clattn__variant clattn__variant_staged;
 extern const clattn__variant clattn__variant_staged_clblast;
 
 /* Of the backward pass. */
+extern const clattn__variant clattn__variant_tiles_backward;
 extern const clattn__variant clattn__variant_lanes_backward;
 extern const clattn__variant clattn__variant_staged_backward;
 

@@ -38,6 +38,20 @@ const clattn__tile *clattn__tile_find(const clattn_device *device, const clattn_
     return NULL;
 }
 
+bool clattn__tile_is_held(const clattn_device *device, const clattn__tiled *tiled, char *reason,
+                          size_t size)
+{
+    char remark[CLATTN__TILE_REMARK_MAX] = "";
+    size_t last = device->tuning->tile_count, i = last ? last - 1 : 0, first = 0;
+    if (clattn__tile_find(device, tiled, &first, remark))
+        return true;
+    remark[0] = '\0';
+    (void)clattn__tile_find(device, tiled, &i, remark);
+    (void)snprintf(reason, size, "the device holds none of its tiles: the last one, %s",
+                   remark[0] ? remark : "is missing");
+    return false;
+}
+
 static clattn_status build(clattn__kernel *kernel, clattn_device *device,
                            const clattn__tiled *tiled, const clattn__tile *tile)
 {

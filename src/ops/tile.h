@@ -40,6 +40,10 @@ typedef struct clattn__tiled {
 const clattn__tile *clattn__tile_find(const clattn_device *device, const clattn__tiled *tiled,
                                       size_t *index, char remark[CLATTN__TILE_REMARK_MAX]);
 
+/* True when there is one; else `reason` says why not, in one clause. */
+bool clattn__tile_is_held(const clattn_device *device, const clattn__tiled *tiled, char *reason,
+                          size_t size);
+
 /* Builds the kernel with the first tile that the device holds once it is built, too, and that needs
  * no memory for registers, if there is one. `remark` becomes the tile's size and why others were
  * passed over. */

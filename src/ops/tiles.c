@@ -71,15 +71,7 @@ static bool accepts(const clattn_device *device, const clattn__problem *problem,
         return false;
     }
     const clattn__tiled tiled = tiled_by(problem);
-    char remark[CLATTN__TILE_REMARK_MAX] = "";
-    size_t last = device->tuning->tile_count, i = last ? last - 1 : 0, first = 0;
-    if (clattn__tile_find(device, &tiled, &first, remark))
-        return true;
-    remark[0] = '\0';
-    (void)clattn__tile_find(device, &tiled, &i, remark);
-    (void)snprintf(reason, size, "the device holds none of its tiles: the last one, %s",
-                   remark[0] ? remark : "is missing");
-    return false;
+    return clattn__tile_is_held(device, &tiled, reason, size);
 }
 
 static void release(void *state)

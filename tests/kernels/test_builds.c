@@ -93,6 +93,7 @@ static const kernel_file files[] = {
       "-DTM=8 -DTN=8 -DGM=4 -DGN=4 -DDS=16 -DDEPTH=512"}},
     {"merge_parts.cl", ENDS, {"-DKIND=0", "-DKIND=1", "-DKIND=2", "-DKIND=1", "-DKIND=3"}},
     {"tiles.cl", 0, {NULL}}, /* by tiles, below */
+    {"tiles_backward.cl", 0, {NULL}},
     {"lanes.cl",
      ENDS,
      {"-DMOST=64 -DKIND=0 -DQUERY_KIND=0 -DNV=1 -DMK=4 -DMD=2 -DBK=16 -DGENERAL=1",
@@ -100,7 +101,7 @@ static const kernel_file files[] = {
       "-DMOST=512 -DKIND=2 -DQUERY_KIND=0 -DNV=2 -DMK=16 -DMD=16 -DBK=256 -DGENERAL=1",
       "-DMOST=128 -DKIND=1 -DQUERY_KIND=1 -DNV=1 -DMK=8 -DMD=4 -DBK=128 -DGENERAL=1",
       "-DMOST=256 -DKIND=3 -DQUERY_KIND=3 -DNV=3 -DMK=4 -DMD=8 -DBK=32 -DGENERAL=1"}},
-    {"row_deltas.cl", ENDS, {"-DROWS=64"}},
+    {"row_deltas.cl", ENDS, {"-DROWS=1"}},
     {"lanes_backward.cl",
      ENDS,
      {"-DMOST=64 -DNV=1 -DMR=4 -DBQ=16 -DBK=16 -DGENERAL=1",
@@ -238,6 +239,9 @@ static void add_tile(named_tests *tests, const clattn__tile *tile)
                        "%s -DKIND=%d -DVALUES=64 -DSPLIT=1024 -DLONG=%d -DGENERAL=%d", options,
                        wide, wide, !wide);
         add(tests, "tiles.cl", type, all);
+        (void)snprintf(all, sizeof all, "%s -DKIND=%d -DVALUES=64 -DLONG=%d -DGENERAL=%d -DKEYS=%d",
+                       options, wide, wide, !wide, !wide);
+        add(tests, "tiles_backward.cl", type, all);
     }
 }
 

@@ -6,7 +6,6 @@
 #include "support/device_runs.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 /* clang-format off: one row, one case */
@@ -218,8 +217,6 @@ int main(void)
 {
     int failures = 0;
     named_tests choice = {0}, staged = {0};
-    /* Saving a binary takes PoCL as long as the first run did, and it has a cache itself. */
-    (void)setenv("CLATTN_CACHE_DIR", "", 1);
     if (clattn_device_open(&device, NULL, 0) != CLATTN_OK) {
         (void)fprintf(stderr, "%s\n", clattn_last_error());
         return 1;

@@ -1,0 +1,19 @@
+/* dot_backward.h: what the fused variants of the backward pass of dot-product scores are tested by: cases around
+ * blocks, tiles and splits against the reference, and with all of them those of the tables and calls in pieces. */
+#ifndef CLATTN_TESTS_DOT_BACKWARD_H
+#define CLATTN_TESTS_DOT_BACKWARD_H
+
+#include <clattn/clattn.h>
+
+/* A driver builds anew for each type and size: fewer cases are fewer builds. */
+typedef enum dot_backward_cases {
+    DOT_BACKWARD_FEW,  /* of one type and size, around blocks */
+    DOT_BACKWARD_SOME, /* a few of each type and size, and the tables of one */
+    DOT_BACKWARD_ALL
+} dot_backward_cases;
+
+/* Tests of a variant on a device as it is tuned now; how many failed. */
+int dot_backward_run(clattn_device *device, const char *variant, const char *group,
+                     dot_backward_cases cases);
+
+#endif

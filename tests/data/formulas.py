@@ -1,5 +1,5 @@
 """Scores, normalizers and what is told of weights, for make_vectors.py, written from the papers that each names. Cases
-and tensors are those of make_vectors.py."""
+are those of vector_cases.py, tensors those of make_vectors.py."""
 
 import numpy as np
 

@@ -12,7 +12,6 @@ static clattn_device *device;
 static void run_backward(const clattn_case *c, uint32_t results, uint32_t gradients,
                          const char *variant)
 {
-    backward_gradient each;
     clattn_case forward = *c;
     host_call call;
     /* A gradient of weights is a product with values, and those of 3e38 have none in f32: nothing is left that
@@ -24,10 +23,7 @@ static void run_backward(const clattn_case *c, uint32_t results, uint32_t gradie
     case_make(&call, &forward);
     assert_status(CLATTN_OK, clattn_reference_run(&call.desc, &call.args));
     backward_call_turn(&call, results, c->strides);
-    call.desc.gradients &= gradients;
-    for (size_t n = 0; backward_call_gradient(&call, n, &each); n++)
-        if (!(each.bit & gradients))
-            *each.gradient = (clattn_tensor){0};
+    backward_call_keep(&call, gradients);
     run_and_verify(device, &call, variant, c->name);
     host_call_free(&call);
 }

@@ -24,6 +24,11 @@ def of_rows(tensors, name):
     return array[:, None, :, None] if array.ndim == 2 else array[..., None]
 
 
+def lengths_of(vectors):
+    """Without magnitudes, which linalg.norm() takes: gradients are made with complex numbers."""
+    return np.sqrt((vectors**2).sum(axis=-1))
+
+
 def location_features(case, tensors):
     """f[b, h, j, c] = sum over channels and k of conv[c, channel, k] * weights[channel][j + k - (K - 1) / 2], with
     zeros beyond the ends (Chorowski et al., arXiv:1506.07503, equation 8; Shen et al., arXiv:1712.05884)."""
@@ -31,7 +36,7 @@ def location_features(case, tensors):
     inputs = [n for n in ("previous_weights", "cumulative_weights") if "params." + n in tensors]
     conv = of_heads(case, tensors, "conv", 2 if len(inputs) == 1 else 3).reshape(Hq, case["C"], len(inputs), -1)
     K = conv.shape[-1]
-    features = np.zeros((B, Hq, T, case["C"]))
+    features = np.zeros((B, Hq, T, case["C"]), conv.dtype)
     for channel, name in enumerate(inputs):
         weights = np.broadcast_to(of_keys(tensors, name), (B, Hq, T))
         for j in range(T):
@@ -57,7 +62,7 @@ def additive_scores(case, tensors, query, key):
         hidden = hidden + w_coverage * of_keys(tensors, "coverage")[:, :, None, :, None]
     v = of_heads(case, tensors, "v", 1)
     if "params.g" in tensors:
-        v = tensors["params.g"][:, None] * v / np.linalg.norm(v, axis=-1, keepdims=True)
+        v = tensors["params.g"][:, None] * v / lengths_of(v)[:, None]
     return np.einsum("ha,bhsta->bhst", v, np.tanh(hidden))
 
 
@@ -77,7 +82,7 @@ def scores_of(case, tensors):
         return additive_scores(case, tensors, query, key)
     products = np.einsum("bhsd,bhtd->bhst", query, key)
     if score == "cosine":  # Graves et al., arXiv:1410.5401, equations 5 and 6
-        lengths = np.linalg.norm(query, axis=-1)[..., :, None] * np.linalg.norm(key, axis=-1)[..., None, :]
+        lengths = lengths_of(query)[..., :, None] * lengths_of(key)[..., None, :]
         return of_rows(tensors, "beta") * np.divide(products, lengths, where=lengths != 0, out=np.zeros_like(products))
     return products
 
@@ -101,7 +106,7 @@ def entmax15(scores):
 
 def sparse_weights(of_row, modified):
     """Only scores above -infinity take part; one that is no number, or infinite, spoils its row."""
-    weights = np.zeros(modified.shape)
+    weights = np.zeros_like(modified)
     for index in np.ndindex(modified.shape[:-1]):
         row = modified[index]
         held = row != -np.inf

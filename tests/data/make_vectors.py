@@ -9,7 +9,9 @@ computed a second time with it; a disagreement ends the script.
 
 The file: `vector NAME`, then lines `set WORD VALUE...` (the description), then per tensor `tensor NAME DTYPE DIM...`
 and its elements in row-major order, 8 to a line; `end`. Tensors named like an output are expected results, those named
-`params.NAME` are the parameters of a score. Inputs are multiples of 1/32 below 8: every float type holds them exactly.
+`params.NAME` are the parameters of a score, and `grad.NAME` is the gradient of a loss with respect to NAME: given where
+that is a result, expected where it is an input. What is given is made of multiples of 1/32 below 8: every float type
+holds them exactly.
 """
 
 import sys
@@ -22,6 +24,7 @@ from vector_cases import (
     PACKED_SCORES,
     SEQUENCES,
     cases,
+    gradient_cases,
     normalizer_cases,
     score_cases,
     told_cases,
@@ -65,7 +68,7 @@ def expected(case, tensors):
     full = lambda name: np.broadcast_to(tensors[name], score_shape)
     value = np.repeat(tensors["value"], Hq // Hkv, axis=1)
     if case["score"] == "given":
-        raw = tensors["given_scores"].astype(np.float64)
+        raw = tensors["given_scores"]
     else:
         scale = case["scale"]
         if scale is None:
@@ -106,7 +109,7 @@ def expected(case, tensors):
     if case["normalizer"] in ("sparsemax", "entmax15"):
         weights = sparse_weights(sparsemax if case["normalizer"] == "sparsemax" else entmax15, modified)
     weights = np.where(seen, weights, 0.0)
-    output = np.zeros((B, Hq, S, Dv))
+    output = np.zeros((B, Hq, S, Dv), weights.dtype)
     for index in np.ndindex(B, Hq, S):
         keys = seen[index]
         if keys.any():
@@ -117,6 +120,29 @@ def expected(case, tensors):
     results["argmax"] = keys_looked_at_most(modified)
     results["entropy"] = entropies(weights)
     return results, seen
+
+
+def gradients(case, tensors, incoming):
+    """Of the loss, the sum of incoming times results, by complex steps (Squire and Trapp, SIAM Review 40, 1998): where
+    an input moves by ih, the loss moves by ih times its derivative, exact to rounding as nothing is subtracted.
+    Comparisons look at real parts first, and so choose as without the step."""
+    step = 2.0**-100
+    moved = {name: array if array.dtype == bool else array.astype(complex) for name, array in tensors.items()}
+    made = {}
+    for name, array in tensors.items():
+        if name == "mask" or (name == "key" and case["score"] == "location"):
+            continue
+        made[name] = np.empty(array.shape)
+        for index in np.ndindex(array.shape):
+            moved[name][index] += step * 1j
+            results, _ = expected(case, moved)
+            loss = 0
+            for of, gradient in incoming.items():
+                finite = np.isfinite(results[of])  # an lse of no keys moves with nothing
+                loss += gradient[finite] @ results[of][finite]
+            made[name][index] = loss.imag / step
+            moved[name][index] = array[index]
+    return made
 
 
 def check_with_torch(case, tensors, results, seen):
@@ -179,8 +205,12 @@ def check_with_torch(case, tensors, results, seen):
 POSITIVE = ("beta", "gamma", "previous_weights", "cumulative_weights", "coverage")
 
 
+def on_grid(rng, shape):
+    return np.clip(np.rint(rng.standard_normal(shape) * 32), -255, 255) / 32
+
+
 def make_tensors(case, rng):
-    grid = lambda *shape: np.clip(np.rint(rng.standard_normal(shape) * 32), -255, 255) / 32
+    grid = lambda *shape: on_grid(rng, shape)
     B, Hq, Hkv, S, T, D, Dv = (case[k] for k in ("B", "Hq", "Hkv", "S", "T", "D", "Dv"))
     tensors = {}
     if case["score"] == "given":
@@ -251,7 +281,7 @@ def write_description(out, case):
         out.append("set window %d %d" % case["window"])
 
 
-def write_case(out, case, tensors, results):
+def write_case(out, case, tensors, results, of_loss):
     write_description(out, case)
     for name, array in tensors.items():
         dtype = "bool" if array.dtype == bool else "float"
@@ -261,6 +291,8 @@ def write_case(out, case, tensors, results):
     for name in (*OUTPUTS, *case["told"]):
         dtype = "int" if name == "argmax" else "float"
         write_tensor(out, name, dtype, in_callers_shape(case, name, results[name]))
+    for name, array in of_loss.items():
+        write_tensor(out, "grad." + name, "float", in_callers_shape(case, name, array))
     out.append("end")
 
 
@@ -319,7 +351,9 @@ def main():
                 tensors[name][:, :, -1 if where == "end" else 2] = what
             results, seen = expected(case, tensors)
             crossed += check_with_torch(case, tensors, results, seen)
-            write_case(out, case, tensors, results)
+            incoming = {name: on_grid(rng, results[name].shape) for name in case["loss"]}
+            made = gradients(case, tensors, incoming) if incoming else {}
+            write_case(out, case, tensors, results, {**incoming, **made})
         for name, changes in some_packed.items():
             case, tensors, starts, results, also_by_torch = packed_case(name, changes, rng)
             seen_names.add(name)
@@ -329,6 +363,7 @@ def main():
     add(cases(), PACKED)
     add([*score_cases(), *normalizer_cases()], PACKED_SCORES)
     add(told_cases(), {})
+    add(gradient_cases(), {})
     print("\n".join(out))
     by = f"{crossed} of them also by PyTorch {torch.__version__}" if torch else "PyTorch is not installed"
     print(f"{len(seen_names)} vectors; {by}", file=sys.stderr)

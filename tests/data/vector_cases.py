@@ -29,6 +29,8 @@ DEFAULTS = dict(
     poison=None,
     # Of TOLD, what is wanted of weights.
     told=(),
+    # Of which results gradients come in; those of all inputs are wanted then.
+    loss=(),
     # Parameters by the letters of their shapes: E for Dk, H for Hq, M rows of a location score's matrix.
     params={},
     has_key=True,
@@ -240,6 +242,48 @@ def told_cases():
         yield told(name, normalizer=name, lengths=(4, 0), bias="1HST")
     yield told("additive", score="additive", params=ADDITIVE)
     yield told("given", score="given", mask=("float", "11ST"))
+
+
+def gradient_cases():
+    def backward(about, loss=("output",), **changes):
+        return case("-".join(["gradients", *about.split()]), **{**SMALL, "loss": loss, **changes})
+
+    every = ("output", "weights", "lse")
+    yield backward("")
+    yield backward("of weights", ("weights",))
+    yield backward("of lse", ("lse",))
+    yield backward("causal gqa scale bshd", B=1, Hq=4, S=4, causal=True, scale=-0.7, layout="bshd")
+    yield backward("rank-2 bottom-right causal", B=1, Hq=1, Hkv=1, rank=2, S=3, causal=True, alignment="bottom-right")
+    yield backward("softcap lengths window", every, softcap=1.5, lengths=(4, 2), S=4, window=(1, 1))
+    yield backward("bias of heads causal", bias="1HST", causal=True, S=3)
+    yield backward("bias of sequences float mask", every, bias="B1ST", mask=("float", "1HST"))
+    yield backward("bias of keys gqa", Hq=4, bias="1T", mask=("bool", "B1ST"))
+    yield backward("alibi bottom-right lengths", alibi=True, alignment="bottom-right", lengths=(4, 3), S=3)
+    yield backward("sinks", every, sinks=True, softcap=2)
+    yield backward("sinks all masked", ("output", "lse"), sinks=True, lengths=(0, 3))
+    yield backward("given softcap", every, score="given", softcap=2, causal=True, S=3, bias="B1S1")
+    for name in ("none", "sigmoid", "sparsemax", "entmax15"):
+        modified = dict(B=1, Hq=4, S=3, T=5, softcap=2, causal=True, alignment="bottom-right", alibi=True, bias="11ST")
+        yield backward(name, every, normalizer=name, **modified)
+        yield backward(f"{name} additive", score="additive", params=ADDITIVE, normalizer=name, lengths=(4, 1))
+    yield backward("general", every, score="general", params=dict(weight="DE"), Dk=2, lengths=(3, 4))
+    yield backward("general heads", **{**GROUPS, "score": "general", "params": dict(weight="HDE"), "sinks": True})
+    yield backward("additive", every, score="additive", params=dict(ADDITIVE, bias="A", g="1"), Dk=2, scale=0.5)
+    heads = dict(ADDITIVE_OF_HEADS, bias="HA", g="H")
+    yield backward("additive heads", score="additive", params=heads, B=1, Hq=4, causal=True, S=3, softcap=1.5)
+    yield backward("location", every, score="location", params=dict(weight="MD"), M=6, lengths=(4, 2))
+    yield backward("location heads", score="location", params=dict(weight="HMD"), B=1, Hq=4, has_key=False)
+    wide = dict(LOCATION, bias="A", previous_weights="BHT")
+    yield backward("location-sensitive", score="location-sensitive", params=wide, K=7, lengths=(4, 3))
+    two_channels = dict(ADDITIVE, conv="HC2K", w_location="HAC", previous_weights="BHT", cumulative_weights="BT")
+    yield backward("location-sensitive two channels", every, score="location-sensitive", params=two_channels, Hq=4)
+    yield backward("coverage", every, score="coverage", params=dict(COVERAGE, g="1"), lengths=(2, 4), Dk=4)
+    of_heads = dict(ADDITIVE_OF_HEADS, w_coverage="HA", coverage="BHT")
+    yield backward("coverage heads", score="coverage", params=of_heads, B=1, Hq=4, layout="bshd")
+    yield backward("cosine", every, score="cosine", params=dict(beta="H"), B=1, Hq=4)
+    yield backward("cosine of rows", score="cosine", params=dict(beta="BHS"), S=3, softcap=0.5)
+    yield backward("rbf", every, score="rbf", params=dict(gamma="1"))
+    yield backward("rbf heads", score="rbf", params=dict(gamma="H"), B=1, Hq=4, causal=True, alignment="bottom-right")
 
 
 PACKED = {

@@ -86,3 +86,12 @@ void backward_call_turn(host_call *call, uint32_t outputs, host_strides strides)
         desc->gradients |= each.bit;
     }
 }
+
+void backward_call_keep(host_call *call, uint32_t gradients)
+{
+    backward_gradient each;
+    call->desc.gradients &= gradients;
+    for (size_t n = 0; backward_call_gradient(call, n, &each); n++)
+        if (!(each.bit & gradients))
+            *each.gradient = (clattn_tensor){0};
+}

@@ -9,6 +9,9 @@
  * still. Gradients have the types of what they are of, and `strides`. */
 void backward_call_turn(host_call *call, uint32_t outputs, host_strides strides);
 
+/* Leaves those of `gradients`, bits of the desc, and asks for no others. */
+void backward_call_keep(host_call *call, uint32_t gradients);
+
 /* Input number `index` of those that can have a gradient, whether it is there or not, the gradient, and its name
  * in a report; false past the last. */
 typedef struct backward_gradient {

@@ -1,5 +1,7 @@
 #include "vectors.h"
 
+#include "backward_call.h"
+
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -180,6 +182,12 @@ const vector_tensor *vector_find(const vector *from, const char *name)
     return NULL;
 }
 
+static void fill(const clattn_tensor *to, const vector_tensor *from)
+{
+    for (size_t i = 0; i < from->count; i++)
+        host_tensor_set(to, i, from->values[i]);
+}
+
 void vector_make_call(host_call *out, const vector *from, clattn_dtype dtype)
 {
     *out = (host_call){.desc = from->desc, .args.struct_size = sizeof out->args};
@@ -233,7 +241,37 @@ void vector_make_call(host_call *out, const vector *from, clattn_dtype dtype)
             stored = dtype == CLATTN_F64 ? CLATTN_F64 : CLATTN_F32;
         *all[a].to = host_call_tensor(out, stored, tensor->rank, tensor->shape, STRIDES_DENSE);
         *(all[a].output ? &out->desc.outputs : &out->desc.flags) |= all[a].flag;
-        for (size_t i = 0; i < tensor->count && !all[a].output; i++)
-            host_tensor_set(all[a].to, i, tensor->values[i]);
+        if (!all[a].output)
+            fill(all[a].to, tensor);
     }
+}
+
+bool vector_has_gradients(const vector *from)
+{
+    return vector_find(from, "grad.value") != NULL;
+}
+
+void vector_make_backward(host_call *out, const vector *from, clattn_dtype dtype)
+{
+    clattn_attention_args *args = &out->args;
+    const struct {
+        const vector_tensor *gradient;
+        const clattn_tensor *to;
+        uint32_t output;
+    } incoming[] = {
+        {vector_find(from, "grad.output"), &args->grad.output, CLATTN_OUTPUT},
+        {vector_find(from, "grad.weights"), &args->grad.weights, CLATTN_WEIGHTS},
+        {vector_find(from, "grad.lse"), &args->grad.lse, CLATTN_LSE},
+    };
+    const size_t count = sizeof incoming / sizeof *incoming;
+    uint32_t outputs = 0;
+    vector_make_call(out, from, dtype);
+    fill(&args->output, vector_find(from, "output"));
+    fill(&args->lse, vector_find(from, "lse"));
+    for (size_t n = 0; n < count; n++)
+        outputs |= incoming[n].gradient ? incoming[n].output : 0;
+    backward_call_turn(out, outputs, STRIDES_DENSE);
+    for (size_t n = 0; n < count; n++)
+        if (incoming[n].gradient)
+            fill(incoming[n].to, incoming[n].gradient);
 }

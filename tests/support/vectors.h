@@ -36,4 +36,9 @@ const vector_tensor *vector_find(const vector *from, const char *name);
 /* Makes the call of a vector on `dtype`, with all outputs that it has wanted and still zero. */
 void vector_make_call(host_call *out, const vector *from, clattn_dtype dtype);
 
+/* Some vectors have gradients, too: "grad." before the name of a result or of an input. Of those, makes the call
+ * backward, with forward's results and the gradients that come in, and all that can go out of NaN still. */
+bool vector_has_gradients(const vector *from);
+void vector_make_backward(host_call *out, const vector *from, clattn_dtype dtype);
+
 #endif

@@ -40,17 +40,28 @@ with_parameters() {
     parameter cumulative_weights 8,34
 }
 
+# with_backward: from here on `batch` goes backward, to the gradients of parameters too where there are some.
+with_backward() {
+    local file
+    export FAULTS_OUTPUTS='grad-query grad-key grad-value'
+    for file in "$work"/parameters/*.npy; do
+        [ ! -e "$file" ] || FAULTS_OUTPUTS+=" grad-param=$(basename "$file" .npy)"
+    done
+    export FAULTS_BACKWARD=1
+}
+
 # batch COMMAND [OPTIONS]: `clattn COMMAND` over the sentences.
 batch() {
-    local data=$CLATTN_DATA/sentences file score=()
+    local data=$CLATTN_DATA/sentences file more=()
     if [ -d "$work/parameters" ]; then
-        score=(--score location-sensitive)
+        more=(--score location-sensitive)
         for file in "$work"/parameters/*; do
-            score+=(--param "$(basename "$file" .npy)=$file")
+            more+=(--param "$(basename "$file" .npy)=$file")
         done
     fi
+    [ -z "${FAULTS_BACKWARD-}" ] || more+=(--backward --grad-output "$data/expected_output.npy")
     timeout 60 "$CLATTN_PROGRAM" "$1" --query "$data/query.npy" --key "$data/key.npy" \
-        --value "$data/value.npy" --kv-lengths "$data/kv_lengths.npy" "${score[@]}" "${@:2}"
+        --value "$data/value.npy" --kv-lengths "$data/kv_lengths.npy" "${more[@]}" "${@:2}"
 }
 
 # run_batch FOLDER [OPTIONS]: computes all outputs into FOLDER/out, what is printed beside it.
@@ -59,7 +70,10 @@ run_batch() {
     shift
     mkdir -p "$folder/out"
     for name in ${FAULTS_OUTPUTS-output weights scores lse}; do
-        to+=("--$name" "$folder/out/$name.npy")
+        case $name in
+        *=*) to+=("--${name%=*}" "${name#*=}=$folder/out/$name.npy") ;;
+        *) to+=("--$name" "$folder/out/$name.npy") ;;
+        esac
     done
     batch run "${to[@]}" "$@" >"$folder/stdout" 2>"$folder/stderr"
 }

@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
-# sweep.sh warm|copied|cold|lost [parameters]: fails each OpenCL call of `clattn run` once.
+# sweep.sh warm|copied|cold|lost [parameters] [backward]: fails each OpenCL call of `clattn run` once.
 #
 #   warm    every call of every function, the programs' binaries cached
 #   copied  the same on a device with memory of its own, to which and from which tensors are copied
 #   cold    every call that has to do with programs, with an empty cache: they are built
 #   lost    every function's first, middle and last call, and all calls of all functions after it
 #
-# With "parameters" the run is one of a score that has them, not of dot products.
+# With "parameters" the run is one of a score that has them, not of dot products; with "backward" it makes gradients,
+# after forward on the same device.
 #
 # Each run must end by itself, release everything, and either fail with status 3, one line and no
 # output file, or succeed with complete and right outputs. It may succeed where a call was needed for
@@ -72,7 +73,9 @@ if [ "${1-}" = --one ]; then
 fi
 mode=$1
 make_work
-[ "${2-}" != parameters ] || with_parameters
+for word in "${@:2}"; do
+    "with_$word"
+done
 [ "$mode" != copied ] || export CLATTN_FAULT_UNIFIED_MEMORY=0
 export CLATTN_CACHE_DIR=$work/cache
 run_batch "$work/reference" --device reference || { complain "$work/reference" reference $?; exit 1; }
@@ -80,9 +83,11 @@ run_batch "$work/clean" || { complain "$work/clean" "run that fills the cache" $
 [[ $mode == warm || $mode == copied ]] || CLATTN_CACHE_DIR=$work/cold
 CLATTN_FAULT_COUNT=$work/counts run_batch "$work/counted" || { complain "$work/counted" count $?; exit 1; }
 
+# A launch sets a dozen arguments, which fail alike: where there are many launches, every sixth or so meets them all.
+most=300
 while read -r name count; do
     case $mode:$name in
-    warm:* | copied:*) seq 1 "$count" ;;
+    warm:* | copied:*) seq 1 $(((count + most - 1) / most)) "$count" ;;
     cold:*Program* | cold:clCreateKernel) seq 1 "$count" ;;
     lost:*) printf '%d\n' 1 $(((count + 1) / 2)) "$count" | sort -nu ;;
     esac | sed "s/^/$mode $name /"

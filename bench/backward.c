@@ -20,7 +20,6 @@ static const char *const cases[] = {
 
 enum { CLATTN, STAGED, PYTORCH, RUNNERS };
 static const char *const names[RUNNERS] = {"clattn", "clattn staged", "PyTorch SDPA"};
-enum { QUERY, KEY, VALUE, GRADIENTS };
 
 /* A case forward and backward, and its gradients. */
 typedef struct problem {
@@ -111,31 +110,12 @@ static double take_turn(problem *p, clattn_device *device, bench_peer *peer, int
     return seconds < 0 ? seconds : run_once(p, device, peer, runner);
 }
 
-/* The largest difference of a gradient from the peer's, in parts of that gradient's largest element. */
 static double largest_difference(problem *p, clattn_device *device, bench_peer *peer)
 {
-    const clattn_tensor *const made[GRADIENTS] = {&p->args.grad.query, &p->args.grad.key,
-                                                  &p->args.grad.value};
-    size_t count = 0, at = 0;
-    double most = 0;
-    for (int t = 0; t < GRADIENTS; t++)
-        count += clattn_tensor_count(made[t]);
-    float *ours = malloc(count * sizeof *ours), *theirs = malloc(count * sizeof *theirs);
-    bool ok = ours && theirs && run_once(p, device, peer, CLATTN) >= 0 &&
-              bench_peer_read(peer, theirs, count);
-    for (int t = 0; ok && t < GRADIENTS; t++) {
-        const size_t end = at + clattn_tensor_count(made[t]);
-        double difference = 0, size = 0;
-        ok = clattn_tensor_read(made[t], device, ours + at) == CLATTN_OK;
-        for (; at < end; at++) {
-            difference = fmax(difference, fabs((double)ours[at] - (double)theirs[at]));
-            size = fmax(size, fabs((double)theirs[at]));
-        }
-        most = fmax(most, difference / size);
-    }
-    free(ours);
-    free(theirs);
-    return ok ? most : (double)INFINITY;
+    const clattn_tensor made[] = {p->args.grad.query, p->args.grad.key, p->args.grad.value};
+    if (run_once(p, device, peer, CLATTN) < 0) /* `staged` wrote them last */
+        return (double)INFINITY;
+    return bench_peer_difference(peer, device, made, sizeof made / sizeof *made);
 }
 
 /* GFLOP/s of multiply-adds, by the yardstick. */

@@ -140,6 +140,33 @@ bool bench_peer_read(bench_peer *peer, float *output, size_t count)
     return ok;
 }
 
+double bench_peer_difference(bench_peer *peer, clattn_device *device, const clattn_tensor *tensors,
+                             size_t count)
+{
+    size_t total = 0, at = 0;
+    double most = 0;
+    for (size_t t = 0; t < count; t++)
+        total += clattn_tensor_count(&tensors[t]);
+    float *ours = total ? malloc(total * sizeof *ours) : NULL,
+          *theirs = total ? malloc(total * sizeof *theirs) : NULL;
+    bool ok = ours && theirs && bench_peer_read(peer, theirs, total);
+    for (size_t t = 0; ok && t < count; t++) {
+        const size_t end = at + clattn_tensor_count(&tensors[t]);
+        double difference = 0, size = 0;
+        ok = clattn_tensor_read(&tensors[t], device, ours + at) == CLATTN_OK;
+        for (; ok && at < end; at++) {
+            const double apart = fabs((double)ours[at] - (double)theirs[at]);
+            difference = fmax(difference, apart);
+            size = fmax(size, fabs((double)theirs[at]));
+            ok = isfinite(apart);
+        }
+        most = fmax(most, difference / size);
+    }
+    free(ours);
+    free(theirs);
+    return ok ? most : (double)INFINITY;
+}
+
 bool bench_peer_output(bench_peer *peer, const bench_case *c, float *output)
 {
     return bench_peer_read(peer, output, bench_case_queries(c));

@@ -5,6 +5,8 @@
 
 #include "case.h"
 
+#include <clattn/clattn.h>
+
 #include <stdio.h>
 #include <sys/types.h>
 
@@ -25,6 +27,10 @@ void bench_peer_start_python(bench_peer *peer, const char *script, const char *a
 bool bench_peer_ask(bench_peer *peer, const char *question, char *answer, int size);
 /* Reads `count` numbers of what the peer computed last. */
 bool bench_peer_read(bench_peer *peer, float *output, size_t count);
+/* The largest difference of our tensors from what the peer computed last, tensor behind tensor, in parts of a
+ * tensor's largest element; infinite where a number is not finite, or the peer failed. */
+double bench_peer_difference(bench_peer *peer, clattn_device *device, const clattn_tensor *tensors,
+                             size_t count);
 
 /* All known peers, started where they are installed. The list ends with a NULL name. */
 bench_peer *bench_peers_start(void);

@@ -179,22 +179,6 @@ static double take_turn(problem *p, clattn_device *device, bench_peer *peer)
     return seconds < 0 ? seconds : run_once(p, device, peer);
 }
 
-static double largest_difference(problem *p, clattn_device *device, bench_peer *peer)
-{
-    const size_t count = clattn_tensor_count(&p->tensors[RESULT]);
-    float *ours = malloc(count * sizeof *ours), *theirs = malloc(count * sizeof *theirs);
-    double most = INFINITY;
-    if (ours && theirs && clattn_tensor_read(&p->tensors[RESULT], device, ours) == CLATTN_OK &&
-        bench_peer_read(peer, theirs, count)) {
-        most = 0;
-        for (size_t i = 0; i < count; i++)
-            most = fmax(most, fabs((double)ours[i] - (double)theirs[i]));
-    }
-    free(ours);
-    free(theirs);
-    return most;
-}
-
 static bool ask_for_case(bench_peer *peer, const rnn_case *c, const char *file)
 {
     char line[160], answer[64];
@@ -233,7 +217,7 @@ static bool run_case(const rnn_case *c, clattn_device *device, bench_peer *peers
             char name[40];
             (void)snprintf(name, sizeof name, "clattn %s", clattn_plan_variant(p.plan));
             print_row(n ? peers[n - 1].name : name, seconds[n], seconds[0],
-                      n ? largest_difference(&p, device, &peers[n - 1]) : 0);
+                      n ? bench_peer_difference(&peers[n - 1], device, &p.tensors[RESULT], 1) : 0);
         }
         if (c->score == CLATTN_SCORE_ADDITIVE)
             printf("  %-28s %9.3f\n", "reading the keys once",

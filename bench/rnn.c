@@ -1,6 +1,6 @@
 /* rnn.c: attention of RNN encoder-decoders beside PyTorch's, eager and compiled, round by round: additive
- * scores of projected queries and keys, one decoder step of them, general and dot; sparsemax and entmax15
- * beside code that sorts. */
+ * scores of projected queries and keys, one decoder step of them, and backward with their projections, behind a
+ * pass forward that is not timed; general and dot; sparsemax and entmax15 beside code that sorts. */
 #include "case.h"
 #include "measure.h"
 #include "peers.h"
@@ -20,24 +20,30 @@ typedef struct rnn_case {
     const char *title, *kind; /* the peers' word for it */
     clattn_score score;
     clattn_normalizer normalizer;
+    clattn_direction direction;
     int B, S, T, N; /* N: size of query, key, value, and hidden units; 1 with given scores */
 } rnn_case;
 
 /* clang-format off: one row, one case */
 static const rnn_case cases[] = {
     {"additive, queries and keys projected before", "additive", CLATTN_SCORE_ADDITIVE,
-     CLATTN_NORMALIZER_SOFTMAX, 64, 50, 50, 512},
-    {"a decoder step of it", "additive", CLATTN_SCORE_ADDITIVE, CLATTN_NORMALIZER_SOFTMAX, 64, 1,
-     64, 512},
-    {"general", "general", CLATTN_SCORE_GENERAL, CLATTN_NORMALIZER_SOFTMAX, 64, 50, 50, 512},
-    {"dot", "dot", CLATTN_SCORE_DOT, CLATTN_NORMALIZER_SOFTMAX, 64, 50, 50, 512},
-    {"sparsemax of 4096 rows", "sparsemax", CLATTN_SCORE_GIVEN, CLATTN_NORMALIZER_SPARSEMAX, 1,
-     4096, 512, 1},
-    {"entmax15 of 4096 rows", "entmax15", CLATTN_SCORE_GIVEN, CLATTN_NORMALIZER_ENTMAX15, 1, 4096,
-     512, 1},
+     CLATTN_NORMALIZER_SOFTMAX, CLATTN_FORWARD, 64, 50, 50, 512},
+    {"a decoder step of it", "additive", CLATTN_SCORE_ADDITIVE, CLATTN_NORMALIZER_SOFTMAX,
+     CLATTN_FORWARD, 64, 1, 64, 512},
+    {"additive, backward to query, key, value, w_query, w_key, v", "additive_layer",
+     CLATTN_SCORE_ADDITIVE, CLATTN_NORMALIZER_SOFTMAX, CLATTN_BACKWARD, 64, 50, 50, 512},
+    {"general", "general", CLATTN_SCORE_GENERAL, CLATTN_NORMALIZER_SOFTMAX, CLATTN_FORWARD, 64, 50,
+     50, 512},
+    {"dot", "dot", CLATTN_SCORE_DOT, CLATTN_NORMALIZER_SOFTMAX, CLATTN_FORWARD, 64, 50, 50, 512},
+    {"sparsemax of 4096 rows", "sparsemax", CLATTN_SCORE_GIVEN, CLATTN_NORMALIZER_SPARSEMAX,
+     CLATTN_FORWARD, 1, 4096, 512, 1},
+    {"entmax15 of 4096 rows", "entmax15", CLATTN_SCORE_GIVEN, CLATTN_NORMALIZER_ENTMAX15,
+     CLATTN_FORWARD, 1, 4096, 512, 1},
 };
 /* clang-format on */
-enum { QUERY, KEY, VALUE, PARAMETER, RESULT, TENSORS };
+enum { QUERY, KEY, VALUE, PARAMETER, W_QUERY, W_KEY, INPUTS };
+/* Behind the inputs, and their gradients in the same order. */
+enum { RESULT = INPUTS, LSE, GRADIENTS, TENSORS = GRADIENTS + INPUTS };
 
 /* A case on the device, and on file for the peers. */
 typedef struct problem {
@@ -46,6 +52,8 @@ typedef struct problem {
     clattn_tensor tensors[TENSORS];
     clattn_plan *plan;
     clattn_keys *keys;
+    clattn_tensor *made; /* that the peers make, too */
+    size_t made_count;
     char file[64];
 } problem;
 
@@ -102,13 +110,14 @@ static bool make_scored(problem *p, clattn_device *device, const rnn_case *c, FI
 {
     uint64_t state = 1;
     const bool additive = c->score == CLATTN_SCORE_ADDITIVE,
-               general = c->score == CLATTN_SCORE_GENERAL;
+               general = c->score == CLATTN_SCORE_GENERAL,
+               backward = c->direction == CLATTN_BACKWARD;
     const int64_t queries[] = {c->B, c->S, c->N}, keys[] = {c->B, c->T, c->N},
                   matrix[] = {c->N, c->N}, vector[] = {c->N};
     const double spread = sqrt(3.0 / c->N); /* of standard deviation 1 / sqrt(N) */
     p->desc.head_size = (size_t)c->N;
     p->desc.hidden_size = additive ? (size_t)c->N : 0;
-    p->desc.flags = additive ? CLATTN_PROJECTED_KEYS | CLATTN_PROJECTED_QUERY : 0;
+    p->desc.flags = additive && !backward ? CLATTN_PROJECTED_KEYS | CLATTN_PROJECTED_QUERY : 0;
     const bool ok =
         make_tensor(&p->tensors[QUERY], device, file, &state, 1.7, 3, queries) &&
         make_tensor(&p->tensors[KEY], device, file, &state, 1.7, 3, keys) &&
@@ -117,15 +126,52 @@ static bool make_scored(problem *p, clattn_device *device, const rnn_case *c, FI
          make_tensor(&p->tensors[PARAMETER], device, file, &state, spread, 1, vector)) &&
         (!general ||
          make_tensor(&p->tensors[PARAMETER], device, file, &state, spread, 2, matrix)) &&
+        (!backward || (make_tensor(&p->tensors[W_QUERY], device, file, &state, spread, 2, matrix) &&
+                       make_tensor(&p->tensors[W_KEY], device, file, &state, spread, 2, matrix))) &&
         clattn_tensor_alloc(&p->tensors[RESULT], device, CLATTN_F32, 3, queries) == CLATTN_OK;
     p->args.query = p->tensors[QUERY];
-    if (!additive)
+    if (!(p->desc.flags & CLATTN_PROJECTED_KEYS))
         p->args.key = p->tensors[KEY];
     if (additive)
         p->args.params.v = p->tensors[PARAMETER];
     if (general)
         p->args.params.weight = p->tensors[PARAMETER];
+    p->args.params.w_query = p->tensors[W_QUERY];
+    p->args.params.w_key = p->tensors[W_KEY];
     p->args.output = p->tensors[RESULT];
+    return ok;
+}
+
+/* Runs forward, whose output and lse backward reads, and turns the description round. The gradient of the output
+ * is the query, which has its shape. */
+static bool turn_backward(problem *p, clattn_device *device)
+{
+    clattn_tensor *made = &p->tensors[GRADIENTS];
+    clattn_plan *forward = NULL;
+    bool ok = clattn_tensor_alloc(&p->tensors[LSE], device, CLATTN_F32, 2,
+                                  p->tensors[QUERY].shape) == CLATTN_OK;
+    p->args.lse = p->tensors[LSE];
+    p->desc.outputs = CLATTN_OUTPUT | CLATTN_LSE;
+    ok = ok && clattn_plan_create(&forward, device, &p->desc) == CLATTN_OK &&
+         clattn_plan_run(forward, &p->args) == CLATTN_OK &&
+         clattn_device_finish(device) == CLATTN_OK;
+    clattn_plan_destroy(forward);
+    for (int i = 0; ok && i < INPUTS; i++)
+        ok = clattn_tensor_alloc(&made[i], device, CLATTN_F32, p->tensors[i].rank,
+                                 p->tensors[i].shape) == CLATTN_OK;
+    p->desc.direction = CLATTN_BACKWARD;
+    p->desc.outputs = CLATTN_OUTPUT;
+    p->desc.gradients =
+        CLATTN_GRAD_QUERY | CLATTN_GRAD_KEY | CLATTN_GRAD_VALUE | CLATTN_GRAD_PARAMS;
+    p->args.grad.output = p->args.query;
+    p->args.grad.query = made[QUERY];
+    p->args.grad.key = made[KEY];
+    p->args.grad.value = made[VALUE];
+    p->args.grad.params.v = made[PARAMETER];
+    p->args.grad.params.w_query = made[W_QUERY];
+    p->args.grad.params.w_key = made[W_KEY];
+    p->made = made;
+    p->made_count = INPUTS;
     return ok;
 }
 
@@ -133,7 +179,9 @@ static bool make(problem *p, clattn_device *device, const rnn_case *c)
 {
     *p = (problem){
         .desc = {.struct_size = sizeof p->desc, .score = c->score, .normalizer = c->normalizer},
-        .args = {.struct_size = sizeof p->args}};
+        .args = {.struct_size = sizeof p->args},
+        .made = &p->tensors[RESULT],
+        .made_count = 1};
     (void)snprintf(p->file, sizeof p->file, "/tmp/clattn-bench-XXXXXX");
     const int descriptor = mkstemp(p->file);
     FILE *file = descriptor < 0 ? NULL : fdopen(descriptor, "wb");
@@ -143,8 +191,9 @@ static bool make(problem *p, clattn_device *device, const rnn_case *c)
                                                      : make_scored(p, device, c, file);
     p->args.value = p->tensors[VALUE];
     return fclose(file) == 0 && made &&
+           (c->direction == CLATTN_FORWARD || turn_backward(p, device)) &&
            clattn_plan_create(&p->plan, device, &p->desc) == CLATTN_OK &&
-           (c->score != CLATTN_SCORE_ADDITIVE || project(p, device, c->N));
+           (!(p->desc.flags & CLATTN_PROJECTED_KEYS) || project(p, device, c->N));
 }
 
 static void unmake(problem *p, clattn_device *device)
@@ -182,8 +231,9 @@ static double take_turn(problem *p, clattn_device *device, bench_peer *peer)
 static bool ask_for_case(bench_peer *peer, const rnn_case *c, const char *file)
 {
     char line[160], answer[64];
-    (void)snprintf(line, sizeof line, "case %s %d %d %d %d %s", c->kind, c->B, c->S, c->T, c->N,
-                   file);
+    (void)snprintf(line, sizeof line, "%s %s %d %d %d %d %s",
+                   c->direction == CLATTN_BACKWARD ? "backward" : "case", c->kind, c->B, c->S, c->T,
+                   c->N, file);
     return bench_peer_ask(peer, line, answer, sizeof answer) && strncmp(answer, "ready", 5) == 0;
 }
 
@@ -217,9 +267,9 @@ static bool run_case(const rnn_case *c, clattn_device *device, bench_peer *peers
             char name[40];
             (void)snprintf(name, sizeof name, "clattn %s", clattn_plan_variant(p.plan));
             print_row(n ? peers[n - 1].name : name, seconds[n], seconds[0],
-                      n ? bench_peer_difference(&peers[n - 1], device, &p.tensors[RESULT], 1) : 0);
+                      n ? bench_peer_difference(&peers[n - 1], device, p.made, p.made_count) : 0);
         }
-        if (c->score == CLATTN_SCORE_ADDITIVE)
+        if (p.keys)
             printf("  %-28s %9.3f\n", "reading the keys once",
                    1e3 * 4.0 * c->B * c->T * c->N / (1e9 * read));
     }

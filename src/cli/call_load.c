@@ -392,6 +392,8 @@ int cli_call_load(cli_call *call, const cli_options *options)
     memset(call, 0, sizeof *call);
     call->desc = options->desc;
     call->args.struct_size = sizeof call->args;
+    call->args.dropout_seed = options->seed;
+    call->args.dropout_offset = options->dropout_offset;
     if (options->has_shape)
         CLI_TRY(cli_random_inputs(call, options));
     for (int i = 0; i < CLI_INPUTS; i++) {

@@ -33,6 +33,8 @@ int cli_resident_make(cli_resident *resident, clattn_device *device, const cli_c
     resident->args.struct_size = sizeof resident->args;
     resident->args.weights_heads = host.weights_heads;
     resident->args.weights_rows = host.weights_rows;
+    resident->args.dropout_seed = host.dropout_seed;
+    resident->args.dropout_offset = host.dropout_offset;
     for (int i = 0; i < CLI_INPUTS; i++) {
         const clattn_tensor *from = cli_input_of(&host, (enum cli_input)i);
         clattn_tensor *to = cli_input_of(&resident->args, (enum cli_input)i);

@@ -28,6 +28,18 @@ int cli_parse_integer(int64_t *out, const char *option, const char *text, int64_
     return CLI_DONE;
 }
 
+int cli_parse_unsigned(uint64_t *out, const char *option, const char *text)
+{
+    char *end = NULL;
+    errno = 0;
+    const unsigned long long value = strtoull(text, &end, 10);
+    if (!isdigit((unsigned char)text[0]) || *end || errno)
+        return CLI_FAIL(CLI_BAD_INPUT, "--%s: '%s'; expected an integer from 0 to %" PRIu64, option,
+                        text, UINT64_MAX);
+    *out = value;
+    return CLI_DONE;
+}
+
 int cli_parse_number(double *out, const char *option, const char *text)
 {
     char *end = NULL;

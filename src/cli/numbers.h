@@ -10,6 +10,9 @@
 int cli_parse_integer(int64_t *out, const char *option, const char *text, int64_t low,
                       int64_t high);
 
+/* A whole decimal number of 64 bits without a sign. */
+int cli_parse_unsigned(uint64_t *out, const char *option, const char *text);
+
 int cli_parse_number(double *out, const char *option, const char *text);
 
 /* Rising numbers from 0 and below `length`, with commas between them and FIRST-LAST for several: at most

@@ -20,6 +20,9 @@ enum kind {
     SCALE,
     SOFTCAP,
     WINDOW,
+    DROPOUT,
+    DROPOUT_OFFSET,
+    SEED,
     PARAM,
     GRAD_PARAM,
     WEIGHTS_HEADS,
@@ -88,6 +91,9 @@ static const row rows[] = {
     {"scale", ALL, SCALE, 0},
     {"softcap", ALL, SOFTCAP, 0},
     {"window", ALL, WINDOW, 0},
+    {"dropout", ALL, DROPOUT, 0},
+    {"dropout-offset", ALL, DROPOUT_OFFSET, 0},
+    {"seed", ALL, SEED, 0},
     {"param", ALL, PARAM, 0},
     {"causal", ALL, FLAG, CAUSAL},
     {"backward", ALL, FLAG, BACKWARD},
@@ -350,6 +356,12 @@ static int apply(cli_options *o, const row *r, const char *value)
         o->desc.window_left = pair[0];
         o->desc.window_right = pair[1];
         break;
+    case DROPOUT:
+        return cli_parse_number(&o->desc.dropout, r->name, value);
+    case DROPOUT_OFFSET:
+        return cli_parse_unsigned(&o->dropout_offset, r->name, value);
+    case SEED:
+        return cli_parse_unsigned(&o->seed, r->name, value);
     case PARAM:
         return cli_param_parse(o, value);
     case GRAD_PARAM:
@@ -388,6 +400,30 @@ static int apply(cli_options *o, const row *r, const char *value)
         o->help = 1;
         break;
     }
+    return CLI_DONE;
+}
+
+static int is_given(enum kind kind, const unsigned char *seen)
+{
+    size_t i = 0;
+    while (rows[i].kind != kind)
+        i++;
+    return seen[i];
+}
+
+/* A seed needs something that is random. */
+static int check_seed(const cli_options *o, const unsigned char *seen)
+{
+    const int dropout = is_given(DROPOUT, seen);
+    const int gradient = o->desc.direction == CLATTN_BACKWARD && !o->desc.outputs;
+    if (is_given(DROPOUT_OFFSET, seen) && !dropout)
+        return CLI_FAIL(CLI_BAD_INPUT,
+                        "--dropout-offset: given without --dropout, which it is about");
+    if (is_given(SEED, seen) && !dropout && !gradient && !o->has_shape)
+        return CLI_FAIL(
+            CLI_BAD_INPUT,
+            "--seed: given where nothing is random; expected it with --dropout, or with "
+            "random inputs (bench --shape) or gradients (verify and bench --backward)");
     return CLI_DONE;
 }
 
@@ -453,7 +489,7 @@ static int check_together(const cli_options *o, int command, const unsigned char
                         "part of its sum");
     if (o->variants && o->desc.variant)
         return CLI_FAIL(CLI_BAD_INPUT, "--variant: given with --variants; expected one of them");
-    return CLI_DONE;
+    return check_seed(o, seen);
 }
 
 static int takes(enum kind kind)

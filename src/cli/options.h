@@ -80,8 +80,9 @@ typedef struct cli_options {
     const char *weights_heads, *weights_rows; /* lists of numbers, NULL: all */
     clattn_attention_desc desc; /* what the options say; shapes and dtype come with the files */
     int has_dtype;
-    clattn_dtype dtype; /* --dtype */
-    const char *device; /* --device; NULL: the default */
+    clattn_dtype dtype;            /* --dtype */
+    uint64_t seed, dropout_offset; /* the seed is that of random inputs and gradients, too */
+    const char *device;            /* --device; NULL: the default */
     int json, explain, help;
     size_t sample;                                      /* verify: rows to check, 0 for all */
     cli_expectation expectations[CLI_MAX_EXPECTATIONS]; /* verify */

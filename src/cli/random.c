@@ -24,7 +24,7 @@ static double next_random(uint64_t *state)
 void cli_random_fill(cli_call *call, enum cli_input input, double centre, double spread)
 {
     const clattn_tensor *out = cli_input_of(&call->args, input);
-    uint64_t state = (uint64_t)input + 1;
+    uint64_t state = call->args.dropout_seed * CLI_INPUTS + (uint64_t)input + 1;
     const size_t count = clattn_tensor_count(out);
     for (size_t i = 0; i < count; i++)
         clattn_element_store(out->dtype, out->host, i, centre + spread * next_random(&state));

@@ -1,4 +1,5 @@
-/* random.h: inputs for `bench --shape`, and gradients for a call backward that has none: the same each time. */
+/* random.h: inputs for `bench --shape`, and gradients for a call backward that has none: the same for the
+ * same --seed. */
 #ifndef CLI_RANDOM_H
 #define CLI_RANDOM_H
 

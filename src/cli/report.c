@@ -46,6 +46,7 @@ void cli_json_shape(cJSON *object, const cli_call *call)
     if (call->desc.hidden_size)
         cJSON_AddNumberToObject(shape, "A", (double)call->desc.hidden_size);
     cJSON_AddStringToObject(object, "score", cli_score_name(call->desc.score));
+    cli_json_number(object, "dropout", call->desc.dropout);
     const bool backward = call->desc.direction == CLATTN_BACKWARD;
     cJSON_AddStringToObject(object, "direction", backward ? "backward" : "forward");
     if (backward)
@@ -103,6 +104,8 @@ void cli_print_problem(const cli_call *call)
         printf(", Dk %zu", call->desc.key_size);
     if (call->desc.hidden_size)
         printf(", A %zu", call->desc.hidden_size);
+    if (call->desc.dropout > 0)
+        printf(", dropout %g", call->desc.dropout);
     if (call->desc.direction == CLATTN_BACKWARD)
         printf(", backward%s", call->has_random_gradient ? " of a random gradient" : "");
 }

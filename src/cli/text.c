@@ -55,6 +55,7 @@ static const struct {
     {"desc.scale", "scale"},
     {"desc.softcap", "softcap"},
     {"desc.window", "window"},
+    {"desc.dropout", "dropout"},
     {"variant", "variant"},
     {"score location", "score location"},
     {"previous_weights", "param previous_weights"},

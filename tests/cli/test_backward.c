@@ -17,6 +17,8 @@ static struct gradients {
     double output[B][S][DV], weights[B][S][T], lse[B][S];
 } of_loss;
 
+static double kept[B][S][T]; /* what dropout makes of a weight, times it */
+
 static problem problem_of_files;
 
 static const int64_t lengths[B] = {5, 2}; /* n.npy */
@@ -51,6 +53,8 @@ static int prepare(void **state)
     FILL(of_loss.output, "go.npy", B, S, DV);
     FILL(of_loss.weights, "gw.npy", B, S, T);
     FILL(of_loss.lse, "gl.npy", B, S);
+    for (int i = 0; i < B * S * T; i++)
+        ((double *)kept)[i] = 1;
     return 0;
 }
 
@@ -74,7 +78,7 @@ static double general_loss(const problem *p)
                 total += exp(general(p, b, i, j));
             loss += of_loss.lse[b][i] * log(total);
             for (int j = 0; j < lengths[b]; j++) {
-                const double w = exp(general(p, b, i, j)) / total;
+                const double w = kept[b][i][j] * exp(general(p, b, i, j)) / total;
                 loss += of_loss.weights[b][i][j] * w;
                 for (int d = 0; d < DV; d++)
                     loss += of_loss.output[b][i][d] * w * p->value[b][j][d];
@@ -117,9 +121,10 @@ static void assert_slopes(const char *name, double (*loss)(const problem *p), do
     assert_slopes(name, loss, (double *)&problem_of_files.array,                                   \
                   sizeof(problem_of_files.array) / sizeof(double), tolerance)
 
-#define GENERAL                                                                                    \
+#define FORWARD                                                                                    \
     QKV "--score general --param weight=weight.npy --bias bias.npy --alibi-slopes slopes.npy "     \
-        "--sinks sinks.npy --kv-lengths n.npy --backward "
+        "--sinks sinks.npy --kv-lengths n.npy "
+#define GENERAL FORWARD "--backward "
 #define OF_ALL "--grad-output go.npy --grad-weights gw.npy --grad-lse gl.npy "
 #define INTO_ALL                                                                                   \
     "--grad-query dq.npy --grad-key dk.npy --grad-value dv.npy --grad-bias db.npy "                \
@@ -150,6 +155,45 @@ static void gradients_are_slopes(void **state)
              "--grad-output go.npy --grad-given-scores dg.npy --grad-value dv.npy");
     ASSERT_SLOPES("dg.npy", given_loss, scores, 2e-5);
     ASSERT_SLOPES("dv.npy", given_loss, value, 2e-5);
+}
+
+/* Forward says by its weights what it dropped. Of the output alone, backward may read what forward made of it. */
+static void backward_drops_the_same(void **state)
+{
+    (void)state;
+    static const char *const draws[] = {"--dropout 0.25 --seed 9",
+                                        "--dropout 0.25 --seed 9 --dropout-offset 1",
+                                        "--dropout 0.25 --seed 9 --device reference"};
+    const struct gradients of_all = of_loss;
+    size_t dropped = 0;
+    run_well("run " FORWARD "--weights all.npy");
+    npy_array all = read_array("all.npy", 'f', 4);
+    for (size_t n = 0; n < sizeof draws / sizeof draws[0]; n++) {
+        char arguments[640];
+        snprintf(arguments, sizeof arguments, "run " FORWARD "--weights w.npy %s", draws[n]);
+        run_well(arguments);
+        npy_array w = read_array("w.npy", 'f', 4);
+        for (size_t i = 0; i < w.count; i++) {
+            const double before = (double)((float *)all.data)[i];
+            ((double *)kept)[i] = before == 0 ? 1 : (double)((float *)w.data)[i] / before;
+            dropped += ((double *)kept)[i] == 0;
+        }
+        npy_free(&w);
+        snprintf(arguments, sizeof arguments, "run " GENERAL OF_ALL INTO_ALL "%s", draws[n]);
+        run_well(arguments);
+        assert_all_slopes(4e-5);
+        memset(of_loss.weights, 0, sizeof of_loss.weights);
+        memset(of_loss.lse, 0, sizeof of_loss.lse);
+        snprintf(arguments, sizeof arguments, "run " GENERAL "--grad-output go.npy " INTO_ALL "%s",
+                 draws[n]);
+        run_well(arguments);
+        assert_all_slopes(4e-5);
+        of_loss = of_all;
+    }
+    assert_true(dropped > 0);
+    npy_free(&all);
+    for (int i = 0; i < B * S * T; i++)
+        ((double *)kept)[i] = 1;
 }
 
 /* Gradients that come in are converted as the inputs are, but for those of lse; bf16 is written as f32. */
@@ -284,9 +328,13 @@ static void bench_counts_its_operations(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(gradients_are_slopes),        cmocka_unit_test(any_type_is_taken),
-        cmocka_unit_test(any_of_them_is_enough),       cmocka_unit_test(reports_say_so),
-        cmocka_unit_test(verify_judges_them),          cmocka_unit_test(verify_sees_what_is_wrong),
+        cmocka_unit_test(gradients_are_slopes),
+        cmocka_unit_test(backward_drops_the_same),
+        cmocka_unit_test(any_type_is_taken),
+        cmocka_unit_test(any_of_them_is_enough),
+        cmocka_unit_test(reports_say_so),
+        cmocka_unit_test(verify_judges_them),
+        cmocka_unit_test(verify_sees_what_is_wrong),
         cmocka_unit_test(bench_counts_its_operations),
     };
     return cmocka_run_group_tests(tests, prepare, leave_folder);

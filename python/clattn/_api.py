@@ -68,6 +68,9 @@ class CallOptions(TypedDict, total=False):
     alibi_slopes: Array | None
     sinks: Array | None
     normalizer: NormalizerName
+    dropout: float
+    seed: int
+    dropout_offset: int
     layout: Literal["bhsd", "bshd"]
     precision: Literal["default", "strict", "fast"]
     device: DeviceSpec
@@ -108,6 +111,9 @@ def attention(
     alibi_slopes: Array | None = None,
     sinks: Array | None = None,
     normalizer: NormalizerName = "softmax",
+    dropout: float = 0.0,
+    seed: int = 0,
+    dropout_offset: int = 0,
     layout: Literal["bhsd", "bshd"] = "bhsd",
     precision: Literal["default", "strict", "fast"] = "default",
     device: DeviceSpec = None,
@@ -153,6 +159,11 @@ def attention(
         normalizer: "softmax"; "none": the weights are the modified scores, masked = 0; "sigmoid": each is
             1 / (1 + exp(-score)); "sparsemax" (Martins and Astudillo, arXiv:1602.02068) and "entmax15" (Peters
             et al., arXiv:1905.05702): they add up to 1, and low scores have weight 0.
+        dropout: the probability, below 1, that a weight is 0 where it meets its value; all others count
+            1 / (1 - dropout) times (Srivastava et al., JMLR 15, 2014). Weights and column sums are given as they met
+            the values; lse, argmax and entropy are of the weights before.
+        seed, dropout_offset: integers below 2**64 that choose, with a weight's place in (B, Hq, S, T), which ones are
+            dropped: the same on every device. Each step of training takes another dropout_offset.
         layout: "bhsd" or "bshd": the order of the axes of 4-D arrays.
         precision: "default": weights of float16 and bfloat16 may be rounded to the values' type; "strict":
             they stay float32; "fast": also inputs rounded to 11 bits and native exponentials.
@@ -213,6 +224,7 @@ def attention(
         layout=layout,
         precision=precision,
         variant=variant,
+        dropout=dropout,
         return_weights=return_weights,
         return_scores=return_scores,
         scores_stage=scores_stage,
@@ -226,6 +238,8 @@ def attention(
         key,
         value,
         asked,
+        seed=seed,
+        dropout_offset=dropout_offset,
         params=params,
         mask=mask,
         bias=bias,

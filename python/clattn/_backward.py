@@ -95,6 +95,8 @@ def _describe(
     grad_weights: Any = None,
     grad_lse: Any = None,
     gradients: Any = None,
+    seed: Any = 0,
+    dropout_offset: Any = 0,
     **said: Any,
 ) -> _job.Job:
     """A job from the arguments of attention_backward(). What it reads of forward's results and is not given, forward
@@ -102,6 +104,7 @@ def _describe(
     arrays, options = _job.collect(query, key, value, **said)
     if options.projection:
         raise ValueError("key: projected keys, expected an array, as gradients are those of keys")
+    draw = _job.draw_of(seed, dropout_offset)
     wanted = _wanted(gradients, arrays, options)
     coming_in, outputs = _coming_in(grad_output, grad_weights, grad_lse, arrays["value"].dtype, options)
     results: dict[str, Any] = {}
@@ -109,11 +112,13 @@ def _describe(
         results = {"output": output, "lse": lse} if outputs & _native.OUTPUT else {"lse": lse}
     if any(given is None for given in results.values()):
         asked = _native.LSE | outputs & _native.OUTPUT
-        forward = _job.Job(arrays, options._replace(outputs=asked, variant=None))  # which is one of backward
+        # The variant is one of backward.
+        forward = _job.Job(arrays, options._replace(outputs=asked, variant=None), draw=draw)
         _run.run(forward, said.get("device"))
         results = dict(zip(forward.names, forward.outputs))
     arrays = {**arrays, **{name: tensor(a, name) for name, a in results.items()}, **coming_in}
-    return _job.Job(arrays, options._replace(direction=_native.BACKWARD, outputs=outputs, gradients=wanted))
+    backward = options._replace(direction=_native.BACKWARD, outputs=outputs, gradients=wanted)
+    return _job.Job(arrays, backward, draw=draw)
 
 
 def attention_backward(

@@ -16,7 +16,7 @@ import numpy as np
 from . import _native
 from ._arrays import BOOLS, INTEGERS, address, float_code, is_float, lay_out, put_address, tensor
 from ._keys import ProjectedKeys, Projection
-from ._options import LAYOUTS, Options, choice, gather, settings, variant_name, wide, words
+from ._options import LAYOUTS, Options, choice, count, gather, settings, variant_name, wide, words
 from ._scores import GIVEN, SCORES, STATES, Score, check_complete, parameters
 
 _OUTPUT_BITS = {
@@ -135,6 +135,7 @@ def _fields(options: Options, score: Score, dtype: np.dtype, sizes: Sizes) -> tu
         sizes.hidden,
         options.direction,
         functools.reduce(operator.or_, (_GRADIENT_BITS.get(of, _native.GRAD_PARAMS) for of in options.gradients), 0),
+        options.dropout,
     )
 
 
@@ -328,7 +329,13 @@ class Job:
 
     __slots__ = ("key", "args", "outputs", "names", "kept", "projected_keys")
 
-    def __init__(self, arrays: dict[str, np.ndarray], options: Options, projected_keys: ProjectedKeys | None = None):
+    def __init__(
+        self,
+        arrays: dict[str, np.ndarray],
+        options: Options,
+        projected_keys: ProjectedKeys | None = None,
+        draw: tuple[int, int] = (0, 0),
+    ):
         shapes = tuple([(name, a.dtype, a.shape, a.strides) for name, a in arrays.items()])
         made = _form(shapes, options)
         args = _new_args(made.template)
@@ -339,6 +346,7 @@ class Job:
         self.projected_keys = projected_keys
         if projected_keys is not None:
             args.projected_keys = projected_keys.handle
+        args.dropout_seed, args.dropout_offset = draw
         self.outputs: list[np.ndarray] = []
         self.names = [output.name for output in made.outputs]
         for output in made.outputs:
@@ -354,12 +362,19 @@ class Job:
         return _native.AttentionDesc(ctypes.sizeof(_native.AttentionDesc), *self.key)
 
 
+def draw_of(seed: Any, dropout_offset: Any) -> tuple[int, int]:
+    """Which weights are dropped. No part of the options, as calls that look alike differ by it."""
+    return count(seed, "seed", 0, 64), count(dropout_offset, "dropout_offset", 0, 64)
+
+
 def job_of(
     query: Any,
     key: Any,
     value: Any,
     options: Options,
     *,
+    seed: Any = 0,
+    dropout_offset: Any = 0,
     params: Any = None,
     mask: Any = None,
     bias: Any = None,
@@ -389,7 +404,7 @@ def job_of(
         weights_heads=weights_heads,
         weights_rows=weights_rows,
     )
-    return Job(arrays, options, key if options.projection else None)
+    return Job(arrays, options, key if options.projection else None, draw_of(seed, dropout_offset))
 
 
 def collect(
@@ -401,10 +416,10 @@ def collect(
     return arrays, gather(arrays, key, value, settings(**said), **given)
 
 
-def describe(query: Any, key: Any, value: Any, **said: Any) -> Job:
+def describe(query: Any, key: Any, value: Any, *, seed: Any = 0, dropout_offset: Any = 0, **said: Any) -> Job:
     """A job from the arguments of clattn.attention()."""
     arrays, options = collect(query, key, value, **said)
-    return Job(arrays, options, key if options.projection else None)
+    return Job(arrays, options, key if options.projection else None, draw_of(seed, dropout_offset))
 
 
 def describe_given(weights: Any, value: Any, layout: Any, precision: Any, variant: Any) -> Job:

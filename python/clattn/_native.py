@@ -57,6 +57,7 @@ class AttentionDesc(ctypes.Structure):
         ("hidden_size", c_size_t),
         ("direction", c_int),
         ("gradients", c_uint32),
+        ("dropout", c_double),
     ]
 
 
@@ -99,6 +100,8 @@ class AttentionArgs(ctypes.Structure):
         ("projected_keys", c_void_p),
         *((name, Tensor) for name in _LATER_TENSORS),
         ("grad", Gradients),
+        ("dropout_seed", c_uint64),
+        ("dropout_offset", c_uint64),
     ]
 
 

@@ -38,6 +38,7 @@ class Options(NamedTuple):
     softcap: float = 0.0
     window: tuple[int, int] = (0, 0)
     variant: Any = None
+    dropout: float = 0.0
     projection: Projection | None = None
     """Of keys that come projected."""
     direction: int = _native.FORWARD
@@ -66,15 +67,15 @@ def _number(given: Any, name: str) -> float:
     raise TypeError(f"{name}: {given!r}, expected a number")
 
 
-def count(given: Any, name: str, least: int) -> int:
+def count(given: Any, name: str, least: int, bits: int = 63) -> int:
     try:
         number = operator.index(given)
     except TypeError:
         number = None
     if number is None or isinstance(given, bool):
         raise TypeError(f"{name}: {given!r}, expected an integer from {least}")
-    if not least <= number < 2**63:
-        raise ValueError(f"{name}: {number}, expected an integer from {least}")
+    if number < least or number >> bits:
+        raise ValueError(f"{name}: {number}, expected an integer from {least}, below 2**{bits}")
     return number
 
 
@@ -191,6 +192,7 @@ def settings(
     layout: Any = "bhsd",
     precision: Any = "default",
     variant: Any = None,
+    dropout: Any = 0.0,
     return_weights: Any = False,
     return_scores: Any = False,
     scores_stage: Any = "raw",
@@ -238,6 +240,7 @@ def settings(
         softcap,
         window or (0, 0),
         variant,
+        _number(dropout, "dropout"),
     )
 
 

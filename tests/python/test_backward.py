@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -100,7 +101,11 @@ def loss(call: dict[str, Any], of_loss: dict[str, Any]) -> float:
     return sum(float((np.where(np.isfinite(a), a, 0) * of_loss[name]).sum()) for name, a in there.items())
 
 
-def check_slopes(call: dict[str, Any], of_loss: dict[str, Any] = OF_LOSS) -> None:
+def check_slopes(
+    call: dict[str, Any],
+    of_loss: dict[str, Any] = OF_LOSS,
+    loss: Callable[[dict[str, Any], dict[str, Any]], float] = loss,
+) -> None:
     """Each gradient along random directions, against differences of the loss."""
     call, of_loss = in_f64(call), in_f64(of_loss)
     found = by_name(backward(call, of_loss, device="reference"))
@@ -349,6 +354,9 @@ ERRORS: dict[str, tuple[type[Exception], str, dict[str, Any]]] = {
     "a number of gradients": (TypeError, "gradients", {"gradients": 3}),
     "an unknown normalizer": (ValueError, "normalizer", {"normalizer": "softplus"}),
     "key of another D": (ValueError, "key", {"key": normal(B, HKV, T, D + 1)}),
+    "all weights dropped": (ValueError, "dropout", {"dropout": 1.0}),
+    "a negative seed": (ValueError, "seed", {"seed": -1}),
+    "an offset of a half": (TypeError, "dropout_offset", {"dropout_offset": 0.5}),
 }
 
 

@@ -3,6 +3,9 @@
 
 #include "try.h"
 
+/* So many rows are work-items enough for a CPU, and finding the place of one costs more than a vector of it. */
+#define LEAST_ROWS 64
+
 clattn_status clattn__sum_up_create(clattn__kernel *kernel, clattn_device *device,
                                     clattn_dtype dtype)
 {
@@ -28,14 +31,17 @@ static clattn_status add(clattn__kernel *kernel, clattn_device *device, clattn__
     const clattn_view of_from = clattn__view(from), of_to = clattn__view(to);
     const cl_mem source = clattn__memory_of(from, to->buffer), target = to->buffer;
     const cl_int adds = to_what_is_there;
+    const int64_t width = clattn__vector_width(device, from->dtype),
+                  of_row = clattn__ceil_div(n[3], width), rows = n[0] * n[1] * n[2];
+    const clattn_int vectors =
+        clattn__is_cpu_like(device) && rows >= LEAST_ROWS && of_row > 0 ? of_row : 1;
     const clattn__arg args[] = {
-        CLATTN__ARG(source), CLATTN__ARG(of_from), CLATTN__ARG(folds),  CLATTN__ARG(fold_step),
-        CLATTN__ARG(sum[0]), CLATTN__ARG(sum[1]),  CLATTN__ARG(sum[2]), CLATTN__ARG(sum[3]),
-        CLATTN__ARG(target), CLATTN__ARG(of_to),   CLATTN__ARG(n[1]),   CLATTN__ARG(n[3]),
-        CLATTN__ARG(adds),
+        CLATTN__ARG(source),  CLATTN__ARG(of_from), CLATTN__ARG(folds),  CLATTN__ARG(fold_step),
+        CLATTN__ARG(sum[0]),  CLATTN__ARG(sum[1]),  CLATTN__ARG(sum[2]), CLATTN__ARG(sum[3]),
+        CLATTN__ARG(target),  CLATTN__ARG(of_to),   CLATTN__ARG(n[1]),   CLATTN__ARG(n[3]),
+        CLATTN__ARG(vectors), CLATTN__ARG(adds),
     };
-    const size_t width = (size_t)clattn__vector_width(device, from->dtype),
-                 global[3] = {((size_t)n[3] + width - 1) / width, (size_t)n[2],
+    const size_t global[3] = {(size_t)clattn__ceil_div(of_row, vectors), (size_t)n[2],
                               (size_t)(n[0] * n[1])};
     return clattn__launch(device, timeline, kernel, global, NULL, args, sizeof args / sizeof *args);
 }

@@ -10,7 +10,8 @@
  * Units     strides in elements; scores in natural-log units
  * Launch    global {WG * blocks * slices * G}, local {WG}; a group owns BM keys, or BM of a key head's M rows of
  *           queries, and makes VALUES elements of each of their gradients
- * Memory    max(BN, 2 DS) * LEFT + 2 DS * RIGHT vectors in local memory, and what differs from query to query
+ * Memory    max(BN, 2 DS) * LEFT + 2 DS * RIGHT vectors in local memory, where 2 BM rows begin, and what differs
+ *           from query to query
  * Edges     a group whose sums end up not finite makes them again, with care: then nothing is added of what is
  *           hidden, nor where a score's gradient is 0. A row whose lse is -infinity gives nothing
  * See       src/ops/tiles_backward.c, src/reference, tests/kernels/test_tiles_backward.c
@@ -27,7 +28,7 @@
 #if !defined(KEYS) || !defined(VALUES) || !defined(GENERAL)
 #error "tiles_backward.cl: KEYS, VALUES and GENERAL must be given"
 #endif
-#if DS > BN || VALUES % BN
+#if BN % DS || VALUES % BN
 #error "tiles_backward.cl: VALUES or a slice of keys does not fit the tile"
 #endif
 #define NC (VALUES / BN)          /* register tiles of a gradient */
@@ -195,8 +196,10 @@ static inline void make_weights(vec scores[TM][NV], vec factors[TM][NV],
                 slope = own_slope(x, w, normalizer);
                 w = select(w, (vec)(0), (ivec)(w == (vec)(0))); /* which is not HIDDEN */
             }
+            const vec factor = slope * factors[i][v];
             scores[i][v] = select(w, HIDDEN, hidden);
-            factors[i][v] = select(slope * factors[i][v], HIDDEN, hidden);
+            factors[i][v] =
+                select(select(factor, (vec)(0), (ivec)(factor == (vec)(0))), HIDDEN, hidden);
         }
 }
 
@@ -210,7 +213,8 @@ static inline void make_slopes(vec gradients[TM][NV], vec factors[TM][NV],
         for (int v = 0; v < NV; v++) {
             const vec by = factors[i][v],
                       x = (gradients[i][v] - of_queries(facts->deltas, i, v)) * by;
-            gradients[i][v] = select(x, HIDDEN, (ivec)(by == (vec)(0)) || (ivec)(x == (vec)(0)));
+            gradients[i][v] =
+                select(x, HIDDEN, (ivec)(AS_IVEC(by) == AS_IVEC(HIDDEN)) | (ivec)(x == (vec)(0)));
         }
 }
 
@@ -389,6 +393,12 @@ static inline others_seen find_others(const scoring *with, local const query_fac
     return seen;
 }
 #else
+/* A bound, which windows may put anywhere. */
+static inline int key_of(clattn_int bound, int T)
+{
+    return (int)clamp(bound, (clattn_int)0, (clattn_int)T);
+}
+
 /* Keys. Blocks begin at multiples of BN, so that those of a row do not depend on the rows beside it. */
 static inline others_seen find_others(const scoring *with, local const query_facts *facts,
                                       owned own)
@@ -399,12 +409,12 @@ static inline others_seen find_others(const scoring *with, local const query_fac
     seen.begin = T, seen.end = 0;
 #pragma unroll 2
     for (int row = 0; row < BM; row++) {
-        seen.begin = min(seen.begin, (int)facts->places[row].begin);
-        seen.end = max(seen.end, (int)facts->places[row].end);
-        seen.all_begin = max(seen.all_begin, (int)facts->places[row].begin);
-        seen.all_end = min(seen.all_end, (int)facts->places[row].end);
+        seen.begin = min(seen.begin, key_of(facts->places[row].begin, T));
+        seen.end = max(seen.end, key_of(facts->places[row].end, T));
+        seen.all_begin = max(seen.all_begin, key_of(facts->places[row].begin, T));
+        seen.all_end = min(seen.all_end, key_of(facts->places[row].end, T));
     }
-    seen.begin = max(seen.begin, 0) / BN * BN;
+    seen.begin = seen.begin / BN * BN;
     if (with->touched)
         seen.all_end = 0;
 #endif

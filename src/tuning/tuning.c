@@ -2,7 +2,7 @@
  * Each row says where its numbers come from. */
 #include "tuning.h"
 
-/* What tiles.cl and product_tiles.cl are built with. Not measured, but chosen by what compilers
+/* What tiles.cl, tiles_backward.cl and product_tiles.cl are built with. Not measured, but chosen by what compilers
  * say: for sm_80, gfx90a and gfx1030 the first two keep heads of 64 and 128 floats with all
  * modifications in registers. Local memory is that of tiles.cl for such heads. */
 static const clattn__tile tiles[] = {

@@ -33,6 +33,8 @@ static const sum_case cases[] = {
     {"no rows", .n = {2, 2, 0, 5}, .over = {1, 0, 1, 0}, .of_rows = true},
     {"nothing", .n = {2, 2, 3, 0}, .of_rows = true},
     {"heads of a group", .n = {2, 2, 3, 18}, .folds = 3},
+    {"rows enough", .n = {2, 5, 7, 99}, .of_rows = true},
+    {"heads of a group, rows enough", .to = CLATTN_F16, .n = {2, 4, 30, 83}, .folds = 3},
     {"padded", .n = {2, 3, 5, 19}, .over = {0, 0, 0, 0}, .of_rows = true,
      .strides = STRIDES_PADDED},
     {"transposed", .n = {2, 3, 5, 19}, .of_rows = true, .strides = STRIDES_TRANSPOSED},

@@ -24,15 +24,17 @@
  * MOST      D and DV at most                                     64 to 4096, 2^k  desc
  * BK        keys of a block, a multiple of MK and VW             16 to 256        tuning table
  * GENERAL   1: with all modifications; 0: every key is seen      0, 1             desc
+ * DROPOUT   1: weights are dropped, but not of packed sequences  0, 1             desc
  * and those of lane_products.clh
  */
 #include "ahead.clh"
 #include "lane_products.clh"
 #include "modify.clh"
 #include "packed.clh"
-#if !defined(MOST) || !defined(BK) || !defined(GENERAL)
-#error "lanes.cl: MOST, BK and GENERAL must be given"
+#if !defined(MOST) || !defined(BK) || !defined(GENERAL) || !defined(DROPOUT)
+#error "lanes.cl: MOST, BK, GENERAL and DROPOUT must be given"
 #endif
+#include "dropout_rows.clh"
 
 /* What differs from lane to lane. */
 typedef struct lane_places {
@@ -271,7 +273,7 @@ lanes(global const void *query, clattn_view query_view, global const ACC *key, c
       global const void *mask, global const void *bias, global const void *kv_lengths,
       global const void *alibi_slopes, global const void *sinks, clattn_int blocks, int pair_blocks,
       global const void *cu_seqlens_q, global const void *cu_seqlens_k, clattn_int run,
-      clattn_int step)
+      clattn_int step, clattn_dropout dropout)
 {
     const clattn_int id = get_global_id(0), group = M / of_call.S;
     clattn_int g = id / blocks, keys_ahead = key_view.head, values_ahead = value_view.head;
@@ -301,12 +303,19 @@ lanes(global const void *query, clattn_view query_view, global const ACC *key, c
     vec queries[MOST * NV], sums[MOST * NV], scores[BK * NV];
     vec again[MOST * NV]; /* sums with care */
     lane_places places;
+#if DROPOUT
+    ulong dropout_blocks[BQ];
+#endif
     clattn_int begin = m.T, end = 0, seen_begin = 0, seen_end = m.T;
     clattn_int query_rows[BQ], output_rows[BQ], h = kv_head * group + first / m.S, i = first % m.S;
     for (int l = 0; l < BQ; l++) { /* lanes past the last row make it once more */
         places.query[l] = h * m.S + i;
         query_rows[l] = row_of(of_query, b, h, i);
         output_rows[l] = row_of(of_output, b, h, i);
+#if DROPOUT
+        dropout_blocks[l] =
+            (ulong)clattn_dropout_block(&dropout, clattn_dropout_row(&dropout, b, h, i));
+#endif
 #if GENERAL
         const query_place q = place_query(m, kv_lengths, alibi_slopes, b, h, i);
         places.position[l] = q.position;
@@ -426,6 +435,9 @@ lanes(global const void *query, clattn_view query_view, global const ACC *key, c
             }
 #endif
             weigh_scores(scores, &state, most, kept, count, normalizer, of_lse.kind != KIND_ABSENT);
+#if DROPOUT
+            drop_rows(scores, dropout_blocks, dropout, k, count);
+#endif
             weigh(to, scores, kept, values, k, count, DV, careful, down);
             if (!careful)
                 continue;

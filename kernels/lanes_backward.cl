@@ -2,6 +2,7 @@
  * devices want: scores are made once more, from lse, and no more of them than a block
  *
  * Formula   x = modify(scale * q.k);  w = exp(x - lse);  dw = dO.v;  ds = w (dw - delta) x'
+ *           with dropout, w is dropped where it meets dO, and so is dw
  *           dQ = scale * sum_k ds k;  dK = scale * sum_q ds q;  dV = sum_q w dO
  *           none: w = x, ds = dw x';  sigmoid: w = 1 / (1 + exp(-x)), ds = w (1 - w) dw x'
  *           x' = 1 - tanh(...)^2 of softcap; hidden keys left out
@@ -24,13 +25,15 @@
  * BQ        rows of a block, a multiple of MR                    16 to 128        tuning table
  * BK        keys of a block, a multiple of NV * VW               16 to 256        tuning table
  * GENERAL   1: with all modifications; 0: every key is seen      0, 1             desc
+ * DROPOUT   1: weights are dropped                               0, 1             desc
  * and those of block_products.clh
  */
 #include "ahead.clh"
 #include "block_products.clh"
+#include "dropout.clh"
 #include "modify.clh"
-#if !defined(BQ) || !defined(BK) || !defined(GENERAL)
-#error "lanes_backward.cl: BQ, BK and GENERAL must be given"
+#if !defined(BQ) || !defined(BK) || !defined(GENERAL) || !defined(DROPOUT)
+#error "lanes_backward.cl: BQ, BK, GENERAL and DROPOUT must be given"
 #endif
 
 #define TILES (BQ / MR)
@@ -47,6 +50,9 @@ typedef struct row_block {
     ACC queries[BQ * STEP], gradients[BQ * STEP];
     ACC shifts[BQ], deltas[BQ];
     clattn_int query_rows[BQ], gradient_rows[BQ];
+#if DROPOUT
+    clattn_int dropout_rows[BQ];
+#endif
     int begins[TILES], ends[TILES]; /* of each tile of rows: keys that any of them sees */
 #if GENERAL
     query_place places[BQ];
@@ -57,6 +63,9 @@ typedef struct row_block {
 /* Weights, and what a gradient of one becomes when it goes on to its score; then that of the score. */
 typedef struct score_block {
     ACC weights[BQ * SCORE_STEP], slopes[BQ * SCORE_STEP];
+#if DROPOUT
+    ACC kept[BQ * SCORE_STEP]; /* what weights, and their gradients, are multiplied by */
+#endif
 } score_block;
 
 /* What happens to scores on their way, and to whose. */
@@ -66,6 +75,7 @@ typedef struct modifying {
     bool touched, bounded; /* more than that some keys are hidden; some rows do not see all */
     clattn_int b, k;
     global const void *mask, *bias;
+    clattn_dropout dropout;
 } modifying;
 
 /* Weights and slopes, but nothing where a key is hidden: what was multiplied there may be NaN. */
@@ -149,6 +159,21 @@ static inline bool sees(const row_block *rows, int tile, int j, int count)
     return !GENERAL || (rows->begins[tile] < j + count && rows->ends[tile] > j);
 }
 
+#if DROPOUT
+static inline void drop_weights(score_block *s, const row_block *rows, const modifying *by,
+                                int begin, int end, int tiles)
+{
+    for (int r = 0; r < tiles * MR; r++)
+#pragma unroll 1
+        for (int j = begin / PANEL * PANEL; j < whole_panels(end); j += VW) {
+            ACC *const at = s->weights + r * SCORE_STEP + j;
+            const vec kept = drop((vec)(1), by->dropout, rows->dropout_rows[r], by->k + j);
+            STORE_VEC(LOAD_VEC(at) * kept, at);
+            STORE_VEC(kept, s->kept + r * SCORE_STEP + j);
+        }
+}
+#endif
+
 /* Weights of a block, and the gradients of its scores where they are wanted. */
 static inline void make_scores(score_block *s, const row_block *rows, const key_block *keys,
                                const clattn_modifications *m, const modifying *by, int begin,
@@ -181,6 +206,9 @@ static inline void make_scores(score_block *s, const row_block *rows, const key_
                     STORE_VEC((vec)(0), s->slopes + r * SCORE_STEP + p + v * VW);
                 }
     }
+#if DROPOUT
+    drop_weights(s, rows, by, begin, end, tiles);
+#endif
     if (!with_slopes)
         return;
     for (int p = begin / PANEL * PANEL; p < end; p += PANEL)
@@ -195,6 +223,10 @@ static inline void make_scores(score_block *s, const row_block *rows, const key_
 #pragma unroll
                 for (int v = 0; v < NV; v++) {
                     ACC *const at = s->slopes + (r + i) * SCORE_STEP + p + v * VW;
+#if DROPOUT
+                    const vec kept = LOAD_VEC(s->kept + (r + i) * SCORE_STEP + p + v * VW);
+                    tile[i][v] = select(tile[i][v] * kept, (vec)(0), (ivec)(kept == (vec)(0)));
+#endif
                     const vec slope = LOAD_VEC(at),
                               x = (tile[i][v] - (vec)(rows->deltas[r + i])) * slope;
 #if GENERAL
@@ -328,7 +360,8 @@ __attribute__((reqd_work_group_size(1, 1, 1))) kernel void lanes_backward(
     global const void *alibi_slopes, global const void *sinks, global const void *grad_output,
     clattn_view grad_output_view, global const ACC *deltas, global ACC *query_sums,
     int query_wanted, clattn_int splits, clattn_int split_keys, global void *grad_key,
-    clattn_view grad_key_view, global void *grad_value, clattn_view grad_value_view)
+    clattn_view grad_key_view, global void *grad_value, clattn_view grad_value_view,
+    clattn_dropout dropout)
 {
     const clattn_int id = get_global_id(0), g = id / splits, split = id % splits, b = g / heads,
                      kv_head = g % heads, group = m.S ? M / m.S : 1, step = whole_panels(D),
@@ -359,7 +392,7 @@ __attribute__((reqd_work_group_size(1, 1, 1))) kernel void lanes_backward(
         transpose_rows(keys.key_panels, keys.keys, padded, D);
         clear_rows(keys.key_sums, count, whole_panels(D));
         clear_rows(keys.value_sums, count, whole_panels(DV));
-        modifying by = {scale, softcap, normalizer, false, false, b, k, mask, bias};
+        modifying by = {scale, softcap, normalizer, false, false, b, k, mask, bias, dropout};
 #if GENERAL
         by.touched = softcap > 0 || m.mask.kind != KIND_ABSENT || m.bias.kind != KIND_ABSENT ||
                      m.alibi_slopes.kind != KIND_ABSENT;
@@ -388,6 +421,9 @@ __attribute__((reqd_work_group_size(1, 1, 1))) kernel void lanes_backward(
             for (int r = 0; r < tiles * MR; r++) {
                 if (r >= row_count) { /* rows of zeros, which add nothing */
                     rows.shifts[r] = rows.deltas[r] = 0;
+#if DROPOUT
+                    rows.dropout_rows[r] = 0;
+#endif
 #if GENERAL
                     rows.places[r] = rows.places[r - 1];
                     rows.heads[r] = rows.heads[r - 1];
@@ -397,6 +433,9 @@ __attribute__((reqd_work_group_size(1, 1, 1))) kernel void lanes_backward(
                 }
                 rows.query_rows[r] = row_of(query_view, b, h, i);
                 rows.gradient_rows[r] = row_of(grad_output_view, b, h, i);
+#if DROPOUT
+                rows.dropout_rows[r] = clattn_dropout_row(&dropout, b, h, i);
+#endif
                 rows.shifts[r] = rows.deltas[r] = 0;
                 if (normalizer == SOFTMAX) {
                     const ACC sum = load_element(lse, KIND_OF_SUMS, row_of(lse_view, b, h, i));

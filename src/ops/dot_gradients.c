@@ -9,10 +9,10 @@
 #define ITEM_ROWS 64
 
 const char *clattn__why_no_dot_gradients(const clattn_device *device,
-                                         const clattn__problem *problem, bool forced)
+                                         const clattn__problem *problem, bool forced, uint32_t also)
 {
     const clattn_attention_desc *desc = &problem->desc;
-    const char *why = clattn__why_not_fused(device, problem, forced, CLATTN_WEIGHTS);
+    const char *why = clattn__why_not_fused(device, problem, forced, CLATTN_WEIGHTS | also);
     if (why)
         return why;
     if (desc->outputs & CLATTN_WEIGHTS)

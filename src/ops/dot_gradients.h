@@ -6,9 +6,11 @@
 
 #include "op.h"
 
-/* Why no such variant takes the problem, in one clause; NULL: it may. */
+/* Why no such variant takes the problem, in one clause; NULL: it may. `also` is CLATTN__DROPOUT where it drops
+ * weights. */
 const char *clattn__why_no_dot_gradients(const clattn_device *device,
-                                         const clattn__problem *problem, bool forced);
+                                         const clattn__problem *problem, bool forced,
+                                         uint32_t also);
 
 typedef struct clattn__dot_gradients {
     clattn__kernel row_deltas, sum_up;

@@ -25,7 +25,7 @@ const char *clattn__why_not_passed(const clattn_device *device, const clattn__pr
                      "no weights";
     if (desc->score == CLATTN_SCORE_GIVEN)
         return "scores are given, and it makes its own";
-    if (desc->dropout > 0)
+    if (desc->dropout > 0 && !(also & CLATTN__DROPOUT))
         return "weights are dropped, and it drops none";
     if (desc->normalizer > CLATTN_NORMALIZER_SIGMOID)
         return "it has no other normalizers than softmax, none and sigmoid";

@@ -7,6 +7,9 @@
 /* Outputs that tell of weights. */
 #define CLATTN__OF_WEIGHTS (CLATTN_WEIGHTS | CLATTN_COLUMN_SUMS | CLATTN_ARGMAX | CLATTN_ENTROPY)
 
+/* No output, but said beside them of a variant that drops weights. */
+#define CLATTN__DROPOUT ((uint32_t)1 << 31)
+
 /* Why no variant that makes outputs in one pass takes the problem, in one clause; NULL: it may. Output and
  * lse any of them writes, `also` says which more. */
 const char *clattn__why_not_passed(const clattn_device *device, const clattn__problem *problem,

@@ -18,10 +18,13 @@ typedef struct lanes {
 static bool accepts(const clattn_device *device, const clattn__problem *problem, bool forced,
                     char *reason, size_t size)
 {
-    const char *why = clattn__why_not_fused(device, problem, forced, 0);
+    const char *why = clattn__why_not_fused(device, problem, forced, CLATTN__DROPOUT);
     if (!why &&
         (problem->desc.head_size > MOST_ELEMENTS || problem->desc.value_size > MOST_ELEMENTS))
         why = "keys and values are larger than what a work-item keeps";
+    if (!why && problem->desc.dropout > 0 && clattn__is_packed(problem))
+        why = "weights of packed sequences are dropped, and it drops those of sequences of one "
+              "length";
     if (why)
         (void)snprintf(reason, size, "%s", why);
     return !why;
@@ -50,10 +53,11 @@ static clattn_status prepare(void **state, clattn_device *device, const clattn__
     *state = s;
     clattn__options(
         options, device, desc->dtype,
-        " -DMOST=%zu -DKIND=%d -DQUERY_KIND=%d -DNV=%d -DMK=%d -DMD=%d -DBK=%d -DGENERAL=%d",
+        " -DMOST=%zu -DKIND=%d -DQUERY_KIND=%d -DNV=%d -DMK=%d -DMD=%d -DBK=%d -DGENERAL=%d "
+        "-DDROPOUT=%d",
         clattn__fused_capacity(desc->head_size, desc->value_size), (int)desc->dtype,
         (int)problem->query_dtype, tuning->lanes_vectors, tuning->lanes_keys, tuning->lanes_values,
-        tuning->lanes_block, clattn__fused_is_general(problem));
+        tuning->lanes_block, clattn__fused_is_general(problem), desc->dropout > 0);
     TRY(clattn__kernel_create(&s->kernel, device, "lanes", options));
     TRY(clattn__pack_create(&s->pack, device, desc->dtype));
 done:
@@ -115,6 +119,7 @@ static clattn_status run(void *state, clattn_device *device, const clattn__probl
     clattn__fused_args_add_packed(&args, call);
     clattn__arg_add(&args.all, sizeof order.run, &order.run);
     clattn__arg_add(&args.all, sizeof order.step, &order.step);
+    clattn__arg_add(&args.all, sizeof call->dropout, &call->dropout);
     const size_t items =
         clattn__is_packed(problem) ? order.items : (size_t)(blocks * call->B * call->Hkv);
     const size_t global[3] = {items, 1, 1}, local[3] = {1, 1, 1};

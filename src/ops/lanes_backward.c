@@ -28,7 +28,7 @@ static bool accepts(const clattn_device *device, const clattn__problem *problem,
                     char *reason, size_t size)
 {
     const clattn_attention_desc *desc = &problem->desc;
-    const char *why = clattn__why_no_dot_gradients(device, problem, forced);
+    const char *why = clattn__why_no_dot_gradients(device, problem, forced, CLATTN__DROPOUT);
     if (!why && (desc->head_size > MOST_ELEMENTS || desc->value_size > MOST_ELEMENTS))
         why = "keys and values are larger than what a work-item keeps";
     if (why)
@@ -59,10 +59,10 @@ static clattn_status prepare(void **state, clattn_device *device, const clattn__
     s->block = tuning->backward_keys;
     s->panel = (int64_t)clattn__vector_width(device, desc->dtype) * tuning->tile_vectors;
     clattn__options(options, device, desc->dtype,
-                    " -DMOST=%zu -DNV=%d -DMR=%d -DBQ=%d -DBK=%d -DGENERAL=%d",
+                    " -DMOST=%zu -DNV=%d -DMR=%d -DBQ=%d -DBK=%d -DGENERAL=%d -DDROPOUT=%d",
                     clattn__fused_capacity(desc->head_size, desc->value_size), tuning->tile_vectors,
                     tuning->tile_rows, tuning->backward_rows, tuning->backward_keys,
-                    clattn__fused_is_general(problem));
+                    clattn__fused_is_general(problem), desc->dropout > 0);
     TRY(clattn__kernel_create(&s->kernel, device, "lanes_backward", options));
     TRY(clattn__dot_gradients_create(&s->shared, device, desc->dtype));
 done:
@@ -126,7 +126,7 @@ static clattn_status run_blocks(lanes *s, clattn_device *device, clattn__timelin
         CLATTN__ARG(output),       CLATTN__ARG(output_view),  CLATTN__ARG(deltas),
         CLATTN__ARG(query_sums),   CLATTN__ARG(query_wanted), CLATTN__ARG(splits),
         CLATTN__ARG(keys),         CLATTN__ARG(key_memory),   CLATTN__ARG(key_view),
-        CLATTN__ARG(value_memory), CLATTN__ARG(value_view),
+        CLATTN__ARG(value_memory), CLATTN__ARG(value_view),   CLATTN__ARG(call->dropout),
     };
     clattn__args_add(&args.all, own, sizeof own / sizeof *own);
     const size_t global[3] = {(size_t)(call->B * call->Hkv * splits), 1, 1}, local[3] = {1, 1, 1};

@@ -40,7 +40,8 @@ static int values_of_group(const clattn__tile *tile, const clattn__tiled *of, bo
         (desc->head_size > FEW_VALUES || desc->value_size > FEW_VALUES) && of->dtype != CLATTN_F64;
     const int most = MOST_SUMS * tile->group_columns / tile->item_rows / (keys ? 2 : 1),
               wanted = many ? MANY_VALUES : FEW_VALUES;
-    return wanted < most ? wanted : most;
+    const int columns = clattn__tile_columns(tile), values = wanted < most ? wanted : most;
+    return values < columns ? columns : values / columns * columns;
 }
 
 static size_t local_memory(const clattn__tile *tile, const clattn__tiled *of)
@@ -82,7 +83,7 @@ static bool accepts(const clattn_device *device, const clattn__problem *problem,
 {
     const clattn__tiled tiled = {"tiles_backward", problem->desc.dtype, local_memory,
                                  options_of_keys, problem};
-    const char *why = clattn__why_no_dot_gradients(device, problem, true);
+    const char *why = clattn__why_no_dot_gradients(device, problem, true, 0);
     if (!why)
         why = clattn__why_not_of_one_dtype(problem);
     if (!why && !forced && clattn__is_cpu_like(device))
@@ -149,7 +150,7 @@ static int64_t groups_of(const owner *o, const clattn__call *call, int64_t rows,
     return call->B * call->Hkv * *blocks * *slices;
 }
 
-/* Rows and groups are 32-bit numbers in the kernel. */
+/* Rows, keys and groups are 32-bit numbers in the kernel, and so is what lies a block behind the last one. */
 static bool fits(const void *state, const clattn_device *device, const clattn__call *call)
 {
     const tiles *s = state;
@@ -158,7 +159,7 @@ static bool fits(const void *state, const clattn_device *device, const clattn__c
                    rows = (uint64_t)(call->B * call->Hq * call->S) * size,
                    keys = (uint64_t)(call->B * call->Hkv * call->T) * size;
     cl_uint blocks, slices;
-    return call->Hq * call->S <= INT32_MAX && call->T <= INT32_MAX &&
+    return call->Hq * call->S <= INT32_MAX / 4 && call->T <= INT32_MAX / 4 &&
            groups_of(&s->of_keys, call, call->T, &blocks, &slices) <= INT32_MAX &&
            groups_of(&s->of_queries, call, M, &blocks, &slices) <= INT32_MAX && rows <= most &&
            keys * (uint64_t)call->D <= most && keys * (uint64_t)call->Dv <= most;
@@ -212,7 +213,8 @@ done:
 
 static const char *remark(const void *state)
 {
-    return ((const tiles *)state)->remark;
+    const tiles *s = state;
+    return s->remark[0] ? s->remark : NULL;
 }
 
 const clattn__variant clattn__variant_tiles_backward = {"tiles", accepts, NULL, prepare,

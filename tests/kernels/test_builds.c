@@ -96,19 +96,19 @@ static const kernel_file files[] = {
     {"tiles_backward.cl", 0, {NULL}},
     {"lanes.cl",
      ENDS,
-     {"-DMOST=64 -DKIND=0 -DQUERY_KIND=0 -DNV=1 -DMK=4 -DMD=2 -DBK=16 -DGENERAL=1",
-      "-DMOST=4096 -DKIND=1 -DQUERY_KIND=1 -DNV=4 -DMK=8 -DMD=8 -DBK=64 -DGENERAL=0",
-      "-DMOST=512 -DKIND=2 -DQUERY_KIND=0 -DNV=2 -DMK=16 -DMD=16 -DBK=256 -DGENERAL=1",
-      "-DMOST=128 -DKIND=1 -DQUERY_KIND=1 -DNV=1 -DMK=8 -DMD=4 -DBK=128 -DGENERAL=1",
-      "-DMOST=256 -DKIND=3 -DQUERY_KIND=3 -DNV=3 -DMK=4 -DMD=8 -DBK=32 -DGENERAL=1"}},
+     {"-DMOST=64 -DKIND=0 -DQUERY_KIND=0 -DNV=1 -DMK=4 -DMD=2 -DBK=16 -DGENERAL=1 -DDROPOUT=1",
+      "-DMOST=4096 -DKIND=1 -DQUERY_KIND=1 -DNV=4 -DMK=8 -DMD=8 -DBK=64 -DGENERAL=0 -DDROPOUT=0",
+      "-DMOST=512 -DKIND=2 -DQUERY_KIND=0 -DNV=2 -DMK=16 -DMD=16 -DBK=256 -DGENERAL=1 -DDROPOUT=1",
+      "-DMOST=128 -DKIND=1 -DQUERY_KIND=1 -DNV=1 -DMK=8 -DMD=4 -DBK=128 -DGENERAL=1 -DDROPOUT=0",
+      "-DMOST=256 -DKIND=3 -DQUERY_KIND=3 -DNV=3 -DMK=4 -DMD=8 -DBK=32 -DGENERAL=1 -DDROPOUT=1"}},
     {"row_deltas.cl", ENDS, {"-DROWS=1"}},
     {"lanes_backward.cl",
      ENDS,
-     {"-DMOST=64 -DNV=1 -DMR=4 -DBQ=16 -DBK=16 -DGENERAL=1",
-      "-DMOST=512 -DNV=4 -DMR=8 -DBQ=128 -DBK=256 -DGENERAL=0",
-      "-DMOST=128 -DNV=2 -DMR=12 -DBQ=96 -DBK=96 -DGENERAL=1",
-      "-DMOST=64 -DNV=1 -DMR=16 -DBQ=64 -DBK=32 -DGENERAL=0",
-      "-DMOST=256 -DNV=3 -DMR=4 -DBQ=24 -DBK=48 -DGENERAL=1"}},
+     {"-DMOST=64 -DNV=1 -DMR=4 -DBQ=16 -DBK=16 -DGENERAL=1 -DDROPOUT=0",
+      "-DMOST=512 -DNV=4 -DMR=8 -DBQ=128 -DBK=256 -DGENERAL=0 -DDROPOUT=1",
+      "-DMOST=128 -DNV=2 -DMR=12 -DBQ=96 -DBK=96 -DGENERAL=1 -DDROPOUT=0",
+      "-DMOST=64 -DNV=1 -DMR=16 -DBQ=64 -DBK=32 -DGENERAL=0 -DDROPOUT=1",
+      "-DMOST=256 -DNV=3 -DMR=4 -DBQ=24 -DBK=48 -DGENERAL=1 -DDROPOUT=0"}},
 };
 enum { FILES = sizeof files / sizeof *files };
 
@@ -189,12 +189,12 @@ static void add_tuning(named_tests *tests, const clattn__tuning *tuning)
         add(tests, "softmax_rows.cl", type, group);
         (void)snprintf(lanes, sizeof lanes,
                        "-DMOST=64 -DKIND=%d -DQUERY_KIND=%d -DNV=%d -DMK=%d -DMD=%d -DBK=%d "
-                       "-DGENERAL=%d",
+                       "-DGENERAL=%d -DDROPOUT=1",
                        wide, wide, tuning->lanes_vectors, tuning->lanes_keys, tuning->lanes_values,
                        tuning->lanes_block, !wide);
         add(tests, "lanes.cl", type, lanes);
         (void)snprintf(lanes, sizeof lanes,
-                       "-DMOST=64 -DNV=%d -DMR=%d -DBQ=%d -DBK=%d -DGENERAL=%d",
+                       "-DMOST=64 -DNV=%d -DMR=%d -DBQ=%d -DBK=%d -DGENERAL=%d -DDROPOUT=0",
                        tuning->tile_vectors, tuning->tile_rows, tuning->backward_rows,
                        tuning->backward_keys, !wide);
         add(tests, "lanes_backward.cl", type, lanes);

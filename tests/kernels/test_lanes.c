@@ -19,6 +19,12 @@ static const clattn_case own[] = {
     {"packed, more runs of blocks than one", .Hq = 2, .D = 4,
      .packed = PACKED({300, 20}, {1, 9}, {200, 30}, {2, 2}, {150, 11}, {40, 300}),
      .alignment = CLATTN_BOTTOM_RIGHT, .flags = CLATTN_CAUSAL},
+    {"dropout", .B = 2, .Hq = 4, .Hkv = 2, .S = 37, .T = 141, .D = 24, .dropout = 0.3},
+    {"dropout from any key on", .Hq = 2, .S = 90, .T = 150, .D = 9, .window_left = 29,
+     .window_right = 6, .flags = CLATTN_WINDOW, .dropout = 0.3},
+    {"dropout, everything, f16", .dtype = CLATTN_F16, .B = 2, .Hq = 4, .Hkv = 2, .S = 40, .T = 110,
+     .D = 12, ALL_MODIFICATIONS(60, 70), .dropout = 0.25},
+    {"dropout, f64", .dtype = CLATTN_F64, .Hq = 2, .S = 37, .T = 70, .D = 12, .dropout = 0.25},
 };
 /* clang-format on */
 

@@ -5,6 +5,8 @@
 #include "device.h"
 #include "device_runs.h"
 
+#include <string.h>
+
 /* clang-format off: one row, one case */
 static const clattn_case own[] = {
     {"one of all", .S = 1, .T = 1, .D = 1},
@@ -53,6 +55,12 @@ static const clattn_case own[] = {
      .fill = FILL_NAN_LAST, .mask = MASK_KEYS, .flags = CLATTN_MASK},
     {"infinity behind a mask", .B = 2, .Hq = 2, .S = 120, .T = 118, .D = 33, .fill = FILL_INF_LAST,
      .mask = MASK_ROWS, .flags = CLATTN_MASK},
+    {"dropout", .B = 2, .Hq = 4, .Hkv = 2, .S = 137, .T = 141, .D = 24, .dropout = 0.3},
+    {"dropout, everything", .B = 2, .Hq = 4, .Hkv = 2, .S = 70, .T = 110, .D = 12,
+     ALL_MODIFICATIONS(60, 70), .dropout = 0.25},
+    {"dropout, causal, f16", .dtype = CLATTN_F16, .Hq = 2, .S = 120, .T = 130, .D = 33,
+     .flags = CLATTN_CAUSAL, .dropout = 0.25},
+    {"dropout, f64", .dtype = CLATTN_F64, .Hq = 2, .S = 60, .T = 107, .D = 12, .dropout = 0.25},
     {"half of the rows see nothing", .B = 2, .Hq = 2, .S = 120, .T = 118, .D = 33,
      .mask = MASK_NONE_VISIBLE, .flags = CLATTN_MASK},
 };
@@ -63,6 +71,7 @@ static const clattn_case of_many_rows[] = {
     {"in pieces", .B = 2, .Hq = 2, .S = 300, .T = 20, .D = 8},
     {"in pieces, causal, f16", .dtype = CLATTN_F16, .Hq = 4, .Hkv = 2, .S = 300, .T = 40, .D = 8,
      .flags = CLATTN_CAUSAL, .alignment = CLATTN_BOTTOM_RIGHT},
+    {"in pieces, dropout", .B = 2, .Hq = 4, .Hkv = 2, .S = 200, .T = 33, .D = 12, .dropout = 0.3},
     {"in pieces, everything", .B = 2, .Hq = 4, .Hkv = 2, .S = 200, .T = 30, .D = 12, .Dv = 7,
      ALL_MODIFICATIONS(60, 70)},
 };
@@ -74,7 +83,8 @@ static uint64_t real_allocation;
 
 static bool is_taken(const clattn_case *c)
 {
-    return c->score <= CLATTN_SCORE_DOT && c->D <= 512 && c->Dv <= 512 && !c->packed;
+    return c->score <= CLATTN_SCORE_DOT && c->D <= 512 && c->Dv <= 512 && !c->packed &&
+           (c->dropout == 0 || strcmp(variant, "lanes") == 0);
 }
 
 /* A call backward, behind a call forward by the reference, of what such a variant makes gradients of. */
@@ -129,6 +139,8 @@ static void one_by_one(void **state)
 {
     static const uint32_t some[] = {CLATTN_GRAD_QUERY, CLATTN_GRAD_KEY, CLATTN_GRAD_VALUE};
     const clattn_case *c = *state;
+    if (!is_taken(c) || !device_takes_case(device, c))
+        return;
     for (size_t s = 0; s < sizeof some / sizeof *some; s++) {
         host_call all, one;
         make_backward(&all, c, CLATTN_OUTPUT);
@@ -185,8 +197,7 @@ static void of_tables_with_own_weights(void **state)
 
 static bool is_wanted(const clattn_case *c)
 {
-    return which == DOT_BACKWARD_ALL || is_of_plain_build(c) ||
-           (which == DOT_BACKWARD_SOME && (c->dtype == CLATTN_F32 || c->flags));
+    return which != DOT_BACKWARD_FEW || is_of_plain_build(c);
 }
 
 int dot_backward_run(clattn_device *by, const char *name, const char *group,

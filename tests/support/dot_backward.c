@@ -177,7 +177,7 @@ static void in_pieces(void **state)
 /* A driver builds anew for each tuning, type and size. */
 static bool is_of_plain_build(const clattn_case *c)
 {
-    return c->dtype == CLATTN_F32 && c->D <= 64 && c->Dv <= 64;
+    return c->dtype == CLATTN_F32 && c->D <= 64 && c->Dv <= 64 && c->dropout == 0;
 }
 
 static dot_backward_cases which;
@@ -197,7 +197,7 @@ static void of_tables_with_own_weights(void **state)
 
 static bool is_wanted(const clattn_case *c)
 {
-    return which != DOT_BACKWARD_FEW || is_of_plain_build(c);
+    return which != DOT_BACKWARD_FEW || (is_of_plain_build(c) && c->flags);
 }
 
 int dot_backward_run(clattn_device *by, const char *name, const char *group,

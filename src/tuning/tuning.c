@@ -15,7 +15,7 @@ static const clattn__tile tiles[] = {
 static const clattn__tuning rows[] = {
     /* Measured on 2 cores of an AVX-512 machine: 32 registers of 16 floats hold 8 x 2 sums, with
        room to load ahead; bench/RESULTS.md. */
-    {"CPU, 16 floats", true, 16, 16, 8, 2, 64, 256, 1, 1, 8, 8, 128, 96, 96, 512, 16,
+    {"CPU, 16 floats", true, 16, 16, 8, 2, 64, 256, 1, 1, 8, 8, 128, 64, 128, 512, 16,
      (size_t)9 << 20, TILES},
     /* Measured on 2 cores with AVX2 (16 registers of 8 floats: 6 x 2 sums, 2 columns, 1 broadcast);
        bench/RESULTS.md. */

@@ -10,6 +10,28 @@ int clattn__tile_pitch(const clattn__tile *tile, clattn_dtype dtype, int size)
     return size + (dtype == CLATTN_F64 && tile->vector > 1 ? tile->vector / 2 : tile->vector);
 }
 
+size_t clattn__tile_slices(const clattn__tile *tile, clattn_dtype dtype)
+{
+    const size_t columns = (size_t)clattn__tile_columns(tile), two_slices = 2 * (size_t)tile->depth,
+                 left = (size_t)clattn__tile_pitch(tile, dtype, clattn__tile_rows(tile)),
+                 right = (size_t)clattn__tile_pitch(tile, dtype, clattn__tile_columns(tile));
+    return ((columns > two_slices ? columns : two_slices) * left + two_slices * right) *
+           clattn__sum_size(dtype);
+}
+
+#define FEW_VALUES 64
+#define MANY_VALUES 128
+
+/* Twice as many registers would be needed for doubles. */
+int clattn__tile_values(const clattn__tile *tile, clattn_dtype dtype, size_t size, int sums)
+{
+    const int columns = clattn__tile_columns(tile),
+              wanted = size > FEW_VALUES && dtype != CLATTN_F64 ? MANY_VALUES : FEW_VALUES,
+              most = sums * tile->group_columns / tile->item_rows,
+              values = wanted < most ? wanted : most;
+    return values < columns ? columns : values / columns * columns;
+}
+
 /* Adds a clause about a tile that is passed over. */
 static void pass_over(char remark[CLATTN__TILE_REMARK_MAX], const clattn__tile *tile,
                       const char *what, size_t needed, size_t given)

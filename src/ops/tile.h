@@ -21,6 +21,16 @@ static inline int clattn__tile_items(const clattn__tile *tile)
 /* Elements of a depth of a slice of so many rows or columns, a spare vector among them. */
 int clattn__tile_pitch(const clattn__tile *tile, clattn_dtype dtype, int size);
 
+/* DEPTH of slices.clh: longer sums are sums of shorter ones. */
+#define CLATTN__TILE_DEPTH 256
+
+/* Bytes of local memory for the slices of slices.clh, and the weights that take the place of left ones. */
+size_t clattn__tile_slices(const clattn__tile *tile, clattn_dtype dtype);
+
+/* Elements of rows of `size` that a group makes, in whole tiles, of which a work-item keeps at most `sums`; for
+ * more there are more groups, which make the scores again. */
+int clattn__tile_values(const clattn__tile *tile, clattn_dtype dtype, size_t size, int sums);
+
 /* A kernel that wants a tile. */
 typedef struct clattn__tiled {
     const char *name; /* of the kernel, a literal */

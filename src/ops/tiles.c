@@ -10,12 +10,8 @@
 /* Keys of one group; not a matter of tuning, as a result's bits depend on it. More would leave most
  * of a large device idle where queries are few, fewer would cost long rows the writing of parts. */
 #define SPLIT 1024
-/* DEPTH of tiles.cl: longer sums are sums of shorter ones. */
-#define DEPTH 256
-/* Elements of values that a group makes; for more there are more groups, which make the scores
- * again. */
-#define FEW_VALUES 64
-#define MANY_VALUES 128
+/* Sums that a work-item keeps: a bit for each, in tiles.cl. */
+#define MOST_SUMS 64
 
 typedef struct tiles {
     clattn__kernel kernel, merge;
@@ -25,32 +21,25 @@ typedef struct tiles {
     char remark[CLATTN__TILE_REMARK_MAX];
 } tiles;
 
-/* Twice as many registers would be needed for doubles. */
 static int values_of_group(const clattn__tile *tile, const clattn__tiled *of)
 {
-    const bool many = of->problem->desc.value_size > FEW_VALUES && of->dtype != CLATTN_F64;
-    const int most = 64 * tile->group_columns / tile->item_rows; /* a bit for each, in tiles.cl */
-    const int wanted = many ? MANY_VALUES : FEW_VALUES;
-    return wanted < most ? wanted : most;
+    return clattn__tile_values(tile, of->dtype, of->problem->desc.value_size, MOST_SUMS);
 }
 
 static size_t local_memory(const clattn__tile *tile, const clattn__tiled *of)
 {
     const size_t size = clattn__sum_size(of->dtype), rows = (size_t)clattn__tile_rows(tile),
-                 left = (size_t)clattn__tile_pitch(tile, of->dtype, clattn__tile_rows(tile)),
-                 right = (size_t)clattn__tile_pitch(tile, of->dtype, clattn__tile_columns(tile)),
-                 two_slices = 2 * (size_t)tile->depth, columns = (size_t)clattn__tile_columns(tile);
-    const size_t place = clattn__fused_is_general(of->problem) ? 5 * sizeof(cl_long) + 2 * size : 0;
-    return ((columns > two_slices ? columns : two_slices) * left + two_slices * right) * size +
-           rows * (sizeof(cl_long) + place) + sizeof(cl_int) + size;
+                 place = clattn__fused_is_general(of->problem) ? 5 * sizeof(cl_long) + 2 * size : 0;
+    return clattn__tile_slices(tile, of->dtype) + rows * (sizeof(cl_long) + place) +
+           sizeof(cl_int) + size;
 }
 
 static void options(char *out, size_t size, const clattn__tile *tile, const clattn__tiled *of)
 {
     const clattn_attention_desc *desc = &of->problem->desc;
     (void)snprintf(out, size, " -DKIND=%d -DVALUES=%d -DSPLIT=%d -DLONG=%d -DGENERAL=%d",
-                   (int)desc->dtype, values_of_group(tile, of), SPLIT, desc->head_size > DEPTH,
-                   clattn__fused_is_general(of->problem));
+                   (int)desc->dtype, values_of_group(tile, of), SPLIT,
+                   desc->head_size > CLATTN__TILE_DEPTH, clattn__fused_is_general(of->problem));
 }
 
 static clattn__tiled tiled_by(const clattn__problem *problem)

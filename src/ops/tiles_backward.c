@@ -9,12 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* DEPTH of slices.clh: longer sums are sums of shorter ones. */
-#define DEPTH 256
-/* Elements of a gradient that a group makes; for more there are more groups, which make the scores again. */
-#define FEW_VALUES 64
-#define MANY_VALUES 128
-
 /* One of the two kernels, and the tile that it takes. */
 typedef struct owner {
     clattn__kernel kernel;
@@ -32,28 +26,26 @@ typedef struct tiles {
  * gfx90a and gfx1030 need no memory in place of registers for heads of 128 floats with all modifications. */
 #define MOST_SUMS 64
 
-/* Twice as many registers would be needed for doubles. */
+static size_t largest_row(const clattn__problem *problem)
+{
+    const clattn_attention_desc *desc = &problem->desc;
+    return desc->head_size > desc->value_size ? desc->head_size : desc->value_size;
+}
+
 static int values_of_group(const clattn__tile *tile, const clattn__tiled *of, bool keys)
 {
-    const clattn_attention_desc *desc = &of->problem->desc;
-    const bool many =
-        (desc->head_size > FEW_VALUES || desc->value_size > FEW_VALUES) && of->dtype != CLATTN_F64;
-    const int most = MOST_SUMS * tile->group_columns / tile->item_rows / (keys ? 2 : 1),
-              wanted = many ? MANY_VALUES : FEW_VALUES;
-    const int columns = clattn__tile_columns(tile), values = wanted < most ? wanted : most;
-    return values < columns ? columns : values / columns * columns;
+    return clattn__tile_values(tile, of->dtype, largest_row(of->problem),
+                               keys ? MOST_SUMS / 2 : MOST_SUMS);
 }
 
 static size_t local_memory(const clattn__tile *tile, const clattn__tiled *of)
 {
     const size_t size = clattn__sum_size(of->dtype), rows = (size_t)clattn__tile_rows(tile),
                  columns = (size_t)clattn__tile_columns(tile),
-                 left = (size_t)clattn__tile_pitch(tile, of->dtype, clattn__tile_rows(tile)),
-                 right = (size_t)clattn__tile_pitch(tile, of->dtype, clattn__tile_columns(tile)),
-                 two_slices = 2 * (size_t)tile->depth, queries = rows > columns ? rows : columns;
-    const size_t place = clattn__fused_is_general(of->problem) ? 6 * sizeof(cl_long) : 0;
-    return ((columns > two_slices ? columns : two_slices) * left + two_slices * right) * size +
-           2 * rows * sizeof(cl_long) + queries * (2 * size + place) + sizeof(cl_long);
+                 queries = rows > columns ? rows : columns,
+                 place = clattn__fused_is_general(of->problem) ? 6 * sizeof(cl_long) : 0;
+    return clattn__tile_slices(tile, of->dtype) + 2 * rows * sizeof(cl_long) +
+           queries * (2 * size + place) + sizeof(cl_long);
 }
 
 static void options(char *out, size_t size, const clattn__tile *tile, const clattn__tiled *of,
@@ -62,7 +54,7 @@ static void options(char *out, size_t size, const clattn__tile *tile, const clat
     const clattn_attention_desc *desc = &of->problem->desc;
     (void)snprintf(out, size, " -DKIND=%d -DVALUES=%d -DLONG=%d -DGENERAL=%d -DKEYS=%d",
                    (int)desc->dtype, values_of_group(tile, of, keys),
-                   desc->head_size > DEPTH || desc->value_size > DEPTH,
+                   largest_row(of->problem) > CLATTN__TILE_DEPTH,
                    clattn__fused_is_general(of->problem), keys);
 }
 

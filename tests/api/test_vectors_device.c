@@ -95,30 +95,17 @@ static void default_gradients_match(void **state)
 
 int main(void)
 {
-    static const struct {
-        const char *group;
-        CMUnitTestFunction test;
-        bool backward;
-    } groups[] = {{"vectors, device in f64", matches_in_f64, false},
-                  {"vectors, device in f32", matches_in_f32, false},
-                  {"gradients, staged in f64", staged_gradients_match_in_f64, true},
-                  {"gradients, staged in f32", staged_gradients_match_in_f32, true},
-                  {"gradients, by default in f32", default_gradients_match, true}};
-    vectors all;
-    int failures = 0;
+    static const vector_group groups[] = {
+        {"vectors, device in f64", matches_in_f64, false},
+        {"vectors, device in f32", matches_in_f32, false},
+        {"gradients, staged in f64", staged_gradients_match_in_f64, true},
+        {"gradients, staged in f32", staged_gradients_match_in_f32, true},
+        {"gradients, by default in f32", default_gradients_match, true}};
     if (clattn_device_open(&device, NULL, 0) != CLATTN_OK) {
         (void)fprintf(stderr, "%s\n", clattn_last_error());
         return 1;
     }
-    vectors_read(&all);
-    for (size_t g = 0; g < sizeof groups / sizeof *groups; g++) {
-        named_tests tests = {0};
-        for (size_t v = 0; v < all.count; v++)
-            if (!groups[g].backward || vector_has_gradients(&all.list[v]))
-                named_tests_add(&tests, all.list[v].name, groups[g].test, &all.list[v]);
-        failures += named_tests_run(&tests, groups[g].group, NULL, NULL);
-    }
-    vectors_free(&all);
+    const int failures = vectors_run(groups, sizeof groups / sizeof *groups);
     clattn_device_close(device);
     return failures;
 }

@@ -18,13 +18,9 @@ static const clattn__tuning others[] = {
 
 static int run_with(clattn_device *device, const clattn__tuning *tuning, dot_backward_cases cases)
 {
-    const clattn__tuning *const real = device->tuning;
     char name[96];
     (void)snprintf(name, sizeof name, "lanes backward, %s", tuning->family);
-    device->tuning = tuning;
-    const int failures = dot_backward_run(device, "lanes", name, cases);
-    device->tuning = real;
-    return failures;
+    return dot_backward_run(device, tuning, "lanes", name, cases);
 }
 
 int main(void)

@@ -16,16 +16,12 @@ static const clattn__tile other = {.item_rows = 8,
 /* Some tests with one tile alone. */
 static int run_with(clattn_device *device, const clattn__tile *tile)
 {
-    const clattn__tuning *const real = device->tuning;
-    clattn__tuning tuning = *real;
+    clattn__tuning tuning = *device->tuning;
     char name[96];
     (void)snprintf(name, sizeof name, "tiles backward, %d x %d", clattn__tile_rows(tile),
                    clattn__tile_columns(tile));
     tuning.tiles = tile, tuning.tile_count = 1;
-    device->tuning = &tuning;
-    const int failures = dot_backward_run(device, "tiles", name, DOT_BACKWARD_FEW);
-    device->tuning = real;
-    return failures;
+    return dot_backward_run(device, &tuning, "tiles", name, DOT_BACKWARD_FEW);
 }
 
 int main(void)
@@ -37,7 +33,7 @@ int main(void)
         return 1;
     }
     const clattn__tuning *const tuning = device->tuning;
-    failures += dot_backward_run(device, "tiles", "tiles backward", DOT_BACKWARD_SOME);
+    failures += dot_backward_run(device, tuning, "tiles", "tiles backward", DOT_BACKWARD_SOME);
     for (size_t i = 1; i < tuning->tile_count; i++)
         failures += run_with(device, &tuning->tiles[i]);
     failures += run_with(device, &other);

@@ -200,13 +200,15 @@ static bool is_wanted(const clattn_case *c)
     return which != DOT_BACKWARD_FEW || (is_of_plain_build(c) && c->flags);
 }
 
-int dot_backward_run(clattn_device *by, const char *name, const char *group,
-                     dot_backward_cases cases)
+int dot_backward_run(clattn_device *by, const clattn__tuning *tuning, const char *name,
+                     const char *group, dot_backward_cases cases)
 {
     size_t count;
     const clattn_case *around = cases_around_blocks(&count);
     named_tests tests = {0};
+    const clattn__tuning *const real_tuning = by->tuning;
     device = by;
+    device->tuning = tuning;
     variant = name;
     which = cases;
     real_allocation = device->info.max_allocation;
@@ -229,5 +231,7 @@ int dot_backward_run(clattn_device *by, const char *name, const char *group,
         add_all_cases(&tests, of_tables);
         add_all_cases(&tests, of_tables_with_own_weights);
     }
-    return named_tests_run(&tests, group, NULL, NULL);
+    const int failures = named_tests_run(&tests, group, NULL, NULL);
+    device->tuning = real_tuning;
+    return failures;
 }

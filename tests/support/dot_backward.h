@@ -3,7 +3,7 @@
 #ifndef CLATTN_TESTS_DOT_BACKWARD_H
 #define CLATTN_TESTS_DOT_BACKWARD_H
 
-#include <clattn/clattn.h>
+#include "tuning/tuning.h"
 
 /* A driver builds anew for each type and size: fewer cases are fewer builds. */
 typedef enum dot_backward_cases {
@@ -12,8 +12,8 @@ typedef enum dot_backward_cases {
     DOT_BACKWARD_ALL
 } dot_backward_cases;
 
-/* Tests of a variant on a device as it is tuned now; how many failed. */
-int dot_backward_run(clattn_device *device, const char *variant, const char *group,
-                     dot_backward_cases cases);
+/* Tests of a variant on a device with a tuning; how many failed. */
+int dot_backward_run(clattn_device *device, const clattn__tuning *tuning, const char *variant,
+                     const char *group, dot_backward_cases cases);
 
 #endif

@@ -275,3 +275,19 @@ void vector_make_backward(host_call *out, const vector *from, clattn_dtype dtype
         if (incoming[n].gradient)
             fill(incoming[n].to, incoming[n].gradient);
 }
+
+int vectors_run(const vector_group *groups, size_t count)
+{
+    vectors all;
+    int failures = 0;
+    vectors_read(&all);
+    for (size_t g = 0; g < count; g++) {
+        named_tests tests = {0};
+        for (size_t v = 0; v < all.count; v++)
+            if (!groups[g].backward || vector_has_gradients(&all.list[v]))
+                named_tests_add(&tests, all.list[v].name, groups[g].test, &all.list[v]);
+        failures += named_tests_run(&tests, groups[g].name, NULL, NULL);
+    }
+    vectors_free(&all);
+    return failures;
+}

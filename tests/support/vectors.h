@@ -3,6 +3,7 @@
 #define TESTS_SUPPORT_VECTORS_H
 
 #include "host_call.h"
+#include "named_tests.h"
 
 typedef struct vector_tensor {
     char name[32];
@@ -40,5 +41,15 @@ void vector_make_call(host_call *out, const vector *from, clattn_dtype dtype);
  * backward, with forward's results and the gradients that come in, and all that can go out of NaN still. */
 bool vector_has_gradients(const vector *from);
 void vector_make_backward(host_call *out, const vector *from, clattn_dtype dtype);
+
+/* Tests of each vector, or of those that have gradients. */
+typedef struct vector_group {
+    const char *name;
+    CMUnitTestFunction test;
+    bool backward;
+} vector_group;
+
+/* Reads all vectors and runs the groups; how many tests failed. */
+int vectors_run(const vector_group *groups, size_t count);
 
 #endif

@@ -76,24 +76,10 @@ static void gradients_match_in_f32(void **state)
 
 int main(void)
 {
-    static const struct {
-        const char *group;
-        CMUnitTestFunction test;
-        bool backward;
-    } groups[] = {{"vectors, reference in f64", matches_in_f64, false},
-                  {"vectors, reference in f32", matches_in_f32, false},
-                  {"gradients, reference in f64", gradients_match_in_f64, true},
-                  {"gradients, reference in f32", gradients_match_in_f32, true}};
-    vectors all;
-    int failures = 0;
-    vectors_read(&all);
-    for (size_t g = 0; g < sizeof groups / sizeof *groups; g++) {
-        named_tests tests = {0};
-        for (size_t v = 0; v < all.count; v++)
-            if (!groups[g].backward || vector_has_gradients(&all.list[v]))
-                named_tests_add(&tests, all.list[v].name, groups[g].test, &all.list[v]);
-        failures += named_tests_run(&tests, groups[g].group, NULL, NULL);
-    }
-    vectors_free(&all);
-    return failures;
+    static const vector_group groups[] = {
+        {"vectors, reference in f64", matches_in_f64, false},
+        {"vectors, reference in f32", matches_in_f32, false},
+        {"gradients, reference in f64", gradients_match_in_f64, true},
+        {"gradients, reference in f32", gradients_match_in_f32, true}};
+    return vectors_run(groups, sizeof groups / sizeof *groups);
 }

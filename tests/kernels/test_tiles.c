@@ -43,14 +43,6 @@ static const clattn_case own[] = {
 };
 /* clang-format on */
 
-/* Beside the tile table: taller than it is wide, by vectors of two. */
-static const clattn__tile other = {.item_rows = 8,
-                                   .item_columns = 2,
-                                   .group_rows = 2,
-                                   .group_columns = 16,
-                                   .depth = 8,
-                                   .vector = 2};
-
 static clattn_device *device;
 static const clattn__tuning *real_tuning;
 static clattn_device_info real_info;
@@ -226,7 +218,7 @@ int main(void)
     failures += run_with(NULL, "tiles");
     for (size_t i = 1; i < real_tuning->tile_count; i++)
         failures += run_with(&real_tuning->tiles[i], "tiles, another row of the table");
-    failures += run_with(&other, "tiles, beside the table");
+    failures += run_with(&tile_beside_the_table, "tiles, beside the table");
     for (size_t i = 0; i < sizeof devices / sizeof *devices; i++)
         named_tests_add(&choice, devices[i].name, takes_what_it_holds, &devices[i]);
     named_tests_add(&choice, "is for GPU-like devices", is_for_gpu_like_devices, NULL);

@@ -1,17 +1,10 @@
 /* tiles_backward.cl: with every row of the tile table, and another. */
 #include "device.h"
 #include "ops/tile.h"
+#include "support/device_runs.h"
 #include "support/dot_backward.h"
 
 #include <stdio.h>
-
-/* Beside the tile table: taller than it is wide, by vectors of two. */
-static const clattn__tile other = {.item_rows = 8,
-                                   .item_columns = 2,
-                                   .group_rows = 2,
-                                   .group_columns = 16,
-                                   .depth = 8,
-                                   .vector = 2};
 
 /* Some tests with one tile alone. */
 static int run_with(clattn_device *device, const clattn__tile *tile)
@@ -36,7 +29,7 @@ int main(void)
     failures += dot_backward_run(device, tuning, "tiles", "tiles backward", DOT_BACKWARD_SOME);
     for (size_t i = 1; i < tuning->tile_count; i++)
         failures += run_with(device, &tuning->tiles[i]);
-    failures += run_with(device, &other);
+    failures += run_with(device, &tile_beside_the_table);
     clattn_device_close(device);
     return failures;
 }

@@ -123,3 +123,10 @@ bool device_takes_case(const clattn_device *device, const clattn_case *c)
 {
     return device_takes(device, c->dtype) && device_loops(device, rounds_of(c));
 }
+
+const clattn__tile tile_beside_the_table = {.item_rows = 8,
+                                            .item_columns = 2,
+                                            .group_rows = 2,
+                                            .group_columns = 16,
+                                            .depth = 8,
+                                            .vector = 2};

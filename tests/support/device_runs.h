@@ -5,6 +5,7 @@
 #include "cases.h"
 #include "device_limits.h"
 #include "named_tests.h"
+#include "tuning/tuning.h"
 
 #include <stdbool.h>
 
@@ -46,5 +47,8 @@ void add_cases(named_tests *tests, CMUnitTestFunction test, case_table table);
 
 /* device_takes() and device_loops() of a case. */
 bool device_takes_case(const clattn_device *device, const clattn_case *c);
+
+/* Taller than it is wide, by vectors of two. */
+extern const clattn__tile tile_beside_the_table;
 
 #endif

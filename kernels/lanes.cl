@@ -304,7 +304,7 @@ lanes(global const void *query, clattn_view query_view, global const ACC *key, c
     vec again[MOST * NV]; /* sums with care */
     lane_places places;
 #if DROPOUT
-    ulong dropout_blocks[BQ];
+    uint dropout_blocks[2 * BQ];
 #endif
     clattn_int begin = m.T, end = 0, seen_begin = 0, seen_end = m.T;
     clattn_int query_rows[BQ], output_rows[BQ], h = kv_head * group + first / m.S, i = first % m.S;
@@ -313,8 +313,9 @@ lanes(global const void *query, clattn_view query_view, global const ACC *key, c
         query_rows[l] = row_of(of_query, b, h, i);
         output_rows[l] = row_of(of_output, b, h, i);
 #if DROPOUT
-        dropout_blocks[l] =
+        const ulong block =
             (ulong)clattn_dropout_block(&dropout, clattn_dropout_row(&dropout, b, h, i));
+        dropout_blocks[l] = (uint)block, dropout_blocks[BQ + l] = (uint)(block >> 32);
 #endif
 #if GENERAL
         const query_place q = place_query(m, kv_lengths, alibi_slopes, b, h, i);

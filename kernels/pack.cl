@@ -20,40 +20,72 @@
 #error "pack.cl: DEPTHS must be given"
 #endif
 
+/* What all panels of a call have in common. */
+typedef struct packing {
+    global const void *tensor;
+    clattn_int kind, depths, lane_stride, depth_stride;
+    int W;
+} packing;
+
 /* Depths [begin, end) of a panel: `lanes` of its W are the tensor's, the first one begins at `from`. */
-static inline void pack_panel(global ACC *target, global const void *tensor, clattn_int kind,
-                              clattn_int from, clattn_int lanes, clattn_int depths,
-                              clattn_int begin, clattn_int end, clattn_int lane_stride,
-                              clattn_int depth_stride, int W)
+static inline void pack_lanes(global ACC *target, const packing *p, clattn_int from,
+                              clattn_int lanes, clattn_int begin, clattn_int end)
 {
     /* One lane after the other: the block of the panel stays in the nearest cache meanwhile. */
-    for (int l = 0; l < W; l++, from += lane_stride) {
-        const clattn_int filled = l < lanes ? max(min(end, depths), begin) : begin;
+    for (int l = 0; l < p->W; l++, from += p->lane_stride) {
+        const clattn_int filled = l < lanes ? max(min(end, p->depths), begin) : begin;
         clattn_int depth = begin;
-        if (W == 1 && depth_stride == 1)
+        if (p->W == 1 && p->depth_stride == 1)
             for (; depth + VW <= filled; depth += VW)
-                STORE_GLOBAL(load_run(tensor, kind, from + depth), target + depth);
-        if (kind == KIND_OF_SUMS)
+                STORE_GLOBAL(load_run(p->tensor, p->kind, from + depth), target + depth);
+        if (p->kind == KIND_OF_SUMS)
             for (; depth < filled; depth++)
-                target[depth * W + l] = ((global const ACC *)tensor)[from + depth * depth_stride];
+                target[depth * p->W + l] =
+                    ((global const ACC *)p->tensor)[from + depth * p->depth_stride];
         else
             for (; depth < filled; depth++)
-                target[depth * W + l] = load_element(tensor, kind, from + depth * depth_stride);
+                target[depth * p->W + l] =
+                    load_element(p->tensor, p->kind, from + depth * p->depth_stride);
         for (depth = filled; depth < end; depth++)
-            target[depth * W + l] = 0;
+            target[depth * p->W + l] = 0;
+    }
+}
+
+/* One depth of `panels` panels whose lanes lie one behind the other: the tensor's rows, in pieces, at `from`; lines
+ * of the tensor, which are far apart, are read once. */
+static inline void pack_depth(global ACC *target, const packing *p, clattn_int from,
+                              clattn_int lanes, clattn_int panel_step, clattn_int panels)
+{
+    for (clattn_int panel = 0; panel < panels; panel++, target += panel_step, lanes -= p->W) {
+        int l = 0;
+        for (; l + VW <= p->W && l + VW <= lanes; l += VW, from += VW)
+            STORE_GLOBAL(load_run(p->tensor, p->kind, from), target + l);
+        for (; l < p->W; l++, from++)
+            target[l] = l < lanes ? load_element(p->tensor, p->kind, from) : 0;
     }
 }
 
 /* True when something was not finite, and is 0 now. */
-static inline bool clean_panel(global ACC *target, clattn_int begin, clattn_int end, int W)
+static inline bool clean_panel(global ACC *target, clattn_int count)
 {
-    bool found = false;
-    for (clattn_int n = begin * W; n < end * W; n++)
+    clattn_int n = 0;
+    ivec found = 0;
+    INT any = 0, lanes[VW];
+    for (; n + VW <= count; n += VW) {
+        const vec x = LOAD_GLOBAL(target + n);
+        const ivec bad = (ivec)(x - x != (vec)(0));
+        STORE_GLOBAL(select(x, (vec)(0), bad), target + n);
+        found |= bad;
+    }
+    for (; n < count; n++)
         if (!isfinite(target[n])) {
             target[n] = 0;
-            found = true;
+            any = 1;
         }
-    return found;
+    STORE_IVEC(found, lanes);
+    for (int l = 0; l < VW; l++)
+        any |= lanes[l];
+    return any != 0;
 }
 
 kernel void pack(global const void *tensor, clattn_view view, global ACC *packed,
@@ -64,12 +96,20 @@ kernel void pack(global const void *tensor, clattn_view view, global ACC *packed
     const clattn_int first = get_global_id(0) * share, block = get_global_id(1),
                      g = get_global_id(2), blocks = get_global_size(1);
     const clattn_int begin = block * DEPTHS, end = min(begin + DEPTHS, depths_padded);
-    const clattn_int source = row_of(view, g / heads, g % heads, 0);
-    for (clattn_int panel = first; panel < min(first + share, panels); panel++) {
-        global ACC *target = packed + (g * panels + panel) * depths_padded * W;
-        pack_panel(target, tensor, view.kind, source + panel * W * lane_stride, lanes - panel * W,
-                   depths, begin, end, lane_stride, depth_stride, W);
-        if (clean)
-            flags[(g * panels + panel) * blocks + block] = clean_panel(target, begin, end, W);
-    }
+    const clattn_int source = row_of(view, g / heads, g % heads, 0),
+                     count = min((clattn_int)share, panels - first), panel_step = depths_padded * W;
+    const packing p = {tensor, view.kind, depths, lane_stride, depth_stride, W};
+    packed += (g * panels + first) * panel_step;
+    if (lane_stride == 1)
+        for (clattn_int depth = begin; depth < end; depth++)
+            pack_depth(packed + depth * W, &p, source + depth * depth_stride + first * W,
+                       depth < depths ? lanes - first * W : 0, panel_step, count);
+    else
+        for (clattn_int panel = 0; panel < count; panel++)
+            pack_lanes(packed + panel * panel_step, &p, source + (first + panel) * W * lane_stride,
+                       lanes - (first + panel) * W, begin, end);
+    if (clean)
+        for (clattn_int panel = 0; panel < count; panel++)
+            flags[(g * panels + first + panel) * blocks + block] =
+                clean_panel(packed + panel * panel_step + begin * W, (end - begin) * W);
 }

@@ -51,6 +51,30 @@ static inline void pack_lanes(global ACC *target, const packing *p, clattn_int f
     }
 }
 
+/* The rows of a tensor turned round: VW lanes of VW depths at a time; `rows` are rows of the target. */
+static inline void pack_turned(global ACC *target, const packing *p, clattn_int from,
+                               clattn_int lanes, clattn_int begin, clattn_int end,
+                               clattn_int row_step, clattn_int rows)
+{
+    const clattn_int filled = max(min(end, p->depths), begin);
+    clattn_int row = 0;
+    for (; row + VW <= min(rows, lanes); row += VW) {
+        clattn_int depth = begin;
+        for (; depth + VW <= filled; depth += VW) {
+            vec tile[VW];
+            for (int i = 0; i < VW; i++)
+                tile[i] = load_run(p->tensor, p->kind, from + row + (depth + i) * p->depth_stride);
+            transpose(tile);
+            for (int i = 0; i < VW; i++)
+                STORE_GLOBAL(tile[i], target + (row + i) * row_step + depth);
+        }
+        for (int i = 0; i < VW; i++)
+            pack_lanes(target + (row + i) * row_step, p, from + row + i, 1, depth, end);
+    }
+    for (; row < rows; row++)
+        pack_lanes(target + row * row_step, p, from + row, lanes - row, begin, end);
+}
+
 /* One depth of `panels` panels whose lanes lie one behind the other: the tensor's rows, in pieces, at `from`; lines
  * of the tensor, which are far apart, are read once. */
 static inline void pack_depth(global ACC *target, const packing *p, clattn_int from,
@@ -100,7 +124,9 @@ kernel void pack(global const void *tensor, clattn_view view, global ACC *packed
                      count = min((clattn_int)share, panels - first), panel_step = depths_padded * W;
     const packing p = {tensor, view.kind, depths, lane_stride, depth_stride, W};
     packed += (g * panels + first) * panel_step;
-    if (lane_stride == 1)
+    if (lane_stride == 1 && W == 1)
+        pack_turned(packed, &p, source + first, lanes - first, begin, end, panel_step, count);
+    else if (lane_stride == 1)
         for (clattn_int depth = begin; depth < end; depth++)
             pack_depth(packed + depth * W, &p, source + depth * depth_stride + first * W,
                        depth < depths ? lanes - first * W : 0, panel_step, count);

@@ -158,17 +158,30 @@ static double alpha_of(const way *w)
     return w->problem->desc.score == CLATTN_SCORE_LOCATION ? w->problem->scale : 1.0;
 }
 
-/* A gradient that is x times a matrix of a parameter, (B, H, rows, N). */
+/* A tensor of query heads as that of key heads, each with its first one. */
+static clattn_tensor of_key_heads(const clattn_tensor *tensor, int64_t group)
+{
+    clattn_tensor out = *tensor;
+    out.shape[1] /= group;
+    out.strides[1] *= group;
+    return out;
+}
+
+/* A gradient that is x times a matrix of a parameter, (B, H, rows, N), of which groups of heads may share one. */
 static clattn_status give_projected(const way *w, const clattn_tensor *x, clattn_tensor matrix,
                                     clattn__pack_lanes lanes, int64_t N, const clattn_tensor *to)
 {
     clattn_status status = CLATTN_OK;
-    const clattn__projection by = {x, matrix, lanes, N, alpha_of(w), &w->to->made};
+    const clattn__projection by = {x, matrix, lanes, N, alpha_of(w), &w->to->made, to};
     clattn_tensor made;
     if (!clattn__has(to))
         return CLATTN_OK;
     TRY(clattn__project(&w->operands->projector, w->device, w->timeline, &by, &made));
-    TRY(give(w, &made, 1, 0, to, CLATTN__SUM_OVER_NOTHING, NULL));
+    if (made.buffer == to->buffer)
+        return CLATTN_OK;
+    const int64_t folds = made.shape[1] / to->shape[1];
+    const clattn_tensor of_heads = of_key_heads(&made, folds);
+    TRY(give(w, &of_heads, folds, made.strides[1], to, CLATTN__SUM_OVER_NOTHING, NULL));
 done:
     return status;
 }
@@ -309,24 +322,15 @@ done:
     return status;
 }
 
-/* A tensor of query heads as that of key heads, each with its first one. */
-static clattn_tensor of_key_heads(const clattn_tensor *tensor, int64_t group)
-{
-    clattn_tensor out = *tensor;
-    out.shape[1] /= group;
-    out.strides[1] *= group;
-    return out;
-}
-
 /* w_key, and the key, which the query heads that share it add up to. */
 static clattn_status of_key(const way *w, const clattn_tensor *hidden)
 {
     clattn_status status = CLATTN_OK;
     clattn__operand_gradients *g = w->to;
     const clattn__call *call = w->call;
-    const int64_t group = call->Hq / call->Hkv, Dk = call->Dk;
+    const int64_t group = call->Hq / call->Hkv;
     const clattn_tensor matrix = call->params[CLATTN__W_KEY], *to = &call->grad.key;
-    clattn_tensor d = *hidden, made;
+    clattn_tensor d = *hidden;
     if (!clattn__has(to) && !clattn__has(&call->grad.params[CLATTN__W_KEY]))
         return CLATTN_OK;
     if (matrix.strides[1] == 0 && group > 1) {
@@ -335,13 +339,7 @@ static clattn_status of_key(const way *w, const clattn_tensor *hidden)
         TRY(give(w, &first, group, hidden->strides[1], &d, CLATTN__SUM_OVER_NOTHING, NULL));
     }
     TRY(give_outer(w, &d, &call->key, false, CLATTN__W_KEY));
-    if (!clattn__has(to))
-        return CLATTN_OK;
-    const clattn__projection by = {&d, matrix, CLATTN__LANES_ARE_COLUMNS, Dk, 1.0, &g->made};
-    TRY(clattn__project(&w->operands->projector, w->device, w->timeline, &by, &made));
-    const int64_t folds = made.shape[1] / call->Hkv;
-    const clattn_tensor of_heads = of_key_heads(&made, folds);
-    TRY(give(w, &of_heads, folds, made.strides[1], to, CLATTN__SUM_OVER_NOTHING, NULL));
+    TRY(give_projected(w, &d, matrix, CLATTN__LANES_ARE_COLUMNS, call->Dk, to));
 done:
     return status;
 }
@@ -416,7 +414,8 @@ static clattn_status of_features(const way *w, const clattn_tensor *hidden)
                                    filters ? CLATTN__LANES_ARE_COLUMNS : CLATTN__LANES_ARE_ROWS,
                                    features.shape[3],
                                    1.0,
-                                   &g->of_features};
+                                   &g->of_features,
+                                   NULL};
     TRY(clattn__project(&w->operands->projector, w->device, w->timeline, &by, &made));
     if (filters) {
         TRY(of_channel(w, &made, CLATTN__CONV, CLATTN__PREVIOUS_WEIGHTS));

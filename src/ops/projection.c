@@ -114,11 +114,15 @@ clattn_status clattn__project(clattn__projector *by, clattn_device *device,
     const int64_t panel = multiplier->panel(state, device, by->dtype);
     const clattn__packing panels = {p->lanes, panel, p->rows->shape[3],
                                     clattn__round_up(p->N, panel)};
-    TRY(clattn__scratch_reserve(p->to, device,
-                                (size_t)(B * heads * R * p->N) * clattn__sum_size(by->dtype)));
-    *out = clattn__dense(sums, p->to->memory, B, heads, R, p->N);
-    clattn__product product = {.c = p->to->memory,
-                               .c_is_scratch = true,
+    const bool into = p->into && p->into->shape[1] == heads && multiplier->takes_any_memory &&
+                      clattn__rows_are_ready(p->into, sums);
+    if (!into)
+        TRY(clattn__scratch_reserve(p->to, device,
+                                    (size_t)(B * heads * R * p->N) * clattn__sum_size(by->dtype)));
+    *out = into ? *p->into : clattn__dense(sums, p->to->memory, B, heads, R, p->N);
+    const int64_t step = out->strides[2];
+    clattn__product product = {.c = out->buffer,
+                               .c_is_scratch = !into,
                                .N = p->N,
                                .K = p->rows->shape[3],
                                .alpha = p->alpha};
@@ -139,10 +143,10 @@ clattn_status clattn__project(clattn__projector *by, clattn_device *device,
                              NULL));
         product.b = by->matrix.memory;
         product.b_heads = of_heads.shape[1];
-        product.c_view = (clattn_view){.offset = r * R * p->N,
-                                       .batch = heads * R * p->N,
-                                       .head = group * R * p->N,
-                                       .row = p->N,
+        product.c_view = (clattn_view){.offset = out->offset + r * R * step,
+                                       .batch = heads * R * step,
+                                       .head = group * R * step,
+                                       .row = step,
                                        .column = 1,
                                        .kind = (clattn_int)sums};
         TRY(multiplier->run(state, device, timeline, by->dtype, &call, &product));

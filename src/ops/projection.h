@@ -31,6 +31,7 @@ typedef struct clattn__projection {
     int64_t N;
     double alpha;
     clattn__scratch *to;
+    const clattn_tensor *into; /* or NULL: where it goes, if a product can write it there */
 } clattn__projection;
 clattn_status clattn__project(clattn__projector *projector, clattn_device *device,
                               clattn__timeline *timeline, const clattn__projection *projection,

@@ -4,9 +4,8 @@
  *   scores ---------------------------+--> score_gradients --+--> weights --> gradients of value
  *   gradient of output x value^T -----+                      +--> ds -------> gradients of query and key
  *
- * Products that sum over queries are made transposed, columns by keys, with ds and the weights as panels, so that
- * nothing as large as those is turned round; scores that no product makes have a kernel of their own for that. Rows
- * may come in pieces: what is summed over them is kept between.
+ * Products that sum over queries take ds and the weights turned round; scores that no product makes have a kernel
+ * of their own for that. Rows may come in pieces: what is summed over them is kept between.
  */
 #include "hidden_values.h"
 #include "pack.h"
@@ -25,8 +24,8 @@ typedef struct staged {
     clattn__kernel score_gradients, sum_up, hidden_values, pair_gradients;
     /* Of a piece: values as panels, gradients of output as rows, ds, dx, a row's part of slopes and sinks. */
     clattn__scratch value, rows, products, modified, slopes, sinks;
-    /* For one product at a time: panels of it, rows of it, what they are made from, flags of either, the product. */
-    clattn__scratch panels, columns, dense, flags, product;
+    /* For one product at a time: panels of it, rows of it, what either is made from, flags of panels, the product. */
+    clattn__scratch panels, turned, dense, flags, product;
     /* What pairs make of queries, of keys, and of v or gamma. */
     clattn__scratch of_pairs[3];
     /* Sums over pieces. */
@@ -56,7 +55,7 @@ static void release(void *state)
         return;
     clattn__scratch *const scratch[] = {
         &s->value,    &s->rows,    &s->products,  &s->modified, &s->slopes,  &s->sinks,
-        &s->panels,   &s->columns, &s->dense,     &s->flags,    &s->product, &s->of_key,
+        &s->panels,   &s->turned,  &s->dense,     &s->flags,    &s->product, &s->of_key,
         &s->of_value, &s->of_bias, &s->of_slopes, &s->of_sinks, &s->of_units};
     clattn__scores_release(&s->scores);
     clattn__kernel_release(&s->score_gradients);
@@ -99,7 +98,7 @@ static bool fits(const void *state, const clattn_device *device, const clattn__c
     const bool one_row = call->B * call->Hkv * call->S <= 1;
     return clattn__scores_fit(&s->scores, device, call) &&
            (uint64_t)(call->B * call->Hq * (keys + s->scores.panel) * size) <= limit &&
-           (uint64_t)(call->B * call->Hq * call->S * size) <= limit &&
+           (uint64_t)(call->B * call->Hq * call->S * (size + s->scores.panel)) <= limit &&
            (one_row || bytes <= device->tuning->scratch);
 }
 
@@ -113,16 +112,23 @@ static clattn_status add_up(staged *s, clattn_device *device, clattn__timeline *
     return clattn__sum_up_run(&s->sum_up, device, timeline, call, &sum);
 }
 
-/* Rows of queries, those of the heads that share a key head one behind the other: (B, Hkv, group * S, columns),
- * dense in the type of the sums. */
+/* Rows of queries, those of the heads that share a key head one behind the other: (B, Hkv, group * S, columns), in
+ * the type of the sums; as they lie, where a product may read them so. */
 static clattn_status take_rows(staged *s, clattn_device *device, clattn__timeline *timeline,
                                const clattn__call *call, const clattn_tensor *rows,
                                clattn__scratch *to, clattn_tensor *out)
 {
     clattn_status status = CLATTN_OK;
+    const clattn_dtype sums = clattn__sum_dtype(rows->dtype);
+    const int64_t R = call->Hq / call->Hkv * call->S, step = rows->strides[2];
+    if (s->scores.multiplier->takes_any_memory && clattn__rows_are_ready(rows, sums)) {
+        *out = *rows;
+        out->shape[1] = call->Hkv, out->shape[2] = R;
+        out->strides[1] = R * step, out->strides[0] = call->Hkv * R * step;
+        return CLATTN_OK;
+    }
     TRY(clattn__pack_rows(&s->scores.pack, device, timeline, rows->dtype, rows, to));
-    *out = clattn__dense(clattn__sum_dtype(rows->dtype), to->memory, call->B, call->Hkv,
-                         call->Hq / call->Hkv * call->S, rows->shape[3]);
+    *out = clattn__dense(sums, to->memory, call->B, call->Hkv, R, rows->shape[3]);
 done:
     return status;
 }
@@ -137,44 +143,43 @@ static clattn_status sum_over_queries(staged *s, clattn_device *device, clattn__
     const clattn_dtype sums = rows->dtype;
     const size_t size = clattn__sum_size(sums);
     const int64_t M = rows->shape[2], N = rows->shape[3], T = call->T;
-    clattn_tensor of_pairs = clattn__dense(sums, pairs, call->B, call->Hkv, M, T);
+    const bool whole = call->S == call->all_rows;
+    clattn_tensor of_pairs = clattn__dense(sums, pairs, call->B, call->Hkv, M, T), made;
     of_pairs.strides[2] = stride;
     of_pairs.strides[1] = M * stride;
     of_pairs.strides[0] = call->Hkv * M * stride;
-    const clattn__packing panels = {CLATTN__LANES_ARE_COLUMNS, s->scores.panel, M,
-                                    clattn__round_up(T, s->scores.panel)},
-                          columns = {CLATTN__LANES_ARE_COLUMNS, 1, M, N};
-    TRY(clattn__scratch_reserve(&s->panels, device,
-                                clattn__packed_count(&of_pairs, &panels) * size));
-    TRY(clattn__pack_run(&s->scores.pack, device, timeline, &of_pairs, &panels, s->panels.memory,
+    const clattn__packing turned = {CLATTN__LANES_ARE_COLUMNS, 1, M, T},
+                          panels = {CLATTN__LANES_ARE_COLUMNS, s->scores.panel, M,
+                                    clattn__round_up(N, s->scores.panel)};
+    TRY(clattn__scratch_reserve(&s->turned, device,
+                                clattn__packed_count(&of_pairs, &turned) * size));
+    TRY(clattn__pack_run(&s->scores.pack, device, timeline, &of_pairs, &turned, s->turned.memory,
                          NULL));
-    TRY(clattn__scratch_reserve(&s->columns, device, clattn__packed_count(rows, &columns) * size));
+    TRY(clattn__scratch_reserve(&s->panels, device, clattn__packed_count(rows, &panels) * size));
     if (clean)
-        TRY(clattn__scratch_reserve(&s->flags, device, clattn__packed_flags(rows, &columns)));
+        TRY(clattn__scratch_reserve(&s->flags, device, clattn__packed_flags(rows, &panels)));
     /* A row that is not finite meets pairs that are NaN where it may be seen, and 0 where not. */
-    TRY(clattn__pack_run(&s->scores.pack, device, timeline, rows, &columns, s->columns.memory,
+    TRY(clattn__pack_run(&s->scores.pack, device, timeline, rows, &panels, s->panels.memory,
                          clean ? s->flags.memory : NULL));
-    TRY(clattn__scratch_reserve(&s->product, device, (size_t)(call->B * call->Hkv * N * T) * size));
-    const clattn__call by_columns = {.B = call->B, .Hq = call->Hkv, .Hkv = call->Hkv, .S = N};
-    const clattn__product product = {.a = s->columns.memory,
+    if (!whole) {
+        TRY(clattn__scratch_reserve(&s->product, device,
+                                    (size_t)(call->B * call->Hkv * T * N) * size));
+        made = clattn__dense(sums, s->product.memory, call->B, call->Hkv, T, N);
+    }
+    const clattn_tensor *out = whole ? to : &made;
+    const clattn__call of_keys = {.B = call->B, .Hq = call->Hkv, .Hkv = call->Hkv, .S = T};
+    const clattn__product product = {.a = s->turned.memory,
                                      .lda = M,
                                      .b = s->panels.memory,
                                      .b_heads = call->B * call->Hkv,
-                                     .c = s->product.memory,
-                                     .c_is_scratch = true,
-                                     .c_view = {.batch = call->Hkv * N * T,
-                                                .head = N * T,
-                                                .row = T,
-                                                .column = 1,
-                                                .kind = (clattn_int)sums},
-                                     .N = T,
+                                     .c = out->buffer,
+                                     .c_view = clattn__view(out),
+                                     .N = N,
                                      .K = M,
                                      .alpha = alpha};
-    TRY(s->scores.multiplier->run(s->scores.product, device, timeline, sums, &by_columns,
-                                  &product));
-    clattn_tensor made = clattn__dense(sums, s->product.memory, call->B, call->Hkv, T, N);
-    made.strides[2] = 1, made.strides[3] = T;
-    TRY(add_up(s, device, timeline, call, &made, to, CLATTN__SUM_OVER_ROWS, partial));
+    TRY(s->scores.multiplier->run(s->scores.product, device, timeline, sums, &of_keys, &product));
+    if (!whole)
+        TRY(add_up(s, device, timeline, call, &made, to, CLATTN__SUM_OVER_ROWS, partial));
 done:
     return status;
 }
@@ -213,6 +218,13 @@ done:
     return status;
 }
 
+/* Whether a kernel that makes dense sums may write a gradient where it belongs. */
+static bool holds_sums(const clattn_tensor *to, clattn_dtype sums)
+{
+    return clattn__has(to) && to->offset == 0 && to->strides[2] == to->shape[3] &&
+           clattn__rows_are_ready(to, sums);
+}
+
 /* Gradients of queries, keys and parameters of scores that no product makes. */
 static clattn_status give_pairs(staged *s, clattn_device *device, clattn__timeline *timeline,
                                 const clattn__problem *problem, const clattn__call *call,
@@ -222,18 +234,24 @@ static clattn_status give_pairs(staged *s, clattn_device *device, clattn__timeli
     const clattn__gradients *grad = &call->grad;
     const clattn_dtype sums = clattn__sum_dtype(problem->desc.dtype);
     const int64_t B = call->B, Hq = call->Hq, group = Hq / call->Hkv, T = call->T, N = call->D;
-    const clattn_tensor *v = &grad->params[CLATTN__V], *gamma = &grad->params[CLATTN__GAMMA];
-    const int64_t counts[3] = {
-        clattn__has(&grad->query) ? B * Hq * call->S * N : -1,
-        clattn__has(&grad->hidden) || clattn__has(&grad->key) ? B * Hq * T * N : -1,
-        clattn__has(v) || clattn__has(gamma) ? B * Hq * N : -1};
+    const clattn_tensor *v = &grad->params[CLATTN__V], *gamma = &grad->params[CLATTN__GAMMA],
+                        *of_keys = clattn__has(&grad->hidden) ? &grad->hidden : &grad->key;
+    const bool wanted[3] = {clattn__has(&grad->query), clattn__has(of_keys),
+                            clattn__has(v) || clattn__has(gamma)},
+               in_place[3] = {holds_sums(&grad->query, sums),
+                              holds_sums(of_keys, sums) && of_keys->shape[1] == Hq &&
+                                  call->S == call->all_rows,
+                              false};
+    const cl_mem places[3] = {grad->query.buffer, of_keys->buffer, NULL};
+    const int64_t rows[3] = {call->S, T, 1};
     cl_mem memory[3] = {NULL};
     for (int i = 0; i < 3; i++) {
-        if (counts[i] < 0)
+        if (!wanted[i])
             continue;
-        TRY(clattn__scratch_reserve(&s->of_pairs[i], device,
-                                    (size_t)counts[i] * clattn__sum_size(sums)));
-        memory[i] = s->of_pairs[i].memory;
+        if (!in_place[i])
+            TRY(clattn__scratch_reserve(&s->of_pairs[i], device,
+                                        (size_t)(B * Hq * rows[i] * N) * clattn__sum_size(sums)));
+        memory[i] = in_place[i] ? places[i] : s->of_pairs[i].memory;
     }
     if (!memory[0] && !memory[1] && !memory[2])
         goto done;
@@ -248,10 +266,14 @@ static clattn_status give_pairs(staged *s, clattn_device *device, clattn__timeli
     of_key.strides[1] *= group;
     const clattn__sum to_key = {
         &of_key, group, of_hidden.strides[1], &grad->key, CLATTN__SUM_OVER_ROWS, &s->of_key};
-    TRY(add_up(s, device, timeline, call, &of_query, &grad->query, CLATTN__SUM_OVER_NOTHING, NULL));
-    TRY(add_up(s, device, timeline, call, &of_hidden, &grad->hidden, CLATTN__SUM_OVER_ROWS,
-               &s->of_key));
-    TRY(clattn__sum_up_run(&s->sum_up, device, timeline, call, &to_key));
+    if (!in_place[0])
+        TRY(add_up(s, device, timeline, call, &of_query, &grad->query, CLATTN__SUM_OVER_NOTHING,
+                   NULL));
+    if (!in_place[1]) {
+        TRY(add_up(s, device, timeline, call, &of_hidden, &grad->hidden, CLATTN__SUM_OVER_ROWS,
+                   &s->of_key));
+        TRY(clattn__sum_up_run(&s->sum_up, device, timeline, call, &to_key));
+    }
     TRY(add_up(s, device, timeline, call, &of_units, v, CLATTN__SUM_OVER_ALL, &s->of_units));
     TRY(add_up(s, device, timeline, call, &of_units, gamma, CLATTN__SUM_OVER_ALL, &s->of_units));
 done:
@@ -274,8 +296,11 @@ static clattn_status make_score_gradients(staged *s, clattn_device *device,
     TRY(clattn__scratch_reserve(&s->sinks, device, rows * size));
     if (modified)
         TRY(clattn__scratch_reserve(&s->modified, device, rows * (size_t)stride * size));
-    const clattn__product of_values = {
-        .a = of_output->buffer, .lda = of_output->shape[3], .c = s->products.memory, .alpha = 1};
+    const clattn__product of_values = {.a = of_output->buffer,
+                                       .a_offset = of_output->offset,
+                                       .lda = of_output->strides[2],
+                                       .c = s->products.memory,
+                                       .alpha = 1};
     if (clattn__has(of_output))
         TRY(clattn__scores_multiply(&s->scores, device, timeline, call, of_values, &call->value,
                                     &s->value, stride));

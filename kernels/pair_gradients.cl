@@ -118,7 +118,8 @@ static inline ACC take_units(vec *to, const vec *from, const INT *meets, int cou
     return CAT(as_, ACC)(most);
 }
 
-/* What a pair has for its query and its key, but for their factors, and for v or gamma. */
+/* What a pair has for its query and its key, but for their factors, and for v or gamma; all count ds
+ * times. */
 typedef struct pair_part {
     vec of_both, of_units;
 } pair_part;
@@ -132,16 +133,16 @@ static inline void make_forms(vec *x, vec *errors, int count)
         errors[r] = 0;
 }
 
-static inline pair_part meet_as_is(vec x, vec y, vec ds)
+static inline pair_part meet_as_is(vec x, vec y)
 {
     const vec apart = x - y;
-    const pair_part part = {ds * apart, ds * apart * apart};
+    const pair_part part = {apart, apart * apart};
     return part;
 }
 
-static inline pair_part meet_by_forms(vec x, vec y, vec ds)
+static inline pair_part meet_by_forms(vec x, vec y)
 {
-    return meet_as_is(x, y, ds);
+    return meet_as_is(x, y);
 }
 #else
 /* E and 1 / (1 + E) are normal numbers. */
@@ -158,18 +159,17 @@ static inline void make_forms(vec *x, vec *errors, int count)
     }
 }
 
-static inline pair_part meet_as_is(vec x, vec y, vec ds)
+static inline pair_part meet_as_is(vec x, vec y)
 {
     const vec z = x + y, e = exponential((vec)(-2) * fabs(z)), r = (vec)(1) / (e + (vec)(1));
-    const pair_part part = {ds * (e * r * r), ds * hyperbolic_tangent(z)};
+    const pair_part part = {e * r * r, hyperbolic_tangent(z)};
     return part;
 }
 
-/* r comes before ds, which may be small. */
-static inline pair_part meet_by_forms(vec x, vec y, vec ds)
+static inline pair_part meet_by_forms(vec x, vec y)
 {
     const vec e = x * y, r = (vec)(1) / (e + (vec)(1));
-    const pair_part part = {ds * (e * r * r), ds * (fma(x, y, (vec)(-1)) * r)};
+    const pair_part part = {e * r * r, fma(x, y, (vec)(-1)) * r};
     return part;
 }
 #endif
@@ -178,24 +178,26 @@ static inline pair_part meet_by_forms(vec x, vec y, vec ds)
 static inline vec meet_block(const vec *x, const vec *y, const ACC *t, int begin, int end,
                              vec *of_rows, vec *of_keys)
 {
-    vec rows[BLOCK], total = 0;
+    vec rows[BLOCK], totals[2] = {0, 0};
 #pragma unroll
     for (int n = 0; n < BLOCK; n++)
         rows[n] = 0;
     for (int j = begin; j < end; j++) {
-        pair_part part[BLOCK];
+        vec key = of_keys[j];
 #pragma unroll
         for (int n = 0; n < BLOCK; n++) {
-            part[n] = meet_by_forms(x[n], y[j], (vec)(t[n * TILE_KEYS + j]));
-            rows[n] += part[n].of_both;
+            const pair_part part = meet_by_forms(x[n], y[j]);
+            const vec ds = (vec)(t[n * TILE_KEYS + j]);
+            rows[n] = fma(ds, part.of_both, rows[n]);
+            key = fma(ds, part.of_both, key);
+            totals[n % 2] = fma(ds, part.of_units, totals[n % 2]);
         }
-        of_keys[j] += (part[0].of_both + part[1].of_both) + (part[2].of_both + part[3].of_both);
-        total += (part[0].of_units + part[1].of_units) + (part[2].of_units + part[3].of_units);
+        of_keys[j] = key;
     }
 #pragma unroll
     for (int n = 0; n < BLOCK; n++)
         of_rows[n] = rows[n];
-    return total;
+    return totals[0] + totals[1];
 }
 
 /* The same row by row, of numbers that may be anything where there is no gradient. */
@@ -208,10 +210,11 @@ static inline vec meet_with_care(const vec *x, const vec *y, const ACC *t, int b
         for (int j = begin; j < end; j++) {
             if (t[n * TILE_KEYS + j] == 0)
                 continue;
-            const pair_part part = meet_as_is(x[n], y[j], (vec)(t[n * TILE_KEYS + j]));
-            row += part.of_both;
-            of_keys[j] += part.of_both;
-            total += part.of_units;
+            const pair_part part = meet_as_is(x[n], y[j]);
+            const vec ds = (vec)(t[n * TILE_KEYS + j]);
+            row = fma(ds, part.of_both, row);
+            of_keys[j] = fma(ds, part.of_both, of_keys[j]);
+            total = fma(ds, part.of_units, total);
         }
         of_rows[n] = row;
     }

@@ -8,6 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Work-items of a group where a CPU may choose. */
+#define CPU_GROUP 8
+
 clattn_status clattn__kernel_create(clattn__kernel *kernel, clattn_device *device, const char *name,
                                     const char *options)
 {
@@ -56,6 +59,19 @@ clattn_status clattn__timeline_add(clattn__timeline *timeline, const char *kerne
     return CLATTN_OK;
 }
 
+/* The driver knows which size of groups suits a GPU. Those of CPUs compile a kernel for each size they meet, and left
+ * alone take another one for each shape. */
+static const size_t *choose_group(const clattn_device *device, const size_t global[3],
+                                  size_t chosen[3])
+{
+    if (!clattn__is_cpu_like(device))
+        return NULL;
+    chosen[0] =
+        global[0] % CPU_GROUP == 0 && device->info.max_work_group >= CPU_GROUP ? CPU_GROUP : 1;
+    chosen[1] = chosen[2] = 1;
+    return chosen;
+}
+
 clattn_status clattn__launch(clattn_device *device, clattn__timeline *timeline,
                              clattn__kernel *kernel, const size_t global[3], const size_t local[3],
                              const clattn__arg *args, size_t arg_count)
@@ -63,6 +79,7 @@ clattn_status clattn__launch(clattn_device *device, clattn__timeline *timeline,
     clattn_status status = CLATTN_OK;
     cl_event event = NULL;
     char what[96];
+    size_t chosen[3];
     if (global[0] == 0 || global[1] == 0 || global[2] == 0)
         goto done;
     for (size_t i = 0; i < arg_count; i++) {
@@ -74,7 +91,8 @@ clattn_status clattn__launch(clattn_device *device, clattn__timeline *timeline,
         goto done;
     }
     (void)snprintf(what, sizeof what, "%s: clEnqueueNDRangeKernel", kernel->name);
-    TRY_CL(what, clEnqueueNDRangeKernel(device->queue, kernel->handle, 3, NULL, global, local, 0,
+    TRY_CL(what, clEnqueueNDRangeKernel(device->queue, kernel->handle, 3, NULL, global,
+                                        local ? local : choose_group(device, global, chosen), 0,
                                         NULL, device->profiling ? &event : NULL));
     clattn__program_ran(kernel->program);
     if (event)

@@ -172,13 +172,15 @@ clattn_status clattn__operands_of_keys(clattn__operands *o, clattn_device *devic
                                           CLATTN__LANES_ARE_ROWS,
                                           call->D,
                                           1.0,
-                                          to},
+                                          to,
+                                          NULL},
                              by_w_key = {&call->key,
                                          params[CLATTN__W_KEY],
                                          CLATTN__LANES_ARE_ROWS,
                                          (int64_t)problem->desc.hidden_size,
                                          1.0,
-                                         to};
+                                         to,
+                                         NULL};
     switch (problem->desc.score) {
     case CLATTN_SCORE_COSINE:
         return make_units(o, device, timeline, &call->key, &none, to, out);
@@ -214,7 +216,7 @@ static clattn_status make_additive(clattn__operands *o, clattn_device *device,
     clattn_tensor *params = call->params, *v = &params[CLATTN__V], query = call->query;
     const int64_t A = v->shape[3];
     const clattn__projection of_query = {
-        &call->query, params[CLATTN__W_QUERY], CLATTN__LANES_ARE_ROWS, A, 1.0, &o->query};
+        &call->query, params[CLATTN__W_QUERY], CLATTN__LANES_ARE_ROWS, A, 1.0, &o->query, NULL};
     if (!(problem->desc.flags & CLATTN_PROJECTED_QUERY))
         TRY(clattn__project(&o->projector, device, timeline, &of_query, &query));
     TRY(take_keys(o, device, timeline, problem, call));
@@ -241,9 +243,13 @@ static clattn_status make_general(clattn__operands *o, clattn_device *device,
                                   clattn__call *call)
 {
     clattn_status status = CLATTN_OK;
-    const clattn__projection of_query = {
-        &call->query, call->params[CLATTN__WEIGHT], CLATTN__LANES_ARE_COLUMNS, call->Dk, 1.0,
-        &o->query};
+    const clattn__projection of_query = {&call->query,
+                                         call->params[CLATTN__WEIGHT],
+                                         CLATTN__LANES_ARE_COLUMNS,
+                                         call->Dk,
+                                         1.0,
+                                         &o->query,
+                                         NULL};
     clattn_tensor query;
     if (problem->desc.flags & CLATTN_PROJECTED_KEYS) {
         call->Dk = call->D;
@@ -262,9 +268,13 @@ static clattn_status make_scores(clattn__operands *o, clattn_device *device,
 {
     clattn_status status = CLATTN_OK;
     const clattn_tensor none = {0};
-    clattn__projection of_query = {&call->query,           call->params[CLATTN__WEIGHT],
-                                   CLATTN__LANES_ARE_ROWS, call->T,
-                                   problem->scale,         &o->query};
+    clattn__projection of_query = {&call->query,
+                                   call->params[CLATTN__WEIGHT],
+                                   CLATTN__LANES_ARE_ROWS,
+                                   call->T,
+                                   problem->scale,
+                                   &o->query,
+                                   NULL};
     of_query.matrix.shape[2] = call->T;
     TRY(clattn__project(&o->projector, device, timeline, &of_query, &call->given_scores));
     call->query = call->key = none;

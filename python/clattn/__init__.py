@@ -6,7 +6,8 @@
     report = clattn.verify(query, key, value, causal=True)
     gradients = clattn.attention_backward(grad_output, query, key, value, causal=True)
 
-Functions: attention, attention_backward, context, project_keys, reference, verify, verify_backward, devices, plot.
+Functions: attention, attention_backward, context, context_backward, project_keys, reference, verify, verify_backward,
+devices, plot.
 Classes: Decoder. Modules: clattn.onnx_backend. Devices are opened on first use and shared; every function is
 thread-safe and lets other threads run meanwhile.
 """
@@ -16,7 +17,7 @@ from __future__ import annotations
 from typing import Any
 
 from ._api import Array, CallOptions, Options, attention, context, project_keys, reference, verify
-from ._backward import BackwardOptions, Gradients, attention_backward, verify_backward
+from ._backward import BackwardOptions, Gradients, attention_backward, context_backward, verify_backward
 from ._decoder import Decoder
 from ._devices import Device, devices
 from ._keys import ProjectedKeys
@@ -40,6 +41,7 @@ __all__ = [
     "attention",
     "attention_backward",
     "context",
+    "context_backward",
     "devices",
     "plot",
     "project_keys",

@@ -309,7 +309,7 @@ def context(
     Returns:
         (B, Hq, S, Dv), or (B, S, Hq, Dv) with layout "bshd", (B, S, Dv), (S, Dv), of the values' type.
     """
-    job = _job.describe_given(weights, value, layout, precision, variant)
+    job = _job.Job(*_job.collect_given(weights, value, layout, precision, variant))
     _run.run(job, device)
     return job.outputs[0]
 

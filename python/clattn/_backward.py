@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from . import _job, _native, _run
 from ._api import Array, CallOptions, check_names
 from ._arrays import numbers, tensor
+from ._devices import DeviceSpec
 from ._options import Options, wide
 from ._reports import Report
 
@@ -187,3 +188,33 @@ def verify_backward(grad_output: Array | None, query: Array, key: Array | None, 
     check_names("verify_backward", options, BackwardOptions)
     _run.check_verifiable(options.get("device"))
     return _run.verify(_describe(grad_output, query, key, value, **options), options.get("device"), 0)
+
+
+def context_backward(
+    grad_output: Array,
+    weights: Array,
+    value: Array,
+    *,
+    layout: Literal["bhsd", "bshd"] = "bhsd",
+    precision: Literal["default", "strict", "fast"] = "default",
+    device: DeviceSpec = None,
+    variant: str | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """The gradients of a number, the loss, with respect to what context() was given.
+
+    Args:
+        grad_output: with respect to what context() gave, of its shape and type.
+        weights, value, layout, precision, device: those of context(). `variant` is one of backward.
+
+    Returns:
+        Gradients of the weights, grad_output @ value^T, and of the values, weights^T @ grad_output, each of the shape
+        and type of what it is of. A weight of -inf, which counts as 0, has a gradient of 0.
+    """
+    arrays, options = _job.collect_given(weights, value, layout, precision, variant)
+    arrays["grad.output"] = tensor(grad_output, "grad_output")
+    job = _job.Job(
+        arrays,
+        options._replace(direction=_native.BACKWARD, outputs=_native.OUTPUT, gradients=("given_scores", "value")),
+    )
+    _run.run(job, device)
+    return job.outputs[0], job.outputs[1]

@@ -422,10 +422,12 @@ def describe(query: Any, key: Any, value: Any, *, seed: Any = 0, dropout_offset:
     return Job(arrays, options, key if options.projection else None, draw_of(seed, dropout_offset))
 
 
-def describe_given(weights: Any, value: Any, layout: Any, precision: Any, variant: Any) -> Job:
-    """A job that takes `weights` as they are: output = weights @ value."""
+def collect_given(
+    weights: Any, value: Any, layout: Any, precision: Any, variant: Any
+) -> tuple[dict[str, np.ndarray], Options]:
+    """Of a job that takes `weights` as they are: output = weights @ value."""
     arrays = {"given_scores": tensor(weights, "weights"), "value": tensor(value, "value")}
-    return Job(arrays, Options(normalizer="none", layout=layout, precision=precision, variant=variant))
+    return arrays, Options(normalizer="none", layout=layout, precision=precision, variant=variant)
 
 
 class Part(NamedTuple):

@@ -60,7 +60,7 @@ batch() {
         done
     fi
     [ -z "${FAULTS_BACKWARD-}" ] || more+=(--backward --grad-output "$data/expected_output.npy")
-    timeout 60 "$CLATTN_PROGRAM" "$1" --query "$data/query.npy" --key "$data/key.npy" \
+    timeout 300 "$CLATTN_PROGRAM" "$1" --query "$data/query.npy" --key "$data/key.npy" \
         --value "$data/value.npy" --kv-lengths "$data/kv_lengths.npy" "${more[@]}" "${@:2}"
 }
 

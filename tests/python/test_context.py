@@ -66,3 +66,38 @@ def test_nan_shows() -> None:
     weights[0, 1] = np.nan
     value[2, 1] = np.nan
     np.testing.assert_array_equal(np.isnan(clattn.context(weights, value)), [[True, True], [False, True]])
+
+
+@pytest.mark.parametrize("device", [None, "reference"])
+@pytest.mark.parametrize("layout", ["bhsd", "bshd"])
+@pytest.mark.parametrize("shapes", SHAPES.values(), ids=SHAPES)
+def test_backward(shapes: tuple[tuple[int, ...], ...], layout: str, device: str | None) -> None:
+    """Of numbers whose products are exact, so that a gradient is the formula's, whatever the order of its sums."""
+    weights, value = (RNG.integers(-4, 5, shape).astype(np.float32) for shape in shapes)
+    if value.ndim == 4 and layout == "bshd":
+        value = value.transpose(0, 2, 1, 3)
+    output = clattn.context(weights, value, layout=layout)
+    grad = RNG.integers(-4, 5, output.shape).astype(np.float32)
+    of_weights, of_value = clattn.context_backward(grad, weights, value, layout=layout, device=device)
+    w, v, d = four_axes(weights, "bhsd"), four_axes(value, layout), four_axes(grad, layout)
+    group = w.shape[1] // v.shape[1]
+    np.testing.assert_array_equal(four_axes(of_weights, "bhsd"), d @ np.repeat(v, group, axis=1).swapaxes(2, 3))
+    by_head = (w.swapaxes(2, 3) @ d).reshape(v.shape[0], v.shape[1], group, *v.shape[2:])
+    np.testing.assert_array_equal(four_axes(of_value, layout), by_head.sum(axis=2))
+    assert of_weights.shape == weights.shape and of_value.shape == value.shape
+
+
+def test_backward_of_hidden_weights() -> None:
+    weights, value = np.full((2, 3), 0.5, np.float32), np.ones((3, 2), np.float32)
+    weights[0, 1] = -np.inf
+    of_weights, of_value = clattn.context_backward(np.ones((2, 2), np.float32), weights, value)
+    np.testing.assert_array_equal(of_weights, [[2, 0, 2], [2, 2, 2]])
+    np.testing.assert_array_equal(of_value, [[1, 1], [0.5, 0.5], [1, 1]])
+
+
+def test_backward_names_what_is_wrong() -> None:
+    weights, value = np.ones((2, 3), np.float32), np.ones((3, 4), np.float32)
+    with pytest.raises(ValueError, match="grad_output"):
+        clattn.context_backward(np.ones((2, 3), np.float32), weights, value)
+    with pytest.raises(TypeError, match="grad_output"):
+        clattn.context_backward(np.ones((2, 4), np.int32), weights, value)

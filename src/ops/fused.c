@@ -41,6 +41,9 @@ const char *clattn__why_not_fused(const clattn_device *device, const clattn__pro
         return why;
     if (score != CLATTN_SCORE_SCALED_DOT && score != CLATTN_SCORE_DOT)
         return "scores are no products of queries and keys";
+    if (problem->desc.dropout > 0 && clattn__is_packed(problem))
+        return "weights of packed sequences are dropped, and it drops those of sequences of one "
+               "length";
     /* Packed sequences nothing else may take: being slow there is no reason. */
     if (!forced && !clattn__is_cpu_like(device) && !clattn__is_packed(problem))
         return "it is made for CPU-like devices; ask for it by name";

@@ -22,9 +22,6 @@ static bool accepts(const clattn_device *device, const clattn__problem *problem,
     if (!why &&
         (problem->desc.head_size > MOST_ELEMENTS || problem->desc.value_size > MOST_ELEMENTS))
         why = "keys and values are larger than what a work-item keeps";
-    if (!why && problem->desc.dropout > 0 && clattn__is_packed(problem))
-        why = "weights of packed sequences are dropped, and it drops those of sequences of one "
-              "length";
     if (why)
         (void)snprintf(reason, size, "%s", why);
     return !why;

@@ -16,7 +16,8 @@
  *           head, VALUES elements of their output, of the SPLIT keys of a split, or of all keys
  *           where there is one. With one split it writes the output, with several ones parts
  * Memory    max(BN, 2 DS) * LEFT + 2 DS * RIGHT vectors in local memory, with modifications the
- *           places of BM rows more; queries are read once for each block of BN keys
+ *           places of BM rows more, with dropout their blocks; queries are read once for each block
+ *           of BN keys
  * Edges     as lanes.cl: a group whose sums end up not finite walks its keys again, with care
  * See       src/ops/tiles.c, src/reference, tests/kernels/test_tiles.c
  *
@@ -25,14 +26,18 @@
  * VALUES    elements of values of a group, a multiple of BN      to 64 * GN / TM    tiles.c
  * SPLIT     keys of a split, a multiple of BN                    2^k                tiles.c
  * GENERAL   1: with all modifications; 0: every key is seen      0, 1               desc
+ * DROPOUT   1: weights are dropped, but not of packed sequences  0, 1               desc
  * and those of slices.clh
  */
 #include "common.clh"
 #include "modify.clh"
 #include "packed.clh"
 #include "slices.clh"
-#if !defined(KIND) || !defined(VALUES) || !defined(SPLIT) || !defined(GENERAL)
-#error "tiles.cl: KIND, VALUES, SPLIT and GENERAL must be given"
+#if !defined(KIND) || !defined(VALUES) || !defined(SPLIT) || !defined(GENERAL) || !defined(DROPOUT)
+#error "tiles.cl: KIND, VALUES, SPLIT, GENERAL and DROPOUT must be given"
+#endif
+#if DROPOUT
+#include "dropout_tile.clh"
 #endif
 #define NC (VALUES / BN) /* register tiles of output that a work-item keeps */
 #define NR (TM / VW)     /* vectors of its rows */
@@ -180,6 +185,22 @@ static inline void make_own_weights(int normalizer, local vec *left)
         }
 }
 
+#if DROPOUT
+/* Weights in local memory to those that are left of them. */
+static inline void drop_weights(local vec *left, ulong dropped, ACC factor)
+{
+    const int l = own_item();
+#pragma unroll
+    for (int n = 0; n < NR; n++)
+#pragma unroll
+        for (int i = 0; i < NV * VW; i++) {
+            local vec *const at =
+                left + ((i / VW * GN + l % GN) * VW + i % VW) * LEFT + l / GN * NR + n;
+            *at = drop_by_bits(*at, dropped, n * VW * TN + i, TN, factor);
+        }
+}
+#endif
+
 /* The sink is one key more, without a value; `kept` is what the sums of values are worth then. */
 static inline void add_sink(vec *most, vec *sum, vec *kept, vec sink)
 {
@@ -244,12 +265,16 @@ tiles(global const void *query, clattn_view query_view, global const void *key,
       ACC softcap, clattn_modifications of_call, clattn_int heads, clattn_int M, int normalizer,
       global const void *mask, global const void *bias, global const void *kv_lengths,
       global const void *alibi_slopes, global const void *sinks, global const void *cu_seqlens_q,
-      global const void *cu_seqlens_k, global ACC *parts, uint blocks, uint slices, uint splits)
+      global const void *cu_seqlens_k, global ACC *parts, uint blocks, uint slices, uint splits,
+      clattn_dropout dropout)
 {
     local vec left[(BN > 2 * DS ? BN : 2 * DS) * LEFT]; /* slices of queries, and then weights */
     local vec right[2 * DS * RIGHT];                    /* slices of keys, and then of values */
     local clattn_int query_at[BM];
     local row_place places[GENERAL ? BM : 1];
+#if DROPOUT
+    local clattn_int dropout_blocks[BM];
+#endif
     local int again;
     const int l = own_item();
     /* The last blocks come first: where keys are bounded by causal, they have most to do. */
@@ -283,6 +308,9 @@ tiles(global const void *query, clattn_view query_view, global const void *key,
     for (int row = l; row < BM; row += WG) { /* rows past the last one make it once more */
         const uint at = min(first_query + row, last_query), h = at / S, i = at % S;
         query_at[row] = row_of(of_query, b, h, i);
+#if DROPOUT
+        dropout_blocks[row] = clattn_dropout_block(&dropout, clattn_dropout_row(&dropout, b, h, i));
+#endif
 #if GENERAL
         const query_place q = place_query(m, kv_lengths, alibi_slopes, b, h, i);
         places[row].position = q.position, places[row].begin = q.begin, places[row].end = q.end;
@@ -365,6 +393,10 @@ tiles(global const void *query, clattn_view query_view, global const void *key,
             make_weights(tile, &state, most, kept, normalizer, left);
             if (normalizer != SOFTMAX)
                 make_own_weights(normalizer, left);
+#if DROPOUT
+            drop_weights(left, find_dropped(dropout_blocks, dropout, start + k, false),
+                         factor_of_kept(dropout));
+#endif
             barrier(CLK_LOCAL_MEM_FENCE);
             const int count = min(end - k, BN),
                       steps = (count + DS - 1) / DS * ((columns + BN - 1) / BN);

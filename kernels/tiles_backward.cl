@@ -20,13 +20,17 @@
  * KEYS      1: a group owns keys; 0: it owns queries             0, 1               tiles_backward.c
  * VALUES    elements of a gradient that a group makes            multiples of BN    tiles_backward.c
  * GENERAL   1: with all modifications; 0: every key is seen      0, 1               desc
+ * DROPOUT   1: weights are dropped                               0, 1               desc
  * and those of slices.clh, whose queries are here what is owned, and whose keys and values all others
  */
 #include "common.clh"
 #include "modify.clh"
 #include "slices.clh"
-#if !defined(KEYS) || !defined(VALUES) || !defined(GENERAL)
-#error "tiles_backward.cl: KEYS, VALUES and GENERAL must be given"
+#if !defined(KEYS) || !defined(VALUES) || !defined(GENERAL) || !defined(DROPOUT)
+#error "tiles_backward.cl: KEYS, VALUES, GENERAL and DROPOUT must be given"
+#endif
+#if DROPOUT
+#include "dropout_tile.clh"
 #endif
 #if BN % DS || VALUES % BN
 #error "tiles_backward.cl: VALUES or a slice of keys does not fit the tile"
@@ -40,6 +44,9 @@
 /* What differs from query to query, in local memory. */
 typedef struct query_facts {
     ACC shifts[QUERIES], deltas[QUERIES];
+#if DROPOUT
+    clattn_int dropout_blocks[QUERIES];
+#endif
 #if GENERAL
     query_place places[QUERIES];
     clattn_int mask_rows[QUERIES], bias_rows[QUERIES];
@@ -56,6 +63,9 @@ typedef struct scoring {
     global const void *mask, *bias, *kv_lengths, *alibi_slopes, *lse;
     clattn_view of_lse;
     global const ACC *deltas;
+#if DROPOUT
+    clattn_dropout dropout;
+#endif
 } scoring;
 
 #if GENERAL
@@ -77,6 +87,10 @@ static inline void look_up(local query_facts *facts, int n, const scoring *with,
     }
     facts->shifts[n] = shift;
     facts->deltas[n] = delta;
+#if DROPOUT
+    facts->dropout_blocks[n] =
+        clattn_dropout_block(&with->dropout, clattn_dropout_row(&with->dropout, with->b, h, i));
+#endif
 #if GENERAL
     facts->places[n] = place(with, h, i);
     facts->mask_rows[n] = row_of(with->m.mask, with->b, h, i);
@@ -217,6 +231,21 @@ static inline void make_slopes(vec gradients[TM][NV], vec factors[TM][NV],
                 select(x, HIDDEN, (ivec)(AS_IVEC(by) == AS_IVEC(HIDDEN)) | (ivec)(x == (vec)(0)));
         }
 }
+
+#if DROPOUT
+/* Weights, or their gradients, to those that are left of them. */
+static inline void drop_tile(vec tile[TM][NV], ulong dropped, ACC factor)
+{
+#pragma unroll
+    for (int i = 0; i < TM; i++)
+#pragma unroll
+        for (int v = 0; v < NV; v++) {
+            const vec x = tile[i][v];
+            tile[i][v] = select(drop_by_bits(x, dropped, (i * NV + v) * VW, 1, factor), HIDDEN,
+                                (ivec)(AS_IVEC(x) == AS_IVEC(HIDDEN)));
+        }
+}
+#endif
 
 /* A tile becomes a left slice as deep as it is wide. */
 static inline void put_down(local vec *left, vec tile[TM][NV])
@@ -422,17 +451,16 @@ static inline others_seen find_others(const scoring *with, local const query_fac
 }
 #endif
 
-__attribute__((reqd_work_group_size(WG, 1, 1))) kernel void
-tiles_backward(global const void *query, clattn_view query_view, global const void *key,
-               clattn_view key_view, global const void *value, clattn_view value_view,
-               global const void *output, clattn_view output_view, global const void *lse,
-               clattn_view lse_view, int D, int DV, ACC scale, ACC softcap, clattn_modifications m,
-               clattn_int heads, clattn_int M, int normalizer, global const void *mask,
-               global const void *bias, global const void *kv_lengths,
-               global const void *alibi_slopes, global const void *sinks,
-               global const void *grad_output, clattn_view grad_output_view,
-               global const ACC *deltas, global void *gradient, clattn_view gradient_view,
-               global void *grad_value, clattn_view grad_value_view, uint blocks, uint slices)
+__attribute__((reqd_work_group_size(WG, 1, 1))) kernel void tiles_backward(
+    global const void *query, clattn_view query_view, global const void *key, clattn_view key_view,
+    global const void *value, clattn_view value_view, global const void *output,
+    clattn_view output_view, global const void *lse, clattn_view lse_view, int D, int DV, ACC scale,
+    ACC softcap, clattn_modifications m, clattn_int heads, clattn_int M, int normalizer,
+    global const void *mask, global const void *bias, global const void *kv_lengths,
+    global const void *alibi_slopes, global const void *sinks, global const void *grad_output,
+    clattn_view grad_output_view, global const ACC *deltas, global void *gradient,
+    clattn_view gradient_view, global void *grad_value, clattn_view grad_value_view, uint blocks,
+    uint slices, clattn_dropout dropout)
 {
     local vec left[ROOM], right[2 * DS * RIGHT];
     local clattn_int score_rows[BM], weight_rows[BM]; /* owned ones */
@@ -468,6 +496,10 @@ tiles_backward(global const void *query, clattn_view query_view, global const vo
     with.b = b, with.mask = mask, with.bias = bias, with.kv_lengths = kv_lengths;
     with.alibi_slopes = alibi_slopes, with.lse = lse, with.of_lse = lse_view;
     with.deltas = deltas + g * M;
+#if DROPOUT
+    with.dropout = dropout;
+    const ACC factor = factor_of_kept(dropout);
+#endif
     target of_scores = {gradient, gradient_view, 0}, of_weights = {grad_value, grad_value_view, 0};
     if (gradient_view.kind != KIND_ABSENT)
         of_scores.columns = clamp(D - d_begin, 0, VALUES);
@@ -495,6 +527,9 @@ tiles_backward(global const void *query, clattn_view query_view, global const vo
     int turn = 0, walks = 0;
     do {
         vec sums[SUMS][TM][NV], tile[TM][NV], factors[TM][NV];
+#if DROPOUT
+        ulong dropped = 0;
+#endif
 #pragma unroll
         for (int c = 0; c < SUMS; c++)
             clear_sums(sums[c]);
@@ -522,6 +557,9 @@ tiles_backward(global const void *query, clattn_view query_view, global const vo
                           pass == 0 ? scored_others : weighed_others, k,
                           wanted ? (pass == 0 ? D : DV) : 0, left, right, &turn);
             if (pass == 0) {
+#if DROPOUT
+                dropped = find_dropped(facts.dropout_blocks, dropout, KEYS ? own.first : k, KEYS);
+#endif
 #pragma unroll
                 for (int n = 0; n < TM * NV; n++) {
                     tile[n / NV][n % NV] *= (vec)(scale);
@@ -530,7 +568,13 @@ tiles_backward(global const void *query, clattn_view query_view, global const vo
                 if (k < seen.all_begin || k + BN > seen.all_end)
                     modify_tile(tile, factors, &facts, &with, own.first, k, count, left);
                 make_weights(tile, factors, &facts, normalizer);
+#if DROPOUT
+                drop_tile(tile, dropped, factor);
+#endif
             } else {
+#if DROPOUT
+                drop_tile(tile, dropped, factor);
+#endif
                 make_slopes(tile, factors, &facts);
             }
             barrier(CLK_LOCAL_MEM_FENCE);

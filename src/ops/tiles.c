@@ -29,17 +29,19 @@ static int values_of_group(const clattn__tile *tile, const clattn__tiled *of)
 static size_t local_memory(const clattn__tile *tile, const clattn__tiled *of)
 {
     const size_t size = clattn__sum_size(of->dtype), rows = (size_t)clattn__tile_rows(tile),
-                 place = clattn__fused_is_general(of->problem) ? 5 * sizeof(cl_long) + 2 * size : 0;
-    return clattn__tile_slices(tile, of->dtype) + rows * (sizeof(cl_long) + place) +
+                 place = clattn__fused_is_general(of->problem) ? 5 * sizeof(cl_long) + 2 * size : 0,
+                 block = of->problem->desc.dropout > 0 ? sizeof(cl_long) : 0;
+    return clattn__tile_slices(tile, of->dtype) + rows * (sizeof(cl_long) + place + block) +
            sizeof(cl_int) + size;
 }
 
 static void options(char *out, size_t size, const clattn__tile *tile, const clattn__tiled *of)
 {
     const clattn_attention_desc *desc = &of->problem->desc;
-    (void)snprintf(out, size, " -DKIND=%d -DVALUES=%d -DSPLIT=%d -DLONG=%d -DGENERAL=%d",
-                   (int)desc->dtype, values_of_group(tile, of), SPLIT,
-                   desc->head_size > CLATTN__TILE_DEPTH, clattn__fused_is_general(of->problem));
+    (void)snprintf(
+        out, size, " -DKIND=%d -DVALUES=%d -DSPLIT=%d -DLONG=%d -DGENERAL=%d -DDROPOUT=%d",
+        (int)desc->dtype, values_of_group(tile, of), SPLIT, desc->head_size > CLATTN__TILE_DEPTH,
+        clattn__fused_is_general(of->problem), desc->dropout > 0);
 }
 
 static clattn__tiled tiled_by(const clattn__problem *problem)
@@ -50,7 +52,7 @@ static clattn__tiled tiled_by(const clattn__problem *problem)
 static bool accepts(const clattn_device *device, const clattn__problem *problem, bool forced,
                     char *reason, size_t size)
 {
-    const char *why = clattn__why_not_fused(device, problem, true, 0);
+    const char *why = clattn__why_not_fused(device, problem, true, CLATTN__DROPOUT);
     if (!why)
         why = clattn__why_not_of_one_dtype(problem);
     if (!why && !forced && clattn__is_cpu_like(device))
@@ -180,6 +182,7 @@ static clattn_status run(void *state, clattn_device *device, const clattn__probl
     clattn__arg_add(&args.all, sizeof blocks, &blocks);
     clattn__arg_add(&args.all, sizeof slices, &slices);
     clattn__arg_add(&args.all, sizeof splits, &splits);
+    clattn__arg_add(&args.all, sizeof call->dropout, &call->dropout);
     TRY(clattn__launch(device, timeline, &s->kernel, global, local, args.all.args, args.all.count));
     if (splits > 1)
         TRY(merge(s, device, call, timeline, &args));

@@ -43,19 +43,21 @@ static size_t local_memory(const clattn__tile *tile, const clattn__tiled *of)
     const size_t size = clattn__sum_size(of->dtype), rows = (size_t)clattn__tile_rows(tile),
                  columns = (size_t)clattn__tile_columns(tile),
                  queries = rows > columns ? rows : columns,
-                 place = clattn__fused_is_general(of->problem) ? 6 * sizeof(cl_long) : 0;
+                 place = clattn__fused_is_general(of->problem) ? 6 * sizeof(cl_long) : 0,
+                 block = of->problem->desc.dropout > 0 ? sizeof(cl_long) : 0;
     return clattn__tile_slices(tile, of->dtype) + 2 * rows * sizeof(cl_long) +
-           queries * (2 * size + place) + sizeof(cl_long);
+           queries * (2 * size + place + block) + sizeof(cl_long);
 }
 
 static void options(char *out, size_t size, const clattn__tile *tile, const clattn__tiled *of,
                     int keys)
 {
     const clattn_attention_desc *desc = &of->problem->desc;
-    (void)snprintf(out, size, " -DKIND=%d -DVALUES=%d -DLONG=%d -DGENERAL=%d -DKEYS=%d",
+    (void)snprintf(out, size,
+                   " -DKIND=%d -DVALUES=%d -DLONG=%d -DGENERAL=%d -DKEYS=%d -DDROPOUT=%d",
                    (int)desc->dtype, values_of_group(tile, of, keys),
                    largest_row(of->problem) > CLATTN__TILE_DEPTH,
-                   clattn__fused_is_general(of->problem), keys);
+                   clattn__fused_is_general(of->problem), keys, desc->dropout > 0);
 }
 
 static void options_of_keys(char *out, size_t size, const clattn__tile *tile,
@@ -75,7 +77,7 @@ static bool accepts(const clattn_device *device, const clattn__problem *problem,
 {
     const clattn__tiled tiled = {"tiles_backward", problem->desc.dtype, local_memory,
                                  options_of_keys, problem};
-    const char *why = clattn__why_no_dot_gradients(device, problem, true, 0);
+    const char *why = clattn__why_no_dot_gradients(device, problem, true, CLATTN__DROPOUT);
     if (!why)
         why = clattn__why_not_of_one_dtype(problem);
     if (!why && !forced && clattn__is_cpu_like(device))
@@ -176,9 +178,10 @@ static clattn_status run_owner(tiles *s, owner *o, clattn_device *device,
     const clattn_view output_view = clattn__view(&call->grad.output),
                       first_view = clattn__view(first), second_view = clattn__view(second);
     const clattn__arg own[] = {
-        CLATTN__ARG(output),       CLATTN__ARG(output_view), CLATTN__ARG(deltas),
-        CLATTN__ARG(first_memory), CLATTN__ARG(first_view),  CLATTN__ARG(second_memory),
-        CLATTN__ARG(second_view),  CLATTN__ARG(blocks),      CLATTN__ARG(slices),
+        CLATTN__ARG(output),        CLATTN__ARG(output_view), CLATTN__ARG(deltas),
+        CLATTN__ARG(first_memory),  CLATTN__ARG(first_view),  CLATTN__ARG(second_memory),
+        CLATTN__ARG(second_view),   CLATTN__ARG(blocks),      CLATTN__ARG(slices),
+        CLATTN__ARG(call->dropout),
     };
     clattn__args_add(&args.all, own, sizeof own / sizeof *own);
     const size_t items = (size_t)clattn__tile_items(o->tile),

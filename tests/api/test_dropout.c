@@ -63,7 +63,8 @@ static void some_variants_refuse(void **state)
 {
     static const clattn_case cases[] = {
         {"decode", .S = 4, .outputs = CLATTN_OUTPUT, .dropout = 0.3},
-        {"tiles", .S = 64, .outputs = CLATTN_OUTPUT, .dropout = 0.3}};
+        {"additive", .S = 4, .score = CLATTN_SCORE_ADDITIVE, .outputs = CLATTN_OUTPUT,
+         .dropout = 0.3}};
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         host_call call;

@@ -236,10 +236,11 @@ static void add_tile(named_tests *tests, const clattn__tile *tile)
         (void)snprintf(all, sizeof all, "%s -DDEPTH=256", options);
         add(tests, "product_tiles.cl", type, all);
         (void)snprintf(all, sizeof all,
-                       "%s -DKIND=%d -DVALUES=64 -DSPLIT=1024 -DLONG=%d -DGENERAL=%d", options,
-                       wide, wide, !wide);
+                       "%s -DKIND=%d -DVALUES=64 -DSPLIT=1024 -DLONG=%d -DGENERAL=%d -DDROPOUT=1",
+                       options, wide, wide, !wide);
         add(tests, "tiles.cl", type, all);
-        (void)snprintf(all, sizeof all, "%s -DKIND=%d -DVALUES=64 -DLONG=%d -DGENERAL=%d -DKEYS=%d",
+        (void)snprintf(all, sizeof all,
+                       "%s -DKIND=%d -DVALUES=64 -DLONG=%d -DGENERAL=%d -DKEYS=%d -DDROPOUT=1",
                        options, wide, wide, !wide, !wide);
         add(tests, "tiles_backward.cl", type, all);
     }

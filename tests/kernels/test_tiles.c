@@ -39,6 +39,12 @@ static const clattn_case own[] = {
      .packed = PACKED({5, 70}, {11, 3}, {1, 1}, {2, 129}, {3, 8}), .flags = CLATTN_CAUSAL},
     {"packed, more keys than a split", .Hq = 2, .packed = PACKED({9, 2100}, {70, 5}, {3, 1025}),
      .alignment = CLATTN_BOTTOM_RIGHT, .flags = CLATTN_CAUSAL},
+    {"dropout, several splits, everything", .B = 2, .Hq = 4, .Hkv = 2, .S = 37, .T = 1141, .D = 24,
+     .alignment = CLATTN_BOTTOM_RIGHT, ALL_MODIFICATIONS(600, 70), .dropout = 0.3},
+    {"dropout from any key on", .Hq = 2, .S = 90, .T = 150, .D = 9, .window_left = 29,
+     .window_right = 6, .flags = CLATTN_WINDOW, .dropout = 0.3},
+    {"dropout, f64", .dtype = CLATTN_F64, .B = 2, .Hq = 4, .Hkv = 2, .S = 70, .T = 39, .D = 12,
+     .dropout = 0.25},
     {"values of three slices", .B = 1, .Hq = 2, .S = 9, .T = 70, .D = 8, .Dv = 300},
 };
 /* clang-format on */
@@ -71,17 +77,31 @@ static void lse_alone(void **state)
     run_case(device, &c, "tiles");
 }
 
+/* As on a device that allocates little: first batches and heads are apart, then rows. */
+static void in_pieces(void **state)
+{
+    static const uint64_t most[] = {30000, 6000};
+    for (size_t n = 0; n < sizeof most / sizeof *most; n++) {
+        device->info.max_allocation = most[n];
+        by_tiles(state);
+        device->info = real_info;
+    }
+}
+
 static void add_rows(named_tests *tests, const clattn_case *rows, size_t count, bool few)
 {
     for (size_t i = 0; i < count; i++) {
-        /* A driver builds anew for each type and size, and for problems without modifications. */
-        if (few &&
-            (rows[i].dtype != CLATTN_F32 || rows[i].D > 64 || rows[i].Dv > 64 || !rows[i].flags))
+        /* A driver builds anew for each type and size, and for problems without modifications or with
+         * dropout. */
+        if (few && (rows[i].dtype != CLATTN_F32 || rows[i].D > 64 || rows[i].Dv > 64 ||
+                    !rows[i].flags || rows[i].dropout > 0))
             continue;
         named_tests_add(tests, rows[i].name, by_tiles, &rows[i]);
         named_tests_add(tests, "its own weights", with_own_weights, &rows[i]);
         if (!few && i % 4 == 0 && rows[i].D <= 64)
             named_tests_add(tests, "its lse alone", lse_alone, &rows[i]);
+        if (!few && rows[i].dropout > 0 && rows[i].T < 100)
+            named_tests_add(tests, "in pieces", in_pieces, &rows[i]);
     }
 }
 

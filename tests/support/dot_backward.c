@@ -5,8 +5,6 @@
 #include "device.h"
 #include "device_runs.h"
 
-#include <string.h>
-
 /* clang-format off: one row, one case */
 static const clattn_case own[] = {
     {"one of all", .S = 1, .T = 1, .D = 1},
@@ -71,7 +69,8 @@ static const clattn_case of_many_rows[] = {
     {"in pieces", .B = 2, .Hq = 2, .S = 300, .T = 20, .D = 8},
     {"in pieces, causal, f16", .dtype = CLATTN_F16, .Hq = 4, .Hkv = 2, .S = 300, .T = 40, .D = 8,
      .flags = CLATTN_CAUSAL, .alignment = CLATTN_BOTTOM_RIGHT},
-    {"in pieces, dropout", .B = 2, .Hq = 4, .Hkv = 2, .S = 200, .T = 33, .D = 12, .dropout = 0.3},
+    {"in pieces, everything and dropout", .B = 2, .Hq = 4, .Hkv = 2, .S = 200, .T = 33, .D = 12,
+     ALL_MODIFICATIONS(60, 70), .dropout = 0.3},
     {"in pieces, everything", .B = 2, .Hq = 4, .Hkv = 2, .S = 200, .T = 30, .D = 12, .Dv = 7,
      ALL_MODIFICATIONS(60, 70)},
 };
@@ -83,8 +82,7 @@ static uint64_t real_allocation;
 
 static bool is_taken(const clattn_case *c)
 {
-    return c->score <= CLATTN_SCORE_DOT && c->D <= 512 && c->Dv <= 512 && !c->packed &&
-           (c->dropout == 0 || strcmp(variant, "lanes") == 0);
+    return c->score <= CLATTN_SCORE_DOT && c->D <= 512 && c->Dv <= 512 && !c->packed;
 }
 
 /* A call backward, behind a call forward by the reference, of what such a variant makes gradients of. */
@@ -197,7 +195,15 @@ static void of_tables_with_own_weights(void **state)
 
 static bool is_wanted(const clattn_case *c)
 {
-    return which != DOT_BACKWARD_FEW || (is_of_plain_build(c) && c->flags);
+    switch (which) {
+    case DOT_BACKWARD_FEW:
+        return is_of_plain_build(c) && c->flags;
+    case DOT_BACKWARD_SOME: /* of dropout, a build for each width of vectors */
+        return c->dropout == 0 || c->dtype == CLATTN_F64 || (c->dtype == CLATTN_F32 && c->flags);
+    case DOT_BACKWARD_ALL:
+        break;
+    }
+    return true;
 }
 
 int dot_backward_run(clattn_device *by, const clattn__tuning *tuning, const char *name,

@@ -8,7 +8,7 @@
 /* A driver builds anew for each type and size: fewer cases are fewer builds. */
 typedef enum dot_backward_cases {
     DOT_BACKWARD_FEW,  /* of one type and size with modifications, around blocks */
-    DOT_BACKWARD_SOME, /* all of those, and the tables of one type and size */
+    DOT_BACKWARD_SOME, /* all of those but some with dropout, and the tables of one type and size */
     DOT_BACKWARD_ALL
 } dot_backward_cases;
 

@@ -1,5 +1,6 @@
 /* gradients.c: the tensors of a call backward: what forward gave out, and gradients. */
 #include "dtype.h"
+#include "keys.h"
 #include "rules.h"
 #include "try.h"
 
@@ -60,6 +61,29 @@ done:
     TRY(view_gradient(&call->grad.name, &args->grad.name, &args->name, desc->gradients &gradient,  \
                       #gradient, (clattn__rule){"grad." #name, __VA_ARGS__}))
 
+/* The gradient of keys, or of what projected ones hold. */
+static clattn_status view_key_gradient(clattn__call *call, const clattn_attention_desc *desc,
+                                       const clattn_attention_args *args, const clattn__axes *axes)
+{
+    const clattn_keys *keys = args->projected_keys;
+    const clattn_dtype t = desc->dtype;
+    const bool wanted = desc->gradients & CLATTN_GRAD_KEY;
+    clattn__rule rule = {.name = "grad.key",
+                         .axes = axes->own,
+                         .rank = axes->rank,
+                         .shape = {call->B, call->Hkv, call->T, call->Dk},
+                         .letters = {"B", "Hkv", axes->T, "Dk"},
+                         .written = true,
+                         .dtypes = {t, t, t}};
+    if (!(desc->flags & CLATTN_PROJECTED_KEYS))
+        return view_gradient(&call->grad.key, &args->grad.key, &args->key, wanted,
+                             "CLATTN_GRAD_KEY", rule);
+    rule.shape[1] = keys->heads, rule.shape[3] = keys->size;
+    rule.letters[1] = keys->heads == call->Hkv ? "Hkv" : "Hq";
+    rule.letters[3] = clattn__is_additive(desc->score) ? "A" : "D";
+    return clattn__view_wanted(&call->grad.key, &args->grad.key, wanted, "CLATTN_GRAD_KEY", rule);
+}
+
 static clattn_dtype float_or(clattn_dtype dtype)
 {
     return clattn__dtype_is_float(dtype) ? dtype : CLATTN_F32;
@@ -77,8 +101,7 @@ clattn_status clattn__call_gradients(clattn__call *call, const clattn_attention_
     TRY(view_results(call, desc, args));
     VIEW_GRADIENT(query, CLATTN_GRAD_QUERY, axes.own, axes.rank, {B, Hq, S, call->D},
                   {"B", "Hq", axes.S, "D"}, .dtypes = {t, t, t});
-    VIEW_GRADIENT(key, CLATTN_GRAD_KEY, axes.own, axes.rank, {B, Hkv, T, call->Dk},
-                  {"B", "Hkv", axes.T, "Dk"}, .dtypes = {t, t, t});
+    TRY(view_key_gradient(call, desc, args, &axes));
     VIEW_GRADIENT(value, CLATTN_GRAD_VALUE, axes.own, axes.rank, {B, Hkv, T, call->Dv},
                   {"B", "Hkv", axes.T, "Dv"}, .dtypes = {t, t, t});
     VIEW_GRADIENT(given_scores, CLATTN_GRAD_GIVEN_SCORES, axes.square, axes.rank, {B, Hq, S, T},

@@ -100,6 +100,8 @@ clattn_status clattn_keys_create(clattn_keys **out, clattn_plan *plan,
     keys->desc = plan->problem.desc;
     keys->B = call.B, keys->T = call.T;
     keys->param = plan->problem.desc.score == CLATTN_SCORE_GENERAL ? CLATTN__WEIGHT : CLATTN__W_KEY;
+    keys->heads = call.params[keys->param].strides[1] ? call.Hq : call.Hkv;
+    keys->size = clattn__is_additive(keys->desc.score) ? (int64_t)keys->desc.hidden_size : call.D;
     if (clattn__is_reference(plan->device)) {
         keys->key = call.key;
         keys->matrix = call.params[keys->param];

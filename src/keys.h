@@ -9,8 +9,9 @@ struct clattn_keys {
     const clattn_device *device;
     clattn_attention_desc desc; /* of the plan that made them */
     int64_t B, T;
+    int64_t heads, size; /* H and N of what is made of keys, (B, H, T, N), and of its gradient */
     clattn__scratch memory;
-    clattn_tensor key; /* (B, heads, T, N) in device memory; on the reference as it came */
+    clattn_tensor key; /* that, in device memory; on the reference as it came */
     clattn__key_forms made;
     /* What the reference meets keys with: it projects them each time, in its own precision. */
     clattn_tensor matrix;

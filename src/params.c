@@ -167,6 +167,13 @@ static bool meets_keys(clattn__param p)
     return p == CLATTN__W_KEY || p == CLATTN__WEIGHT;
 }
 
+/* ... and for one that has met keys or queries before this call. */
+static bool has_met(const clattn_attention_desc *desc, clattn__param p)
+{
+    return (desc->flags & CLATTN_PROJECTED_KEYS && meets_keys(p)) ||
+           (desc->flags & CLATTN_PROJECTED_QUERY && p == CLATTN__W_QUERY);
+}
+
 clattn_status clattn__call_params(clattn__call *call, const clattn_attention_desc *desc,
                                   const clattn_score_params *given)
 {
@@ -176,9 +183,7 @@ clattn_status clattn__call_params(clattn__call *call, const clattn_attention_des
         [C] = CLATTN__ANY, [K] = CLATTN__ANY, [T] = call->T};
     for (clattn__param p = 0; p < CLATTN__PARAMS; p++) {
         const clattn_tensor *tensor = clattn__param_given(given, p);
-        const bool met = (desc->flags & CLATTN_PROJECTED_KEYS && meets_keys(p)) ||
-                         (desc->flags & CLATTN_PROJECTED_QUERY && p == CLATTN__W_QUERY),
-                   wanted = !met && params[p].required >> desc->score & 1,
+        const bool met = has_met(desc, p), wanted = !met && params[p].required >> desc->score & 1,
                    allowed = wanted || params[p].optional >> desc->score & 1;
         TRY(clattn__check_presence(tensor, wanted || (allowed && clattn__has(tensor)),
                                    clattn__param_name(p), met ? "it is projected" : "score"));
@@ -204,6 +209,11 @@ clattn_status clattn__call_param_gradients(clattn__call *call, const clattn_atte
                       of = *clattn__param_given(given, p);
         if (!clattn__has(&gradient))
             continue;
+        FAIL_IF(has_met(desc, p), CLATTN_E_ARGUMENT,
+                "%s: given, but %s come projected; expected none, as %s is the gradient of what "
+                "they are projected to",
+                clattn__param_gradient_name(p), meets_keys(p) ? "keys" : "queries",
+                meets_keys(p) ? "grad.key" : "grad.query");
         FAIL_IF(!clattn__has(&of), CLATTN_E_ARGUMENT, "%s: given, but %s is not, expected both",
                 clattn__param_gradient_name(p), clattn__param_name(p));
         FAIL_IF(!(desc->gradients & CLATTN_GRAD_PARAMS), CLATTN_E_ARGUMENT,

@@ -220,7 +220,8 @@ static uint32_t default_gradients(clattn_score score)
 static clattn_status check_direction(const clattn_attention_desc *desc)
 {
     clattn_status status = CLATTN_OK;
-    const bool given = desc->score == CLATTN_SCORE_GIVEN, dot = desc->score <= CLATTN_SCORE_DOT;
+    const bool given = desc->score == CLATTN_SCORE_GIVEN, dot = desc->score <= CLATTN_SCORE_DOT,
+               met = desc->score == CLATTN_SCORE_GENERAL && desc->flags & CLATTN_PROJECTED_KEYS;
     const struct {
         uint32_t gradient;
         bool there;
@@ -234,7 +235,9 @@ static clattn_status check_direction(const clattn_attention_desc *desc)
         {CLATTN_GRAD_ALIBI_SLOPES, desc->flags & CLATTN_ALIBI, "CLATTN_GRAD_ALIBI_SLOPES",
          "CLATTN_ALIBI"},
         {CLATTN_GRAD_SINKS, desc->flags & CLATTN_SINKS, "CLATTN_GRAD_SINKS", "CLATTN_SINKS"},
-        {CLATTN_GRAD_PARAMS, !given && !dot, "CLATTN_GRAD_PARAMS", "a score that has parameters"},
+        {CLATTN_GRAD_PARAMS, !given && !dot && !met, "CLATTN_GRAD_PARAMS",
+         met ? "keys that have not met the weight before: these are projected"
+             : "a score that has parameters"},
     };
     if (desc->direction == CLATTN_FORWARD) {
         FAIL_IF(desc->gradients, CLATTN_E_ARGUMENT,
@@ -253,9 +256,6 @@ static clattn_status check_direction(const clattn_attention_desc *desc)
     FAIL_IF(desc->flags & (CLATTN_WEIGHTS_HEADS | CLATTN_WEIGHTS_ROWS), CLATTN_E_ARGUMENT,
             "desc.flags: heads or rows of weights are chosen with direction backward, which takes "
             "gradients of all weights; expected neither");
-    FAIL_IF(desc->flags & CLATTN_PROJECTED_KEYS, CLATTN_E_ARGUMENT,
-            "projected_keys: given with direction backward, whose gradients are those of keys; "
-            "expected key and its parameters");
 done:
     return status;
 }

@@ -126,10 +126,10 @@ enum {
      * kv_lengths, and of outputs only with output and lse. The layout has no meaning then. */
     CLATTN_PACKED = 1 << 8,
     /* args.projected_keys, in place of key, w_key and, of GENERAL, weight; see plan.h. With GENERAL,
-     * ADDITIVE, LOCATION_SENSITIVE, COVERAGE and COSINE. */
+     * ADDITIVE, LOCATION_SENSITIVE, COVERAGE and COSINE. grad.key is the gradient of what they hold. */
     CLATTN_PROJECTED_KEYS = 1 << 9,
     /* query is w_query query already, (B, Hq, S, A), and w_query absent; head_size is A. With ADDITIVE,
-     * LOCATION_SENSITIVE and COVERAGE. */
+     * LOCATION_SENSITIVE and COVERAGE. grad.query is the gradient of that. */
     CLATTN_PROJECTED_QUERY = 1 << 10,
     /* args.weights_heads, args.weights_rows: of these query heads, of these queries, weights are given out
      * and no others; with CLATTN_WEIGHTS. */
@@ -221,7 +221,10 @@ typedef struct clattn_score_params {
 /** Gradients of a scalar, the loss, as backward takes and makes them: of what forward gave out, and of what
  * it was made of. With direction BACKWARD, desc.outputs says what the loss was computed from: OUTPUT, WEIGHTS,
  * LSE, or several of them. Those of inputs have the shapes of the inputs, where one of the inputs broadcasts a
- * sum over all that it was used for. Hidden keys, and queries that see no key, have gradients of 0. */
+ * sum over all that it was used for. Hidden keys, and queries that see no key, have gradients of 0. That of
+ * projected keys has the shape of what is made of them, (B, H, T, N) as key is laid out and has its rank: N is A,
+ * of GENERAL and COSINE D, and H is Hkv, or Hq where each head had a w_key or weight of its own (heads with a
+ * stride of 0 share one). What they have met, key, w_key and weight, has none then. */
 typedef struct clattn_gradients {
     clattn_tensor output, weights, lse; /* come in */
     clattn_tensor query, key, value;    /* come out, of the desc's dtype */

@@ -37,7 +37,8 @@ CLATTN_API clattn_status clattn_plan_run(clattn_plan *plan, const clattn_attenti
  * scores, weight key of GENERAL, key / |key| of COSINE. An RNN decoder calls once per step with the same
  * encoder outputs, and need not project them again. The plan has CLATTN_PROJECTED_KEYS; of `args`, only
  * key and the parameters w_key or weight are read, before the call returns. `*out` is the caller's to
- * destroy, goes with every plan of the same device, score, type and sizes, and is NULL after a failure.
+ * destroy, goes with every plan of the same device, score, type and sizes, forward and backward, and is NULL after
+ * a failure.
  *
  * @return CLATTN_E_ARGUMENT, CLATTN_E_UNSUPPORTED when no buffer holds them in one piece.
  */

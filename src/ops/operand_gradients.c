@@ -83,10 +83,16 @@ static bool needs_features(const clattn__call *call)
     return any_has(call->grad.params, of, sizeof of / sizeof *of);
 }
 
-static bool needs_hidden(const clattn__call *call)
+static bool has_projected_keys(const clattn__problem *problem)
+{
+    return problem->desc.flags & CLATTN_PROJECTED_KEYS;
+}
+
+/* Projected keys are what a key adds to the units, so their gradient is made where it belongs. */
+static bool needs_hidden(const clattn__problem *problem, const clattn__call *call)
 {
     static const clattn__param of[] = {CLATTN__W_KEY, CLATTN__W_LOCATION, CLATTN__W_COVERAGE};
-    return clattn__has(&call->grad.key) || needs_features(call) ||
+    return (clattn__has(&call->grad.key) && !has_projected_keys(problem)) || needs_features(call) ||
            any_has(call->grad.params, of, sizeof of / sizeof *of);
 }
 
@@ -99,6 +105,9 @@ clattn_status clattn__operand_gradients_place(clattn__operand_gradients *g, clat
     const clattn_tensor none = {0};
     const clattn_score score = problem->desc.score;
     const int64_t B = call->B, Hq = call->Hq, A = (int64_t)problem->desc.hidden_size;
+    const bool projected = has_projected_keys(problem);
+    if (score == CLATTN_SCORE_GENERAL && projected) /* queries and keys meet as they come */
+        goto done;
     grad->query = none;
     if (score == CLATTN_SCORE_LOCATION) {
         if (needs_query(call))
@@ -108,12 +117,13 @@ clattn_status clattn__operand_gradients_place(clattn__operand_gradients *g, clat
     }
     if (needs_query(call))
         TRY(place(g, device, &g->query, of_operands->query.shape, &grad->query));
-    if (score == CLATTN_SCORE_COSINE && clattn__has(&call->grad.key))
+    if (score == CLATTN_SCORE_COSINE && clattn__has(&call->grad.key) && !projected)
         TRY(place(g, device, &g->key, of_operands->key.shape, &grad->key));
     if (!clattn__is_additive(score))
         goto done;
-    grad->key = none;
-    if (needs_hidden(call))
+    if (!projected)
+        grad->key = none;
+    if (needs_hidden(problem, call))
         TRY(place(g, device, &g->key, (int64_t[]){B, Hq, call->T, A}, &grad->hidden));
     if (clattn__has(&call->params[CLATTN__G]) && (clattn__has(&call->grad.params[CLATTN__V]) ||
                                                   clattn__has(&call->grad.params[CLATTN__G]))) {
@@ -248,7 +258,7 @@ static clattn_status of_general(const way *w)
     clattn_status status = CLATTN_OK;
     const clattn__call *call = w->call;
     const clattn_tensor *d = &w->of_operands->grad.query;
-    if (!clattn__has(d))
+    if (!clattn__has(d) || has_projected_keys(w->problem))
         return CLATTN_OK;
     TRY(give_projected(w, d, call->params[CLATTN__WEIGHT], CLATTN__LANES_ARE_ROWS, call->D,
                        &call->grad.query));
@@ -271,7 +281,7 @@ static clattn_status of_cosine(const way *w)
         TRY(give(w, &of_lengths, 1, 0, &call->grad.params[CLATTN__BETA], CLATTN__SUM_OVER_PLACES,
                  &w->to->partial[CLATTN__BETA]));
     }
-    if (clattn__has(&grad->key)) {
+    if (clattn__has(&grad->key) && !has_projected_keys(w->problem)) {
         TRY(unmake_units(w, &call->key, &none, &grad->key, false, &of_rows, &of_lengths));
         TRY(give(w, &of_rows, 1, 0, &call->grad.key, CLATTN__SUM_OVER_NOTHING, NULL));
     }
@@ -331,7 +341,8 @@ static clattn_status of_key(const way *w, const clattn_tensor *hidden)
     const int64_t group = call->Hq / call->Hkv;
     const clattn_tensor matrix = call->params[CLATTN__W_KEY], *to = &call->grad.key;
     clattn_tensor d = *hidden;
-    if (!clattn__has(to) && !clattn__has(&call->grad.params[CLATTN__W_KEY]))
+    if (has_projected_keys(w->problem) ||
+        (!clattn__has(to) && !clattn__has(&call->grad.params[CLATTN__W_KEY])))
         return CLATTN_OK;
     if (matrix.strides[1] == 0 && group > 1) {
         const clattn_tensor first = of_key_heads(hidden, group);

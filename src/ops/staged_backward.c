@@ -29,7 +29,7 @@ typedef struct staged {
     /* What pairs make of queries, of keys, and of v or gamma. */
     clattn__scratch of_pairs[3];
     /* Sums over pieces. */
-    clattn__scratch of_key, of_value, of_bias, of_slopes, of_sinks, of_units;
+    clattn__scratch of_key, of_hidden, of_value, of_bias, of_slopes, of_sinks, of_units;
 } staged;
 
 static bool accepts(const clattn_device *device, const clattn__problem *problem, bool forced,
@@ -54,9 +54,9 @@ static void release(void *state)
     if (!s)
         return;
     clattn__scratch *const scratch[] = {
-        &s->value,    &s->rows,    &s->products,  &s->modified, &s->slopes,  &s->sinks,
-        &s->panels,   &s->turned,  &s->dense,     &s->flags,    &s->product, &s->of_key,
-        &s->of_value, &s->of_bias, &s->of_slopes, &s->of_sinks, &s->of_units};
+        &s->value,     &s->rows,     &s->products, &s->modified,  &s->slopes,   &s->sinks,
+        &s->panels,    &s->turned,   &s->dense,    &s->flags,     &s->product,  &s->of_key,
+        &s->of_hidden, &s->of_value, &s->of_bias,  &s->of_slopes, &s->of_sinks, &s->of_units};
     clattn__scores_release(&s->scores);
     clattn__kernel_release(&s->score_gradients);
     clattn__kernel_release(&s->sum_up);
@@ -233,7 +233,9 @@ static clattn_status give_pairs(staged *s, clattn_device *device, clattn__timeli
     clattn_status status = CLATTN_OK;
     const clattn__gradients *grad = &call->grad;
     const clattn_dtype sums = clattn__sum_dtype(problem->desc.dtype);
-    const int64_t B = call->B, Hq = call->Hq, group = Hq / call->Hkv, T = call->T, N = call->D;
+    const int64_t B = call->B, Hq = call->Hq, T = call->T, N = call->D,
+                  key_heads = clattn__has(&grad->key) ? grad->key.shape[1] : Hq,
+                  group = Hq / key_heads;
     const clattn_tensor *v = &grad->params[CLATTN__V], *gamma = &grad->params[CLATTN__GAMMA],
                         *of_keys = clattn__has(&grad->hidden) ? &grad->hidden : &grad->key;
     const bool wanted[3] = {clattn__has(&grad->query), clattn__has(of_keys),
@@ -262,18 +264,19 @@ static clattn_status give_pairs(staged *s, clattn_device *device, clattn__timeli
                         of_hidden = clattn__dense(sums, memory[1], B, Hq, T, N),
                         of_units = clattn__dense(sums, memory[2], B, Hq, 1, N);
     clattn_tensor of_key = of_hidden; /* those of query heads that share a key add up */
-    of_key.shape[1] = call->Hkv;
+    of_key.shape[1] = key_heads;
     of_key.strides[1] *= group;
     const clattn__sum to_key = {
         &of_key, group, of_hidden.strides[1], &grad->key, CLATTN__SUM_OVER_ROWS, &s->of_key};
     if (!in_place[0])
         TRY(add_up(s, device, timeline, call, &of_query, &grad->query, CLATTN__SUM_OVER_NOTHING,
                    NULL));
-    if (!in_place[1]) {
+    if (!in_place[1])
         TRY(add_up(s, device, timeline, call, &of_hidden, &grad->hidden, CLATTN__SUM_OVER_ROWS,
-                   &s->of_key));
+                   &s->of_hidden));
+    /* Also behind the former, where features of projected keys have gradients. */
+    if (memory[1] != grad->key.buffer)
         TRY(clattn__sum_up_run(&s->sum_up, device, timeline, call, &to_key));
-    }
     TRY(add_up(s, device, timeline, call, &of_units, v, CLATTN__SUM_OVER_ALL, &s->of_units));
     TRY(add_up(s, device, timeline, call, &of_units, gamma, CLATTN__SUM_OVER_ALL, &s->of_units));
 done:

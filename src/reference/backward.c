@@ -18,6 +18,15 @@ static int64_t meeting_size(const clattn__pass *pass)
     return clattn__is_additive(desc->score) ? (int64_t)desc->hidden_size : pass->call->Dk;
 }
 
+/* ... of the gradient that is made of a key, be it of a projected one. */
+static int64_t key_size(const clattn__pass *pass)
+{
+    const clattn_attention_desc *desc = &pass->problem->desc;
+    return desc->score == CLATTN_SCORE_GENERAL && desc->flags & CLATTN_PROJECTED_KEYS
+               ? pass->call->D
+               : meeting_size(pass);
+}
+
 /* ... and of all that is added up over keys. */
 static int64_t sums_size(const clattn__pass *pass)
 {
@@ -124,7 +133,7 @@ static bool make_share(clattn__share *share, const clattn__pass *pass, size_t si
            (share->scores = clattn__make_array(T, 1, size)) &&
            (share->scaled = clattn__make_array(T, 1, size)) &&
            (share->terms = clattn__make_array(T, 1, size)) &&
-           (share->to_keys = clattn__make_array(T, meeting_size(pass), size)) &&
+           (share->to_keys = clattn__make_array(T, key_size(pass), size)) &&
            (share->sums = clattn__make_array(clattn__halvings(T), sums_size(pass), size)) &&
            (share->halves = clattn__make_array(clattn__halvings(rows), D, size)) &&
            (share->query = clattn__make_array(D, 1, size)) &&
@@ -137,7 +146,7 @@ static bool make_sums(clattn__backward *backward, const clattn__pass *pass, size
 {
     const clattn__call *call = pass->call;
     const clattn_tensor *filters = &call->params[CLATTN__CONV];
-    const int64_t T = call->T, D = call->D, N = meeting_size(pass), C = filters->shape[2],
+    const int64_t T = call->T, D = call->D, N = key_size(pass), C = filters->shape[2],
                   K = filters->shape[3], A = (int64_t)pass->problem->desc.hidden_size,
                   rows = clattn__projection_rows(pass->problem, call),
                   columns = larger(call->Dk, larger(C, 1));

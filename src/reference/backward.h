@@ -6,7 +6,8 @@
 #include "pass.h"
 
 /* What one row adds to gradients; arrays are of the pass's real type. N is the size of what meets a key: Dk, of
- * additive scores the A units, and 0 where nothing does. */
+ * additive scores the A units, and 0 where nothing does. It is also that of a key's gradient, but for GENERAL with
+ * projected keys, which have D elements. */
 typedef struct clattn__share {
     void *output;        /* (Dv): the gradient of the row's output */
     void *stored;        /* (Dv): the output as forward has rounded it */

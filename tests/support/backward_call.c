@@ -87,6 +87,27 @@ void backward_call_turn(host_call *call, uint32_t outputs, host_strides strides)
     }
 }
 
+void backward_call_project(host_call *call, const clattn_keys *keys, host_strides strides)
+{
+    const clattn_tensor none = {0};
+    clattn_attention_args *args = &call->args;
+    clattn_attention_desc *desc = &call->desc;
+    clattn_tensor held = args->key;
+    const bool of_heads = args->params.w_key.rank == 3 || args->params.weight.rank == 3;
+    const uint32_t heads = desc->layout == CLATTN_BSHD ? 2 : 1;
+    if (of_heads && held.rank == 4)
+        held.shape[heads] = args->query.shape[heads];
+    held.shape[held.rank - 1] = (int64_t)(desc->hidden_size ? desc->hidden_size : desc->head_size);
+    if (desc->gradients & CLATTN_GRAD_KEY)
+        args->grad.key = like(call, &held, strides, NULL);
+    args->key = args->params.w_key = args->params.weight = none;
+    args->grad.params.w_key = args->grad.params.weight = none;
+    args->projected_keys = keys;
+    desc->flags |= CLATTN_PROJECTED_KEYS;
+    if (desc->score == CLATTN_SCORE_GENERAL) /* it has no other parameters */
+        desc->gradients &= ~(uint32_t)CLATTN_GRAD_PARAMS;
+}
+
 void backward_call_keep(host_call *call, uint32_t gradients)
 {
     backward_gradient each;

@@ -12,6 +12,10 @@ void backward_call_turn(host_call *call, uint32_t outputs, host_strides strides)
 /* Leaves those of `gradients`, bits of the desc, and asks for no others. */
 void backward_call_keep(host_call *call, uint32_t gradients);
 
+/* Of a call that is turned: takes `keys` in the place of the key and of what that has met, and has a gradient of
+ * what they hold, of NaN still. */
+void backward_call_project(host_call *call, const clattn_keys *keys, host_strides strides);
+
 /* Input number `index` of those that can have a gradient, whether it is there or not, the gradient, and its name
  * in a report; false past the last. */
 typedef struct backward_gradient {

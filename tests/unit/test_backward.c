@@ -362,6 +362,8 @@ static const clattn_case right = {SIZED, .flags = CLATTN_BIAS | CLATTN_ALIBI | C
                          of_output = {SIZED, .outputs = CLATTN_OUTPUT},
                          without = {SIZED, .normalizer = CLATTN_NORMALIZER_NONE},
                          additive = {SIZED, .score = CLATTN_SCORE_ADDITIVE},
+                         of_projected = {SIZED, .A = 6, .score = CLATTN_SCORE_ADDITIVE,
+                                         .flags = CLATTN_PROJECTED_QUERY},
                          given = {SIZED, .score = CLATTN_SCORE_GIVEN};
 
 static const refusal refusals[] = {
@@ -407,6 +409,8 @@ static const refusal refusals[] = {
      OF(grad.params.w_key), DIMENSION, 5},
     {"grad.params.w_key: its strides let elements overlap", &additive, OF(grad.params.w_key),
      STRIDE, 0},
+    {"grad.params.w_query: given, but queries come projected; expected none", &of_projected,
+     OF(grad.params.w_query), PRESENT, 0},
     {"grad.params.v: dtype bool", &additive, OF(grad.params.v), DTYPE, CLATTN_BOOL},
 };
 

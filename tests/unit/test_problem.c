@@ -86,8 +86,9 @@ static const refusal refusals[] = {
      {BACKWARD, .outputs = CLATTN_OUTPUT | CLATTN_SCORES}},
     {"heads or rows of weights are chosen with direction backward",
      {BACKWARD, .outputs = CLATTN_WEIGHTS, .flags = CLATTN_WEIGHTS_HEADS}},
-    {"projected_keys: given with direction backward",
-     {BACKWARD, .score = CLATTN_SCORE_COSINE, .flags = CLATTN_PROJECTED_KEYS}},
+    {"desc.gradients: CLATTN_GRAD_PARAMS, expected it only with keys that have not met the weight",
+     {BACKWARD, .score = CLATTN_SCORE_GENERAL, .flags = CLATTN_PROJECTED_KEYS,
+      .gradients = CLATTN_GRAD_PARAMS}},
     {"sinks with another normalizer",
      {DESC, .flags = CLATTN_SINKS, .normalizer = CLATTN_NORMALIZER_NONE}},
 };

@@ -12,6 +12,7 @@ from . import _job, _native, _run
 from ._api import Array, CallOptions, check_names
 from ._arrays import numbers, tensor
 from ._devices import DeviceSpec
+from ._keys import ProjectedKeys
 from ._options import Options, wide
 from ._reports import Report
 
@@ -47,7 +48,8 @@ class Gradients:
 def _wanted(names: Iterable[str] | None, arrays: dict[str, np.ndarray], options: Options) -> tuple[str, ...]:
     """Of which of the arrays."""
     of_params = [name for name in arrays if name.startswith("params.")]
-    there = [name for name in _INPUTS if name in arrays and (name != "key" or options.score != "location")] + of_params
+    given = {*arrays, "key"} if options.projection else arrays
+    there = [name for name in _INPUTS if name in given and (name != "key" or options.score != "location")] + of_params
     if names is None:
         return tuple(there)
     if isinstance(names, (str, bytes)) or not hasattr(names, "__iter__"):
@@ -103,8 +105,7 @@ def _describe(
     """A job from the arguments of attention_backward(). What it reads of forward's results and is not given, forward
     makes here."""
     arrays, options = _job.collect(query, key, value, **said)
-    if options.projection:
-        raise ValueError("key: projected keys, expected an array, as gradients are those of keys")
+    keys = key if options.projection else None
     draw = _job.draw_of(seed, dropout_offset)
     wanted = _wanted(gradients, arrays, options)
     coming_in, outputs = _coming_in(grad_output, grad_weights, grad_lse, arrays["value"].dtype, options)
@@ -114,18 +115,18 @@ def _describe(
     if any(given is None for given in results.values()):
         asked = _native.LSE | outputs & _native.OUTPUT
         # The variant is one of backward.
-        forward = _job.Job(arrays, options._replace(outputs=asked, variant=None), draw=draw)
+        forward = _job.Job(arrays, options._replace(outputs=asked, variant=None), keys, draw)
         _run.run(forward, said.get("device"))
         results = dict(zip(forward.names, forward.outputs))
     arrays = {**arrays, **{name: tensor(a, name) for name, a in results.items()}, **coming_in}
     backward = options._replace(direction=_native.BACKWARD, outputs=outputs, gradients=wanted)
-    return _job.Job(arrays, backward, draw=draw)
+    return _job.Job(arrays, backward, keys, draw)
 
 
 def attention_backward(
     grad_output: Array | None,
     query: Array,
-    key: Array | None,
+    key: Array | ProjectedKeys | None,
     value: Array,
     *,
     output: Array | None = None,
@@ -140,7 +141,9 @@ def attention_backward(
 
     Args:
         grad_output: of the output's shape and type; None where the loss does not depend on the output.
-        query, key, value: those of attention().
+        query, key, value: those of attention(). Of projected keys the gradient is that of what they hold:
+            (B, Hkv, T, A), with "general" and "cosine" (B, Hkv, T, D), and Hq heads where each had a matrix of its own;
+            docs/training.md says how those of the matrix and of key are made of it.
         output, lse: what attention() gave, with return_lse=True. Where the normalizer is "softmax" and one that is
             needed is missing, forward runs first; other normalizers need neither.
         grad_weights, grad_lse: of the shapes and types of the weights and the lse, where the loss depends on these.

@@ -216,6 +216,14 @@ def _check_projection(
             raise ValueError(f"params.{name}: given with projected keys, which have met it; expected none")
 
 
+def _projected_shape(made: Projection, value: Shape, layout: int) -> tuple[int, ...]:
+    """Of what projected keys hold: as a key would have it, which has the axes of value."""
+    shape = [*value.shape[:-1], made.size]
+    if len(shape) == 4:
+        shape[2 if layout == _native.BSHD else 1] = made.heads
+    return tuple(shape)
+
+
 def _laid_out(shapes: list[Shape], codes: list[int]) -> _native.AttentionArgs:
     """The arguments of a call, without addresses and outputs."""
     args = _native.AttentionArgs(ctypes.sizeof(_native.AttentionArgs))
@@ -251,10 +259,12 @@ def form(arrays: tuple[tuple, ...], options: Options) -> Form:
     Dk = made.Dk if made else _size("key", by_name)
     if made:
         B = rows.shape[0] if len(rows.shape) > 2 else 1
-        wanted = Projection(options.score, value.dtype, q_heads, kv_heads, D, Dk, A, B)
+        wanted = Projection(options.score, value.dtype, q_heads, kv_heads, D, Dk, A, B, made.heads)
         _check_projection(made, wanted, by_name, score, packed)
     key = _fields(options, score, value.dtype, Sizes(q_heads, kv_heads, D, value.shape[-1], Dk, A))
     if options.direction == _native.BACKWARD:
+        if made:
+            by_name["key"] = Shape("key", value.dtype, _projected_shape(made, value, layout), ())
         outputs = tuple(_lay_out_output(args, "grad." + of, *by_name[of][1:3]) for of in options.gradients)
     elif packed:
         outputs = _lay_out_outputs(args, options.outputs, _packed_outputs(rows, value), value)
@@ -501,7 +511,10 @@ def describe_keys(key: Any, params: Any, score: Any, query_heads: int | None, la
     B = part.rows[0] if part.rows else 1
     size = part.sizes
     dtype = arrays["key"].dtype
-    return part, Projection(score, dtype, size.query_heads, size.kv_heads, size.query, size.key, size.hidden, B)
+    # An array that is broadcast to an axis of heads is one for all.
+    of_heads = any(arrays["params." + name].ndim == 3 and arrays["params." + name].strides[0] for name in of.of_keys)
+    heads = size.query_heads if of_heads else size.kv_heads
+    return part, Projection(score, dtype, size.query_heads, size.kv_heads, size.query, size.key, size.hidden, B, heads)
 
 
 def describe_batch(key: Any, value: Any, options: Options, query_heads: int | None, **given: Any) -> Part:

@@ -22,11 +22,19 @@ class Projection(NamedTuple):
     Dk: int
     A: int
     B: int
+    heads: int
+    """Of what was made: Hkv, or Hq where each query head had a matrix of its own."""
+
+    @property
+    def size(self) -> int:
+        """... and its elements."""
+        return self.A or self.D
 
 
 class ProjectedKeys:
-    """Keys that clattn.project_keys() made: clattn.attention() takes them as `key`, with the same score and on the
-    same device, as often as wanted and from any thread. Their memory is given back when nobody holds them."""
+    """Keys that clattn.project_keys() made: clattn.attention() and clattn.attention_backward() take them as `key`, with
+    the same score and on the same device, as often as wanted and from any thread. Their memory is given back when
+    nobody holds them."""
 
     __module__ = "clattn"
 

@@ -10,9 +10,10 @@ import numpy as np
 import plain
 import pytest
 from plain import DTYPES
+from test_keys import PROJECTED, projected
 from test_packed import LENGTHS, pack, sequences
 from test_reports import spoiled
-from test_scores import CALLS, DV, HKV, HQ, NORMALIZERS, B, D, S, T, call_of
+from test_scores import CALLS, DV, HKV, HQ, NORMALIZERS, A, B, D, S, T, call_of
 
 import clattn
 
@@ -371,11 +372,64 @@ def test_packed_weights() -> None:
         backward({**arrays, **starts}, {"weights": normal(2, 4, 3, 5)})
 
 
-def test_projected_keys() -> None:
-    call = call_of("general", {"weight": normal(D, 6)})
-    keys = clattn.project_keys(call["key"], call["params"], score="general", query_heads=HQ)
-    with pytest.raises(ValueError, match="^key: projected keys"):
-        backward({**call, "key": keys, "params": {}}, OF_LOSS)
+def of_what_was_projected(call: dict[str, Any], d: np.ndarray) -> dict[str, np.ndarray]:
+    """The gradients of key and the matrix that it meets, by name, from those of the projected keys (B, heads, T, N)."""
+    key, params = call["key"], call["params"]
+    if call["score"] == "cosine":
+        length = np.linalg.norm(key, axis=-1, keepdims=True)
+        unit = key / length
+        return {"key": (d - (d * unit).sum(-1, keepdims=True) * unit) / length}
+    name = "weight" if "weight" in params else "w_key"
+    h = "h" if params[name].ndim == 3 else ""
+    of_heads = np.einsum(f"bhtn,{h}nk->bhtk", d, params[name])
+    return {
+        "key": of_heads.reshape(*key.shape[:2], -1, *key.shape[2:]).sum(2),
+        "params." + name: np.einsum(f"bhtn,bhtk->{h}nk", d, key.repeat(d.shape[1] // key.shape[1], axis=1)),
+    }
+
+
+@pytest.mark.parametrize("device", [None, "reference"])
+@pytest.mark.parametrize("score, params", PROJECTED.values(), ids=PROJECTED)
+def test_projected_keys(score: str, params: dict[str, Any], device: str | None) -> None:
+    """Their gradient leads to those of key and its matrix; all others are as they were."""
+    call = {**call_of(score, params), "kv_lengths": [T, 4]}
+    want = by_name(backward(call, OF_LOSS, device=device))
+    got = by_name(backward(projected(call, device=device), OF_LOSS, device=device))
+    got.update(of_what_was_projected(call, got.pop("key")))
+    assert got.keys() == want.keys()
+    for name, a in want.items():
+        np.testing.assert_allclose(got[name], a, rtol=1e-4, atol=1e-5, err_msg=name)
+
+
+def test_projected_keys_are_arrays_of_their_own_shape() -> None:
+    """In another layout and in fewer dimensions, too; and of other types."""
+    call = call_of(*CALLS["additive, all per head"])
+    want = backward(projected(call), {"output": OF_LOSS["output"]}, gradients=["key"])
+    assert want.key.shape == (B, HQ, T, A) and want.query is None and not want.params
+    turned = {**call, **{name: call[name].transpose(0, 2, 1, 3) for name in ("query", "key", "value")}}
+    of_output = OF_LOSS["output"].transpose(0, 2, 1, 3)
+    got = backward(projected(turned, layout="bshd"), {"output": of_output}, layout="bshd")
+    np.testing.assert_allclose(got.key.transpose(0, 2, 1, 3), want.key, rtol=1e-4, atol=1e-5)
+    shared = call_of(*CALLS["additive"])
+    w_key = shared["params"]["w_key"]
+    alike = {**shared, "params": {**shared["params"], "w_key": np.broadcast_to(w_key, (HQ, *w_key.shape))}}
+    for one_for_all in (shared, alike):
+        got = backward(projected(one_for_all), {"output": OF_LOSS["output"]}, gradients=["key"])
+        assert got.key.shape == (B, HKV, T, A)
+    call = call_of(*CALLS["general"], np.dtype(np.float16))
+    alone = {**call, **{name: call[name][1, 0] for name in ("query", "key", "value")}}
+    keys = clattn.project_keys(alone["key"], alone["params"], score="general")
+    got = backward({**alone, "key": keys, "params": {}}, {"output": normal(S, DV).astype(np.float16)})
+    assert (got.key.shape, got.key.dtype) == ((T, D), np.float16)
+
+
+def test_no_gradient_of_what_projected_keys_have_met() -> None:
+    made = projected(call_of("general", {"weight": normal(D, 6)}))
+    for name in ("params", "weight"):
+        with pytest.raises(ValueError, match=f"^gradients: '{name}', expected one of 'query', 'key', 'value'"):
+            backward(made, OF_LOSS, gradients=[name])
+    with pytest.raises(ValueError, match="^key: projected keys, expected an array"):
+        clattn.verify_backward(OF_LOSS["output"], **made)
 
 
 @pytest.mark.parametrize("name", ["return_weights", "return_lse", "weights_rows", "scores_stage", "dropuot"])

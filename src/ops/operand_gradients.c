@@ -88,6 +88,13 @@ static bool has_projected_keys(const clattn__problem *problem)
     return problem->desc.flags & CLATTN_PROJECTED_KEYS;
 }
 
+/* Projected queries are what meets a key. The gradient of a bias is a sum over theirs, in the type of the sums. */
+static bool is_query_made_in_place(const clattn__problem *problem, const clattn__call *call)
+{
+    return problem->desc.flags & CLATTN_PROJECTED_QUERY &&
+           !clattn__has(&call->grad.params[CLATTN__BIAS]);
+}
+
 /* Projected keys are what a key adds to the units, so their gradient is made where it belongs. */
 static bool needs_hidden(const clattn__problem *problem, const clattn__call *call)
 {
@@ -105,17 +112,19 @@ clattn_status clattn__operand_gradients_place(clattn__operand_gradients *g, clat
     const clattn_tensor none = {0};
     const clattn_score score = problem->desc.score;
     const int64_t B = call->B, Hq = call->Hq, A = (int64_t)problem->desc.hidden_size;
-    const bool projected = has_projected_keys(problem);
+    const bool projected = has_projected_keys(problem),
+               in_place = is_query_made_in_place(problem, call);
     if (score == CLATTN_SCORE_GENERAL && projected) /* queries and keys meet as they come */
         goto done;
-    grad->query = none;
+    if (!in_place)
+        grad->query = none;
     if (score == CLATTN_SCORE_LOCATION) {
         if (needs_query(call))
             TRY(place(g, device, &g->scores, (int64_t[]){B, Hq, call->S, call->T},
                       &grad->given_scores));
         goto done;
     }
-    if (needs_query(call))
+    if (needs_query(call) && !in_place)
         TRY(place(g, device, &g->query, of_operands->query.shape, &grad->query));
     if (score == CLATTN_SCORE_COSINE && clattn__has(&call->grad.key) && !projected)
         TRY(place(g, device, &g->key, of_operands->key.shape, &grad->key));
@@ -320,7 +329,7 @@ static clattn_status of_query(const way *w)
     clattn_status status = CLATTN_OK;
     const clattn__call *call = w->call;
     const clattn_tensor *d = &w->of_operands->grad.query;
-    if (!clattn__has(d))
+    if (!clattn__has(d) || is_query_made_in_place(w->problem, call))
         return CLATTN_OK;
     TRY(give_param(w, d, CLATTN__BIAS));
     if (w->problem->desc.flags & CLATTN_PROJECTED_QUERY)

@@ -7,7 +7,7 @@
  *               query and key as with GENERAL; what a key adds to the hidden units, h: features += w_location^T h',
  *               w_location += h'^T features; from there the filters and the weights that they looked at
  *
- * The gradient of projected keys is that of an operand: variants write it to the caller's. */
+ * The gradients of projected keys and queries are those of operands: variants write them to the caller's. */
 #ifndef CLATTN_OPERAND_GRADIENTS_H
 #define CLATTN_OPERAND_GRADIENTS_H
 

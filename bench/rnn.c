@@ -1,6 +1,6 @@
 /* rnn.c: attention of RNN encoder-decoders beside PyTorch's, eager and compiled, round by round: additive
- * scores of projected queries and keys, one decoder step of them, and backward with their projections, behind a
- * pass forward that is not timed; general and dot; sparsemax and entmax15 beside code that sorts. */
+ * scores of projected queries and keys, one decoder step of them, and backward, without and with the projections,
+ * behind a pass forward that is not timed; general and dot; sparsemax and entmax15 beside code that sorts. */
 #include "case.h"
 #include "measure.h"
 #include "peers.h"
@@ -22,23 +22,27 @@ typedef struct rnn_case {
     clattn_normalizer normalizer;
     clattn_direction direction;
     int B, S, T, N; /* N: size of query, key, value, and hidden units; 1 with given scores */
+    bool projects;  /* additive scores by w_query and w_key; else queries and keys come projected */
 } rnn_case;
 
 /* clang-format off: one row, one case */
 static const rnn_case cases[] = {
     {"additive, queries and keys projected before", "additive", CLATTN_SCORE_ADDITIVE,
-     CLATTN_NORMALIZER_SOFTMAX, CLATTN_FORWARD, 64, 50, 50, 512},
+     CLATTN_NORMALIZER_SOFTMAX, CLATTN_FORWARD, 64, 50, 50, 512, false},
     {"a decoder step of it", "additive", CLATTN_SCORE_ADDITIVE, CLATTN_NORMALIZER_SOFTMAX,
-     CLATTN_FORWARD, 64, 1, 64, 512},
+     CLATTN_FORWARD, 64, 1, 64, 512, false},
+    {"additive, backward, queries and keys projected before", "additive", CLATTN_SCORE_ADDITIVE,
+     CLATTN_NORMALIZER_SOFTMAX, CLATTN_BACKWARD, 64, 50, 50, 512, false},
     {"additive, backward to query, key, value, w_query, w_key, v", "additive_layer",
-     CLATTN_SCORE_ADDITIVE, CLATTN_NORMALIZER_SOFTMAX, CLATTN_BACKWARD, 64, 50, 50, 512},
+     CLATTN_SCORE_ADDITIVE, CLATTN_NORMALIZER_SOFTMAX, CLATTN_BACKWARD, 64, 50, 50, 512, true},
     {"general", "general", CLATTN_SCORE_GENERAL, CLATTN_NORMALIZER_SOFTMAX, CLATTN_FORWARD, 64, 50,
-     50, 512},
-    {"dot", "dot", CLATTN_SCORE_DOT, CLATTN_NORMALIZER_SOFTMAX, CLATTN_FORWARD, 64, 50, 50, 512},
+     50, 512, false},
+    {"dot", "dot", CLATTN_SCORE_DOT, CLATTN_NORMALIZER_SOFTMAX, CLATTN_FORWARD, 64, 50, 50, 512,
+     false},
     {"sparsemax of 4096 rows", "sparsemax", CLATTN_SCORE_GIVEN, CLATTN_NORMALIZER_SPARSEMAX,
-     CLATTN_FORWARD, 1, 4096, 512, 1},
+     CLATTN_FORWARD, 1, 4096, 512, 1, false},
     {"entmax15 of 4096 rows", "entmax15", CLATTN_SCORE_GIVEN, CLATTN_NORMALIZER_ENTMAX15,
-     CLATTN_FORWARD, 1, 4096, 512, 1},
+     CLATTN_FORWARD, 1, 4096, 512, 1, false},
 };
 /* clang-format on */
 enum { QUERY, KEY, VALUE, PARAMETER, W_QUERY, W_KEY, INPUTS };
@@ -117,7 +121,8 @@ static bool make_scored(problem *p, clattn_device *device, const rnn_case *c, FI
     const double spread = sqrt(3.0 / c->N); /* of standard deviation 1 / sqrt(N) */
     p->desc.head_size = (size_t)c->N;
     p->desc.hidden_size = additive ? (size_t)c->N : 0;
-    p->desc.flags = additive && !backward ? CLATTN_PROJECTED_KEYS | CLATTN_PROJECTED_QUERY : 0;
+    p->desc.flags = additive && !c->projects ? CLATTN_PROJECTED_KEYS | CLATTN_PROJECTED_QUERY : 0;
+    p->desc.outputs = CLATTN_OUTPUT | (backward ? CLATTN_LSE : 0);
     const bool ok =
         make_tensor(&p->tensors[QUERY], device, file, &state, 1.7, 3, queries) &&
         make_tensor(&p->tensors[KEY], device, file, &state, 1.7, 3, keys) &&
@@ -126,9 +131,12 @@ static bool make_scored(problem *p, clattn_device *device, const rnn_case *c, FI
          make_tensor(&p->tensors[PARAMETER], device, file, &state, spread, 1, vector)) &&
         (!general ||
          make_tensor(&p->tensors[PARAMETER], device, file, &state, spread, 2, matrix)) &&
-        (!backward || (make_tensor(&p->tensors[W_QUERY], device, file, &state, spread, 2, matrix) &&
-                       make_tensor(&p->tensors[W_KEY], device, file, &state, spread, 2, matrix))) &&
-        clattn_tensor_alloc(&p->tensors[RESULT], device, CLATTN_F32, 3, queries) == CLATTN_OK;
+        (!c->projects ||
+         (make_tensor(&p->tensors[W_QUERY], device, file, &state, spread, 2, matrix) &&
+          make_tensor(&p->tensors[W_KEY], device, file, &state, spread, 2, matrix))) &&
+        clattn_tensor_alloc(&p->tensors[RESULT], device, CLATTN_F32, 3, queries) == CLATTN_OK &&
+        (!backward ||
+         clattn_tensor_alloc(&p->tensors[LSE], device, CLATTN_F32, 2, queries) == CLATTN_OK);
     p->args.query = p->tensors[QUERY];
     if (!(p->desc.flags & CLATTN_PROJECTED_KEYS))
         p->args.key = p->tensors[KEY];
@@ -139,24 +147,21 @@ static bool make_scored(problem *p, clattn_device *device, const rnn_case *c, FI
     p->args.params.w_query = p->tensors[W_QUERY];
     p->args.params.w_key = p->tensors[W_KEY];
     p->args.output = p->tensors[RESULT];
+    p->args.lse = p->tensors[LSE];
     return ok;
 }
 
-/* Runs forward, whose output and lse backward reads, and turns the description round. The gradient of the output
- * is the query, which has its shape. */
-static bool turn_backward(problem *p, clattn_device *device)
+/* Runs forward, whose output and lse backward reads, and turns the plan round. The gradient of the output is the
+ * query, which has its shape. */
+static bool turn_backward(problem *p, clattn_device *device, const rnn_case *c)
 {
     clattn_tensor *made = &p->tensors[GRADIENTS];
-    clattn_plan *forward = NULL;
-    bool ok = clattn_tensor_alloc(&p->tensors[LSE], device, CLATTN_F32, 2,
-                                  p->tensors[QUERY].shape) == CLATTN_OK;
-    p->args.lse = p->tensors[LSE];
-    p->desc.outputs = CLATTN_OUTPUT | CLATTN_LSE;
-    ok = ok && clattn_plan_create(&forward, device, &p->desc) == CLATTN_OK &&
-         clattn_plan_run(forward, &p->args) == CLATTN_OK &&
-         clattn_device_finish(device) == CLATTN_OK;
-    clattn_plan_destroy(forward);
-    for (int i = 0; ok && i < INPUTS; i++)
+    const int inputs = c->projects ? INPUTS : W_QUERY;
+    bool ok = clattn_plan_run(p->plan, &p->args) == CLATTN_OK &&
+              clattn_device_finish(device) == CLATTN_OK;
+    clattn_plan_destroy(p->plan);
+    p->plan = NULL;
+    for (int i = 0; ok && i < inputs; i++)
         ok = clattn_tensor_alloc(&made[i], device, CLATTN_F32, p->tensors[i].rank,
                                  p->tensors[i].shape) == CLATTN_OK;
     p->desc.direction = CLATTN_BACKWARD;
@@ -171,8 +176,8 @@ static bool turn_backward(problem *p, clattn_device *device)
     p->args.grad.params.w_query = made[W_QUERY];
     p->args.grad.params.w_key = made[W_KEY];
     p->made = made;
-    p->made_count = INPUTS;
-    return ok;
+    p->made_count = (size_t)inputs;
+    return ok && clattn_plan_create(&p->plan, device, &p->desc) == CLATTN_OK;
 }
 
 static bool make(problem *p, clattn_device *device, const rnn_case *c)
@@ -191,9 +196,9 @@ static bool make(problem *p, clattn_device *device, const rnn_case *c)
                                                      : make_scored(p, device, c, file);
     p->args.value = p->tensors[VALUE];
     return fclose(file) == 0 && made &&
-           (c->direction == CLATTN_FORWARD || turn_backward(p, device)) &&
            clattn_plan_create(&p->plan, device, &p->desc) == CLATTN_OK &&
-           (!(p->desc.flags & CLATTN_PROJECTED_KEYS) || project(p, device, c->N));
+           (!(p->desc.flags & CLATTN_PROJECTED_KEYS) || project(p, device, c->N)) &&
+           (c->direction == CLATTN_FORWARD || turn_backward(p, device, c));
 }
 
 static void unmake(problem *p, clattn_device *device)
@@ -269,7 +274,7 @@ static bool run_case(const rnn_case *c, clattn_device *device, bench_peer *peers
             print_row(n ? peers[n - 1].name : name, seconds[n], seconds[0],
                       n ? bench_peer_difference(&peers[n - 1], device, p.made, p.made_count) : 0);
         }
-        if (p.keys)
+        if (p.keys && c->direction == CLATTN_FORWARD)
             printf("  %-28s %9.3f\n", "reading the keys once",
                    1e3 * 4.0 * c->B * c->T * c->N / (1e9 * read));
     }

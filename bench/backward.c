@@ -1,8 +1,10 @@
 /* backward.c: gradients of query, key and value beside PyTorch's, round by round: the pass backward alone, behind
- * a pass forward that is not timed. The gradient of the output is the query, which has its shape. */
+ * a pass forward that is not timed. The gradient of the output is the query, which has its shape. Where all keys are
+ * seen the products of `lanes` run, too, and nothing else: its ceiling. */
 #include "measure.h"
 #include "on_device.h"
 #include "peers.h"
+#include "products.h"
 
 #include <clattn/clattn.h>
 
@@ -18,8 +20,9 @@ static const char *const cases[] = {
     "1,8,1024,64", "1,8,1024,64,causal", "1,8,1024,128", "1,8,1024,128,causal",
     "1,4,4096,64", "1,4,4096,64,causal", "8,8,128,64",   "1,32,8,512,512,128"};
 
-enum { CLATTN, STAGED, PYTORCH, RUNNERS };
-static const char *const names[RUNNERS] = {"clattn", "clattn staged", "PyTorch SDPA"};
+enum { CLATTN, STAGED, PYTORCH, PRODUCTS, RUNNERS };
+static const char *const names[RUNNERS] = {"clattn", "clattn staged", "PyTorch SDPA",
+                                           "products of lanes alone"};
 
 /* A case forward and backward, and its gradients. */
 typedef struct problem {
@@ -27,6 +30,7 @@ typedef struct problem {
     clattn_attention_args args;
     clattn_plan *plans[2];
     clattn_tensor lse;
+    bench_products products;
     double seconds[RUNNERS][ROUNDS];
 } problem;
 
@@ -72,13 +76,15 @@ static bool make(problem *p, clattn_device *device, const char *text)
     p->args.lse = p->lse;
     grad->output = p->args.query;
     return make_plan(&p->plans[CLATTN], device, c, CLATTN_BACKWARD, NULL) &&
-           make_plan(&p->plans[STAGED], device, c, CLATTN_BACKWARD, "staged");
+           make_plan(&p->plans[STAGED], device, c, CLATTN_BACKWARD, "staged") &&
+           (c->causal || bench_products_make(&p->products, device, c, &p->args));
 }
 
 static void unmake(problem *p, clattn_device *device)
 {
     for (int i = 0; i < 2; i++)
         clattn_plan_destroy(p->plans[i]);
+    bench_products_release(&p->products);
     clattn_tensor_free(&p->lse, device);
     clattn_tensor_free(&p->args.grad.query, device);
     clattn_tensor_free(&p->args.grad.key, device);
@@ -93,6 +99,8 @@ static double run_once(problem *p, clattn_device *device, bench_peer *peer, int 
     const double begin = now();
     if (runner == PYTORCH)
         return bench_peer_go(peer);
+    if (runner == PRODUCTS)
+        return bench_products_run(&p->products, device) ? now() - begin : -1;
     if (clattn_plan_run(p->plans[runner], &p->args) != CLATTN_OK ||
         clattn_device_finish(device) != CLATTN_OK)
         return -1;
@@ -136,7 +144,7 @@ static bool run_case(const char *text, clattn_device *device, bench_peer *peer, 
 {
     problem p = {.data = {.B = 0}};
     bool ok = make(&p, device, text);
-    const bool takes[RUNNERS] = {true, true, ok && bench_peer_case(peer, &p.data)};
+    const bool takes[RUNNERS] = {true, true, ok && bench_peer_case(peer, &p.data), !p.data.causal};
     for (int round = 0; ok && round < ROUNDS; round++)
         for (int n = 0; ok && n < RUNNERS; n++)
             if (takes[n]) {
@@ -147,7 +155,7 @@ static bool run_case(const char *text, clattn_device *device, bench_peer *peer, 
         /* Five products where forward has two. */
         const double gflop = 2.5e-9 * bench_case_flops(&p.data);
         const double difference = takes[PYTORCH] ? largest_difference(&p, device, peer) : 0;
-        printf("\n%s, by %s\n  %-20s %9s %9s %9s %9s %9s %9s\n", text,
+        printf("\n%s, by %s\n  %-24s %9s %9s %9s %9s %9s %9s\n", text,
                clattn_plan_variant(p.plans[CLATTN]), "", "best ms", "median ms", "GFLOP/s",
                "% of peak", "x clattn", "max diff");
         for (int n = 0; n < RUNNERS; n++)
@@ -155,7 +163,7 @@ static bool run_case(const char *text, clattn_device *device, bench_peer *peer, 
                 qsort(p.seconds[n], ROUNDS, sizeof(double), ascending);
         for (int n = 0; n < RUNNERS; n++)
             if (takes[n])
-                printf("  %-20s %9.2f %9.2f %9.1f %9.1f %9.2f %9.1e\n", names[n],
+                printf("  %-24s %9.2f %9.2f %9.1f %9.1f %9.2f %9.1e\n", names[n],
                        1e3 * p.seconds[n][0], 1e3 * p.seconds[n][ROUNDS / 2],
                        gflop / p.seconds[n][0], 100 * gflop / p.seconds[n][0] / peak,
                        p.seconds[n][ROUNDS / 2] / p.seconds[CLATTN][ROUNDS / 2],

@@ -1,0 +1,126 @@
+/* products.c: see products.h. */
+#include "products.h"
+
+#include "tuning/tuning.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+static bool build(bench_products *p, clattn_device *device, const bench_case *c,
+                  const clattn__tuning *tuning)
+{
+    const char *source = "#include \"ceiling_backward.cl\"\n";
+    char options[1024];
+    cl_int error = CL_SUCCESS;
+    (void)snprintf(options, sizeof options,
+                   "-I " KERNELS " -I " CEILING
+                   " -DACC=float -DVW=%d -DMOST=%d -DNV=%d -DMR=%d -DBQ=%d -DBK=%d",
+                   tuning->vector, c->D, tuning->tile_vectors, tuning->tile_rows,
+                   tuning->backward_rows, tuning->backward_keys);
+    p->program =
+        clCreateProgramWithSource(clattn_device_cl_context(device), 1, &source, NULL, &error);
+    if (error != CL_SUCCESS ||
+        clBuildProgram(p->program, 0, NULL, options, NULL, NULL) != CL_SUCCESS)
+        return false;
+    p->kernel = clCreateKernel(p->program, "ceiling_backward", &error);
+    return error == CL_SUCCESS;
+}
+
+static bool set_arguments(bench_products *p, const bench_case *c, const clattn_attention_args *args)
+{
+    const cl_mem buffers[] = {args->query.buffer,      args->key.buffer,
+                              args->value.buffer,      args->grad.output.buffer,
+                              args->grad.query.buffer, args->grad.key.buffer,
+                              args->grad.value.buffer};
+    const cl_int sizes[] = {c->H / c->Hkv * c->S, c->T, c->D};
+    cl_int error = CL_SUCCESS;
+    for (cl_uint i = 0; i < 10 && error == CL_SUCCESS; i++)
+        error = i < 7 ? clSetKernelArg(p->kernel, i, sizeof *buffers, &buffers[i])
+                      : clSetKernelArg(p->kernel, i, sizeof *sizes, &sizes[i - 7]);
+    return error == CL_SUCCESS;
+}
+
+static double dot(const float *a, const float *b, int D)
+{
+    double sum = 0;
+    for (int d = 0; d < D; d++)
+        sum += (double)a[d] * (double)b[d];
+    return sum;
+}
+
+/* Whether the last row that was made is the formula's, in doubles. */
+static bool is_row(const float *got, const double *wanted, const double *sizes, int D)
+{
+    for (int d = 0; d < D; d++)
+        if (!(fabs((double)got[d] - wanted[d]) <= 1e-5 * sizes[d]))
+            return false;
+    return true;
+}
+
+/* Gradients of the last query and of the last key: a kernel that does something else is no ceiling. */
+static bool is_right(const bench_products *p, clattn_device *device, const bench_case *c,
+                     const clattn_attention_args *args, int block)
+{
+    const int D = c->D, T = c->T, M = c->H / c->Hkv * c->S;
+    const float *const row = c->query + (ptrdiff_t)((M - 1) % block) * D, *const last =
+                                                                              c->key +
+                                                                              (ptrdiff_t)(T - 1) *
+                                                                                  D;
+    float *got[2] = {malloc(bench_case_queries(c) * sizeof(float)),
+                     malloc(bench_case_keys(c) * sizeof(float))};
+    double *sums = calloc(4 * (size_t)D, sizeof *sums);
+    bool ok = got[0] && got[1] && sums && bench_products_run(p, device) &&
+              clattn_tensor_read(&args->grad.query, device, got[0]) == CLATTN_OK &&
+              clattn_tensor_read(&args->grad.value, device, got[1]) == CLATTN_OK;
+    for (int k = 0; ok && k < T; k++) {
+        const float *const key = c->key + (ptrdiff_t)k * D;
+        const double slope = dot(row, c->value + (ptrdiff_t)k * D, D);
+        for (int d = 0; d < D; d++) {
+            sums[d] += slope * (double)key[d];
+            sums[D + d] += fabs(slope * (double)key[d]);
+        }
+    }
+    for (int i = 0; ok && i < M; i++) {
+        const float *const query = c->query + (ptrdiff_t)(i % block) * D;
+        const double weight = dot(query, last, D);
+        for (int d = 0; d < D; d++) {
+            sums[2 * D + d] += weight * (double)query[d];
+            sums[3 * D + d] += fabs(weight * (double)query[d]);
+        }
+    }
+    ok = ok && is_row(got[0] + bench_case_queries(c) - D, sums, sums + D, D) &&
+         is_row(got[1] + bench_case_keys(c) - D, sums + 2 * D, sums + 3 * D, D);
+    free(got[0]);
+    free(got[1]);
+    free(sums);
+    return ok;
+}
+
+bool bench_products_make(bench_products *p, clattn_device *device, const bench_case *c,
+                         const clattn_attention_args *args)
+{
+    const clattn__tuning *tuning = clattn__tuning_for(clattn_device_get_info(device));
+    const int panel = tuning->vector * tuning->tile_vectors;
+    *p = (bench_products){.groups = (size_t)(c->B * c->Hkv)};
+    return c->D % panel == 0 && c->T % panel == 0 && build(p, device, c, tuning) &&
+           set_arguments(p, c, args) && is_right(p, device, c, args, tuning->backward_rows);
+}
+
+bool bench_products_run(const bench_products *p, clattn_device *device)
+{
+    const size_t one = 1;
+    const cl_command_queue queue = clattn_device_cl_queue(device);
+    return clEnqueueNDRangeKernel(queue, p->kernel, 1, NULL, &p->groups, &one, 0, NULL, NULL) ==
+               CL_SUCCESS &&
+           clFinish(queue) == CL_SUCCESS;
+}
+
+void bench_products_release(bench_products *p)
+{
+    if (p->kernel)
+        (void)clReleaseKernel(p->kernel);
+    if (p->program)
+        (void)clReleaseProgram(p->program);
+    *p = (bench_products){0};
+}

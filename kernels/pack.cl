@@ -6,7 +6,7 @@
  * Units     strides in elements
  * Launch    global {ceil(panels / share), ceil(depths_padded / DEPTHS), G}, local {1, 1, 1}; a work-item
  *           packs W lanes x DEPTHS depths of `share` panels
- * Memory    reads and writes each element once
+ * Memory    reads and writes each element once; with `clean` what it wrote once more
  * Edges     with `clean`, what is not finite becomes 0, and flags[g][panel][depth block] tells that
  *           there was some: the product that follows then stays finite, and hidden_values.cl puts
  *           back what may be seen

@@ -125,7 +125,8 @@ typedef struct pair_part {
 } pair_part;
 
 #if RBF
-#define ARE_IN_RANGE(largest_sum) isfinite(largest_sum)
+/* So are squares of distances. */
+#define ARE_IN_RANGE(largest_sum) isfinite((largest_sum) * (largest_sum))
 
 static inline void make_forms(vec *x, vec *errors, int count)
 {

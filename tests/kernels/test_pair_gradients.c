@@ -29,7 +29,7 @@ typedef struct pairs_case {
     int64_t features;
     bool features_of_heads;
     double spread;  /* of queries and keys; 0: 1 */
-    double shift;   /* what queries have more and keys less */
+    double shift;   /* what queries have more and keys less; of rbf both more */
     bool mixed;     /* every second unit is a thousandth of that */
     double spoiled; /* what the last query and key of each head are */
     double ds;      /* largest gradient; 0: 1 */
@@ -100,6 +100,8 @@ static const pairs_case cases[] = {
     {"rbf, gamma of heads, shared keys", .rbf = true, .B = 2, .Hq = 6, .heads = 2, .S = 9, .T = 10,
      .N = 65, .of_heads = true},
     {"rbf, huge", .rbf = true, .B = 1, .Hq = 2, .S = 20, .T = 30, .N = 11, .spread = 1e4},
+    {"rbf, squares past the largest number", .rbf = true, .B = 1, .Hq = 1, .S = 5, .T = 9, .N = 3,
+     .spread = 1e13, .shift = 2e19},
     {"rbf, infinities hidden", .rbf = true, .B = 2, .Hq = 2, .S = 70, .T = 130, .N = 5,
      .spoiled = INFINITE, .hidden = HIDDEN_ENDS},
     {"rbf, NaN hidden from some", .rbf = true, .B = 2, .Hq = 1, .S = 50, .T = 70, .N = 5,
@@ -193,7 +195,8 @@ static void make(pairs_tensors *t, const pairs_case *c)
                   of_rows[4] = {1, c->Hq, c->features, c->N},
                   of_features[4] = {c->B, c->Hq, c->features, c->T};
     call->query = filled(t, sums, of_query, of_query, c->strides, spread, c->shift, &seed);
-    call->key = filled(t, sums, of_key, of_key, c->strides, spread, -c->shift, &seed);
+    call->key =
+        filled(t, sums, of_key, of_key, c->strides, spread, c->rbf ? c->shift : -c->shift, &seed);
     call->params[c->rbf ? CLATTN__GAMMA : CLATTN__V] =
         filled(t, c->dtype, (int64_t[]){1, own, 1, of_v[3]}, of_v, STRIDES_DENSE, 1, c->rbf, &seed);
     if (c->bias)

@@ -76,8 +76,7 @@ static bool make(problem *p, clattn_device *device, const char *text)
     p->args.lse = p->lse;
     grad->output = p->args.query;
     return make_plan(&p->plans[CLATTN], device, c, CLATTN_BACKWARD, NULL) &&
-           make_plan(&p->plans[STAGED], device, c, CLATTN_BACKWARD, "staged") &&
-           (c->causal || bench_products_make(&p->products, device, c, &p->args));
+           make_plan(&p->plans[STAGED], device, c, CLATTN_BACKWARD, "staged");
 }
 
 static void unmake(problem *p, clattn_device *device)
@@ -144,7 +143,9 @@ static bool run_case(const char *text, clattn_device *device, bench_peer *peer, 
 {
     problem p = {.data = {.B = 0}};
     bool ok = make(&p, device, text);
-    const bool takes[RUNNERS] = {true, true, ok && bench_peer_case(peer, &p.data), !p.data.causal};
+    const bool takes[RUNNERS] = {true, true, ok && bench_peer_case(peer, &p.data),
+                                 ok && !p.data.causal &&
+                                     bench_products_make(&p.products, device, &p.data, &p.args)};
     for (int round = 0; ok && round < ROUNDS; round++)
         for (int n = 0; ok && n < RUNNERS; n++)
             if (takes[n]) {

@@ -103,8 +103,9 @@ bool bench_products_make(bench_products *p, clattn_device *device, const bench_c
     const clattn__tuning *tuning = clattn__tuning_for(clattn_device_get_info(device));
     const int panel = tuning->vector * tuning->tile_vectors;
     *p = (bench_products){.groups = (size_t)(c->B * c->Hkv)};
-    return c->D % panel == 0 && c->T % panel == 0 && build(p, device, c, tuning) &&
-           set_arguments(p, c, args) && is_right(p, device, c, args, tuning->backward_rows);
+    return p->groups >= clattn_device_get_info(device)->compute_units && c->D % panel == 0 &&
+           c->T % panel == 0 && build(p, device, c, tuning) && set_arguments(p, c, args) &&
+           is_right(p, device, c, args, tuning->backward_rows);
 }
 
 bool bench_products_run(const bench_products *p, clattn_device *device)

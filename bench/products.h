@@ -13,7 +13,8 @@ typedef struct bench_products {
 } bench_products;
 
 /* Of the inputs of `args`, whose gradient of the output is the query, to its gradients, which are not those of
- * attention. False where the case does not fit the kernel, or it computes something else. */
+ * attention. False where the case does not fit the kernel, whose work-items have a key head each, or it computes
+ * something else. */
 bool bench_products_make(bench_products *products, clattn_device *device, const bench_case *c,
                          const clattn_attention_args *args);
 bool bench_products_run(const bench_products *products, clattn_device *device);

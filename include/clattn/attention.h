@@ -224,7 +224,8 @@ typedef struct clattn_score_params {
  * sum over all that it was used for. Hidden keys, and queries that see no key, have gradients of 0. That of
  * projected keys has the shape of what is made of them, (B, H, T, N) as key is laid out and has its rank: N is A,
  * of GENERAL and COSINE D, and H is Hkv, or Hq where each head had a w_key or weight of its own (heads with a
- * stride of 0 share one). What they have met, key, w_key and weight, has none then. */
+ * stride of 0 share one). What they have met, key, w_key and weight, has none then.
+ * Memory for gradients has to be readable, too: some are summed up where they belong. */
 typedef struct clattn_gradients {
     clattn_tensor output, weights, lse; /* come in */
     clattn_tensor query, key, value;    /* come out, of the desc's dtype */

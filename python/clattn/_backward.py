@@ -189,7 +189,7 @@ def verify_backward(grad_output: Array | None, query: Array, key: Array | None, 
         queries are looked at.
     """
     check_names("verify_backward", options, BackwardOptions)
-    _run.check_verifiable(options.get("device"))
+    _run.check_verifiable(options.get("device"), key)
     return _run.verify(_describe(grad_output, query, key, value, **options), options.get("device"), 0)
 
 

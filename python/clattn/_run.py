@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import time
+from typing import Any
 
 import numpy as np
 
@@ -57,8 +58,10 @@ def _verdicts(job: Job, report: _native.Report) -> tuple[Verdict, ...]:
     return tuple(found)
 
 
-def check_verifiable(device: DeviceSpec) -> None:
-    """Refuses what is no device to verify."""
+def check_verifiable(device: DeviceSpec, key: Any) -> None:
+    """Refuses keys that the reference would not meet as the device does, and what is no device to verify."""
+    if isinstance(key, ProjectedKeys):
+        raise ValueError("key: projected keys, expected an array, as the reference projects keys in its own precision")
     if device is None and not os.environ.get("CLATTN_DEVICE") and not devices():
         raise _native.Error(f"no OpenCL device to verify; {_native.GET_POCL}", "CLATTN_E_NO_DEVICE")
     if open_device(device).is_reference:
@@ -67,9 +70,7 @@ def check_verifiable(device: DeviceSpec) -> None:
 
 def verify(job: Job, device: DeviceSpec, sample: int) -> Report:
     """Runs the job on a device and holds its outputs against the reference."""
-    if job.projected_keys:
-        raise ValueError("key: projected keys, expected an array, as the reference projects keys in its own precision")
-    check_verifiable(device)
+    check_verifiable(device, job.projected_keys)
     start = time.perf_counter()
     found, variant = run(job, device)
     seconds = time.perf_counter() - start

@@ -68,15 +68,25 @@ clattn_status clattn__pack_run(clattn__kernel *kernel, clattn_device *device,
                           sizeof args / sizeof *args);
 }
 
-clattn_status clattn__pack_rows(clattn__kernel *kernel, clattn_device *device,
+clattn_status clattn__join_rows(clattn__kernel *kernel, clattn_device *device,
                                 clattn__timeline *timeline, clattn_dtype dtype,
-                                const clattn_tensor *rows, clattn__scratch *to)
+                                const clattn_tensor *rows, bool in_place, clattn__scratch *to,
+                                clattn_tensor *out)
 {
     clattn_status status = CLATTN_OK;
+    const clattn_dtype sums = clattn__sum_dtype(dtype);
     const clattn__packing dense = {CLATTN__LANES_ARE_ROWS, 1, rows->shape[3], rows->shape[2]};
+    const int64_t count = rows->shape[0] * rows->shape[1] * rows->shape[2];
+    if (in_place && clattn__rows_are_ready(rows, sums)) {
+        *out = *rows;
+        out->shape[0] = out->shape[1] = 1;
+        out->shape[2] = count;
+        return CLATTN_OK;
+    }
     TRY(clattn__scratch_reserve(to, device,
                                 clattn__packed_count(rows, &dense) * clattn__sum_size(dtype)));
     TRY(clattn__pack_run(kernel, device, timeline, rows, &dense, to->memory, NULL));
+    *out = clattn__dense(sums, to->memory, 1, 1, count, rows->shape[3]);
 done:
     return status;
 }

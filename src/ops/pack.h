@@ -37,10 +37,12 @@ clattn_status clattn__pack_run(clattn__kernel *kernel, clattn_device *device,
                                clattn__timeline *timeline, const clattn_tensor *tensor,
                                const clattn__packing *packing, cl_mem packed, cl_mem flags);
 
-/* Copies the rows of all heads one behind the other, in the type of the sums; `dtype`: the problem's. */
-clattn_status clattn__pack_rows(clattn__kernel *kernel, clattn_device *device,
+/* The rows of all heads one behind the other, in the type of the sums, (1, 1, B * H * rows, columns): with `in_place`
+ * as they lie, where they do so; else a copy in `to`. `dtype`: the problem's. */
+clattn_status clattn__join_rows(clattn__kernel *kernel, clattn_device *device,
                                 clattn__timeline *timeline, clattn_dtype dtype,
-                                const clattn_tensor *rows, clattn__scratch *to);
+                                const clattn_tensor *rows, bool in_place, clattn__scratch *to,
+                                clattn_tensor *out);
 
 clattn_status clattn__unpack_create(clattn__kernel *kernel, clattn_device *device,
                                     clattn_dtype dtype);

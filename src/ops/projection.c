@@ -59,45 +59,6 @@ void clattn__as_heads(clattn_tensor *tensor, int64_t heads)
         tensor->shape[1] = heads, tensor->strides[1] = 0;
 }
 
-/* All rows of a tensor as those of one head: as they lie, or dense. */
-static clattn_status join_heads(clattn__projector *by, clattn_device *device,
-                                clattn__timeline *timeline, const clattn_tensor *rows,
-                                clattn__scratch *to, clattn_tensor *out)
-{
-    clattn_status status = CLATTN_OK;
-    const clattn_dtype sums = clattn__sum_dtype(by->dtype);
-    const int64_t count = rows->shape[0] * rows->shape[1] * rows->shape[2];
-    if (clattn__rows_are_ready(rows, sums)) {
-        *out = *rows;
-        out->shape[0] = out->shape[1] = 1;
-        out->shape[2] = count;
-        return CLATTN_OK;
-    }
-    TRY(clattn__pack_rows(&by->pack, device, timeline, by->dtype, rows, to));
-    *out = clattn__dense(sums, to->memory, 1, 1, count, rows->shape[3]);
-done:
-    return status;
-}
-
-/* Packs the rows of the product where it cannot read them as they are. */
-static clattn_status take_rows(clattn__projector *by, clattn_device *device,
-                               clattn__timeline *timeline, const clattn_tensor *rows,
-                               bool any_memory, clattn__product *product)
-{
-    clattn_status status = CLATTN_OK;
-    product->a = rows->buffer;
-    product->a_offset = rows->offset;
-    product->lda = rows->strides[2];
-    if (any_memory && clattn__rows_are_ready(rows, clattn__sum_dtype(by->dtype)))
-        return CLATTN_OK;
-    TRY(clattn__pack_rows(&by->pack, device, timeline, by->dtype, rows, &by->rows));
-    product->a = by->rows.memory;
-    product->a_offset = 0;
-    product->lda = rows->shape[3];
-done:
-    return status;
-}
-
 clattn_status clattn__project(clattn__projector *by, clattn_device *device,
                               clattn__timeline *timeline, const clattn__projection *p,
                               clattn_tensor *out)
@@ -106,6 +67,7 @@ clattn_status clattn__project(clattn__projector *by, clattn_device *device,
     const clattn_dtype sums = clattn__sum_dtype(by->dtype);
     const int64_t B = p->rows->shape[0], H = p->rows->shape[1], R = p->rows->shape[2];
     const clattn_tensor matrix = clattn__one_of_alike(&p->matrix);
+    clattn_tensor rows;
     TRY(build_products(by, device));
     const bool shared = matrix.shape[1] == 1;
     const int64_t heads = shared ? H : matrix.shape[1], group = heads / H;
@@ -126,7 +88,9 @@ clattn_status clattn__project(clattn__projector *by, clattn_device *device,
                                .N = p->N,
                                .K = p->rows->shape[3],
                                .alpha = p->alpha};
-    TRY(take_rows(by, device, timeline, p->rows, multiplier->takes_any_memory, &product));
+    TRY(clattn__join_rows(&by->pack, device, timeline, by->dtype, p->rows,
+                          multiplier->takes_any_memory, &by->rows, &rows));
+    product.a = rows.buffer, product.a_offset = rows.offset, product.lda = rows.strides[2];
     /* With one matrix all rows are those of one head. */
     clattn__call call = {.B = 1, .Hq = 1, .Hkv = 1, .S = B * H * R};
     if (!shared)
@@ -168,8 +132,10 @@ clattn_status clattn__sum_outer(clattn__projector *by, clattn_device *device,
     const int64_t M = x.shape[3], N = y.shape[3],
                   panel = multiplier->panel(by->product, device, by->dtype);
     if (!outer->of_heads) {
-        TRY(join_heads(by, device, timeline, outer->x, &by->rows, &x));
-        TRY(join_heads(by, device, timeline, outer->y, &by->others, &y));
+        TRY(clattn__join_rows(&by->pack, device, timeline, by->dtype, outer->x, true, &by->rows,
+                              &x));
+        TRY(clattn__join_rows(&by->pack, device, timeline, by->dtype, outer->y, true, &by->others,
+                              &y));
     }
     const int64_t B = x.shape[0], heads = x.shape[1], H = y.shape[1], group = heads / H,
                   R = x.shape[2];

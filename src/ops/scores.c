@@ -104,6 +104,7 @@ clattn_status clattn__scores_run(clattn__scores *s, clattn_device *device,
     clattn_status status = CLATTN_OK;
     const clattn_dtype sums = clattn__sum_dtype(problem->desc.dtype);
     const size_t size = clattn__sum_size(sums);
+    clattn_tensor query;
     TRY(clattn__scratch_reserve(&s->scores, device,
                                 (size_t)(call->B * call->Hq * call->S * stride) * size));
     if (problem->desc.score == CLATTN_SCORE_GIVEN) {
@@ -114,17 +115,13 @@ clattn_status clattn__scores_run(clattn__scores *s, clattn_device *device,
     if (clattn__is_of_pairs(problem->desc.score))
         return clattn__pairs_run(&s->pairs, device, timeline, problem, call, s->scores.memory,
                                  stride);
-    clattn__product product = {.a = call->query.buffer,
-                               .a_offset = call->query.offset,
-                               .lda = call->query.strides[2],
-                               .c = s->scores.memory,
-                               .alpha = problem->scale};
-    if (!s->multiplier->takes_any_memory || !clattn__rows_are_ready(&call->query, sums)) {
-        TRY(clattn__pack_rows(&s->pack, device, timeline, sums, &call->query, &s->query));
-        product.a = s->query.memory;
-        product.a_offset = 0;
-        product.lda = call->D;
-    }
+    TRY(clattn__join_rows(&s->pack, device, timeline, sums, &call->query,
+                          s->multiplier->takes_any_memory, &s->query, &query));
+    const clattn__product product = {.a = query.buffer,
+                                     .a_offset = query.offset,
+                                     .lda = query.strides[2],
+                                     .c = s->scores.memory,
+                                     .alpha = problem->scale};
     TRY(clattn__scores_multiply(s, device, timeline, call, product, &call->key, &s->key, stride));
 done:
     return status;

@@ -119,16 +119,11 @@ static clattn_status take_rows(staged *s, clattn_device *device, clattn__timelin
                                clattn__scratch *to, clattn_tensor *out)
 {
     clattn_status status = CLATTN_OK;
-    const clattn_dtype sums = clattn__sum_dtype(rows->dtype);
-    const int64_t R = call->Hq / call->Hkv * call->S, step = rows->strides[2];
-    if (s->scores.multiplier->takes_any_memory && clattn__rows_are_ready(rows, sums)) {
-        *out = *rows;
-        out->shape[1] = call->Hkv, out->shape[2] = R;
-        out->strides[1] = R * step, out->strides[0] = call->Hkv * R * step;
-        return CLATTN_OK;
-    }
-    TRY(clattn__pack_rows(&s->scores.pack, device, timeline, rows->dtype, rows, to));
-    *out = clattn__dense(sums, to->memory, call->B, call->Hkv, R, rows->shape[3]);
+    const int64_t R = call->Hq / call->Hkv * call->S;
+    TRY(clattn__join_rows(&s->scores.pack, device, timeline, rows->dtype, rows,
+                          s->scores.multiplier->takes_any_memory, to, out));
+    out->shape[0] = call->B, out->shape[1] = call->Hkv, out->shape[2] = R;
+    out->strides[1] = R * out->strides[2], out->strides[0] = call->Hkv * out->strides[1];
 done:
     return status;
 }

@@ -4,16 +4,14 @@
  * Formula   w = q.k, s = g.v of all pairs; dV[k] = sum_q w g, dK[k] = sum_q s q, dQ[q] = sum_k s k
  * Shapes    query, gradient: one block of rows, (BQ, D), which all blocks and groups use again, so that it stays where
  *           products read it; key, value (T, D): one head for all groups. grad_query (G, M, D), grad_key,
- *           grad_value (G, T, D). D and T are
- *           multiples of NV * VW
+ *           grad_value (G, T, D). D and T are multiples of NV * VW
  * Launch    global {G}, local {1}
  *
  * -D        meaning
- * BQ, BK    rows and keys of a block
+ * BQ        rows of a block
  * and those of block_products.clh
  */
 #include "block_products.clh"
-#define SCORE_STEP (BK + PANEL)
 
 static inline void make_scores(ACC *to, const ACC *rows, const ACC *panels, int keys, int tiles,
                                int D)
@@ -22,11 +20,7 @@ static inline void make_scores(ACC *to, const ACC *rows, const ACC *panels, int 
         for (int t = 0; t < tiles; t++) {
             vec tile[MR][NV];
             multiply_rows(tile, rows + t * MR * STEP, panels + p * MOST, D);
-#pragma unroll
-            for (int i = 0; i < MR; i++)
-#pragma unroll
-                for (int v = 0; v < NV; v++)
-                    STORE_VEC(tile[i][v], to + (t * MR + i) * SCORE_STEP + p + v * VW);
+            store_scores(to + t * MR * SCORE_STEP + p, tile);
         }
 }
 
@@ -34,47 +28,14 @@ static inline void add_to_keys(ACC *sums, const ACC *scores, const ACC *rows, in
                                int D)
 {
     for (int l = 0; l < keys; l += MR)
-        for (int d = 0; d < D; d += PANEL) {
-            vec tile[MR][NV];
-            multiply(tile, scores + l, 1, SCORE_STEP, rows + d, STEP, tiles * MR);
-#pragma unroll
-            for (int i = 0; i < MR; i++) {
-                if (l + i >= keys)
-                    continue;
-#pragma unroll
-                for (int v = 0; v < NV; v++) {
-                    ACC *const at = sums + (l + i) * STEP + d + v * VW;
-                    STORE_VEC(LOAD_VEC(at) + tile[i][v], at);
-                }
-            }
-        }
+        add_to_key_tile(sums + l * STEP, scores + l, rows, tiles * MR, keys - l, D);
 }
 
 static inline void add_to_rows(global ACC *sums, const ACC *scores, const ACC *keys, int rows,
                                int count, int D)
 {
     for (int r = 0; r < rows; r += MR)
-        for (int d = 0; d < D; d += PANEL) {
-            vec tile[MR][NV];
-            multiply(tile, scores + r * SCORE_STEP, SCORE_STEP, 1, keys + d, STEP, count);
-#pragma unroll
-            for (int i = 0; i < MR; i++) {
-                if (r + i >= rows)
-                    continue;
-#pragma unroll
-                for (int v = 0; v < NV; v++) {
-                    global ACC *const at = sums + (r + i) * D + d + v * VW;
-                    STORE_GLOBAL(LOAD_GLOBAL(at) + tile[i][v], at);
-                }
-            }
-        }
-}
-
-static inline void store_rows(global ACC *to, const ACC *rows, int count, int D)
-{
-    for (int l = 0; l < count; l++)
-        for (int d = 0; d < D; d += VW)
-            STORE_GLOBAL(LOAD_VEC(rows + l * STEP + d), to + l * D + d);
+        add_to_row_tile(sums + r * D, scores + r * SCORE_STEP, keys, count, rows - r, D);
 }
 
 kernel void ceiling_backward(global const ACC *query, global const ACC *key,
@@ -118,7 +79,9 @@ kernel void ceiling_backward(global const ACC *query, global const ACC *key,
             add_to_keys(key_sums, slopes, queries, count, tiles, D);
             add_to_rows(grad_query + (clattn_int)first * D, slopes, keys, rows, count, D);
         }
-        store_rows(grad_key + (clattn_int)k * D, key_sums, count, D);
-        store_rows(grad_value + (clattn_int)k * D, value_sums, count, D);
+        for (int l = 0; l < count; l++) {
+            store_row(grad_key, dense, (clattn_int)(k + l) * D, key_sums + l * STEP, D);
+            store_row(grad_value, dense, (clattn_int)(k + l) * D, value_sums + l * STEP, D);
+        }
     }
 }

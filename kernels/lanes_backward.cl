@@ -23,7 +23,6 @@
  *
  * -D        meaning                                              values           set by
  * BQ        rows of a block, a multiple of MR                    16 to 128        tuning table
- * BK        keys of a block, a multiple of NV * VW               16 to 256        tuning table
  * GENERAL   1: with all modifications; 0: every key is seen      0, 1             desc
  * DROPOUT   1: weights are dropped                               0, 1             desc
  * and those of block_products.clh
@@ -37,7 +36,6 @@
 #endif
 
 #define TILES (BQ / MR)
-#define SCORE_STEP (BK + PANEL) /* from one row of scores to the next */
 
 /* Keys of a block, and what their gradients are so far. */
 typedef struct key_block {
@@ -183,18 +181,13 @@ static inline void make_scores(score_block *s, const row_block *rows, const key_
     for (int p = begin / PANEL * PANEL; p < end; p += PANEL) {
         for (int t = 0; t < tiles; t++) {
             const int r = t * MR;
-            ACC *const at = s->weights + r * SCORE_STEP + p;
             vec tile[MR][NV];
             for (int n = 0; n < 3; n++)
                 ask(&next[n]);
             if (!sees(rows, t, p, PANEL))
                 continue;
             multiply_rows(tile, rows->queries + r * STEP, keys->key_panels + p * MOST, D);
-#pragma unroll
-            for (int i = 0; i < MR; i++)
-#pragma unroll
-                for (int v = 0; v < NV; v++)
-                    STORE_VEC(tile[i][v], at + i * SCORE_STEP + v * VW);
+            store_scores(s->weights + r * SCORE_STEP + p, tile);
         }
 #pragma unroll 1
         for (int r = 0; r < tiles * MR; r++)
@@ -250,21 +243,8 @@ static inline void add_to_keys(ACC *sums, const ACC *scores, const ACC *rows, co
         while (first < last && !sees(of, last - 1, l, MR))
             last--;
 #endif
-        for (int d = 0; d < D; d += PANEL) {
-            vec tile[MR][NV];
-            multiply(tile, scores + first * MR * SCORE_STEP + l, 1, SCORE_STEP,
-                     rows + first * MR * STEP + d, STEP, (last - first) * MR);
-#pragma unroll
-            for (int i = 0; i < MR; i++) {
-                if (l + i >= end)
-                    continue;
-#pragma unroll
-                for (int v = 0; v < NV; v++) {
-                    ACC *const at = sums + (l + i) * STEP + d + v * VW;
-                    STORE_VEC(LOAD_VEC(at) + tile[i][v], at);
-                }
-            }
-        }
+        add_to_key_tile(sums + l * STEP, scores + first * MR * SCORE_STEP + l,
+                        rows + first * MR * STEP, (last - first) * MR, end - l, D);
     }
 }
 
@@ -272,24 +252,11 @@ static inline void add_to_keys(ACC *sums, const ACC *scores, const ACC *rows, co
 static inline void add_to_rows(global ACC *sums, const ACC *scores, const ACC *keys,
                                const row_block *of, int rows, int D)
 {
-    const int step = whole_panels(D);
     for (int r = 0; r < rows; r += MR) {
         const int begin = of->begins[r / MR], count = of->ends[r / MR] - begin;
-        for (int d = 0; d < D && count > 0; d += PANEL) {
-            vec tile[MR][NV];
-            multiply(tile, scores + r * SCORE_STEP + begin, SCORE_STEP, 1, keys + begin * STEP + d,
-                     STEP, count);
-#pragma unroll
-            for (int i = 0; i < MR; i++) {
-                if (r + i >= rows)
-                    continue;
-#pragma unroll
-                for (int v = 0; v < NV; v++) {
-                    global ACC *const at = sums + (r + i) * step + d + v * VW;
-                    STORE_GLOBAL(LOAD_GLOBAL(at) + tile[i][v], at);
-                }
-            }
-        }
+        if (count > 0)
+            add_to_row_tile(sums + r * whole_panels(D), scores + r * SCORE_STEP + begin,
+                            keys + begin * STEP, count, rows - r, D);
     }
 }
 

@@ -99,23 +99,6 @@ done:
     return status;
 }
 
-/* Where the gradients of keys or values are made: what they are in the end, or a part of it that rows which come
- * in another piece add to. */
-static clattn_status take_target(clattn_tensor *out, clattn__scratch *parts, clattn_device *device,
-                                 const clattn__call *call, const clattn_tensor *gradient)
-{
-    clattn_status status = CLATTN_OK;
-    const clattn_dtype sums = clattn__sum_dtype(call->value.dtype);
-    *out = *gradient;
-    if (!clattn__has(gradient) || call->S == call->all_rows)
-        goto done;
-    TRY(clattn__scratch_reserve(parts, device,
-                                clattn_tensor_count(gradient) * clattn__sum_size(sums)));
-    *out = clattn__dense(sums, parts->memory, call->B, call->Hkv, call->T, gradient->shape[3]);
-done:
-    return status;
-}
-
 clattn_status clattn__dot_gradients_begin(clattn__dot_gradients *s, clattn_device *device,
                                           clattn__timeline *timeline,
                                           const clattn__problem *problem, const clattn__call *call,
@@ -124,8 +107,8 @@ clattn_status clattn__dot_gradients_begin(clattn__dot_gradients *s, clattn_devic
     clattn_status status = CLATTN_OK;
     if (problem->desc.normalizer == CLATTN_NORMALIZER_SOFTMAX)
         TRY(make_deltas(s, device, timeline, call));
-    TRY(take_target(key, &s->key_parts, device, call, &call->grad.key));
-    TRY(take_target(value, &s->value_parts, device, call, &call->grad.value));
+    TRY(clattn__sum_target(key, &s->key_parts, device, call, &call->grad.key));
+    TRY(clattn__sum_target(value, &s->value_parts, device, call, &call->grad.value));
 done:
     return status;
 }

@@ -138,7 +138,6 @@ static clattn_status sum_over_queries(staged *s, clattn_device *device, clattn__
     const clattn_dtype sums = rows->dtype;
     const size_t size = clattn__sum_size(sums);
     const int64_t M = rows->shape[2], N = rows->shape[3], T = call->T;
-    const bool whole = call->S == call->all_rows;
     clattn_tensor of_pairs = clattn__dense(sums, pairs, call->B, call->Hkv, M, T), made;
     of_pairs.strides[2] = stride;
     of_pairs.strides[1] = M * stride;
@@ -156,24 +155,19 @@ static clattn_status sum_over_queries(staged *s, clattn_device *device, clattn__
     /* A row that is not finite meets pairs that are NaN where it may be seen, and 0 where not. */
     TRY(clattn__pack_run(&s->scores.pack, device, timeline, rows, &panels, s->panels.memory,
                          clean ? s->flags.memory : NULL));
-    if (!whole) {
-        TRY(clattn__scratch_reserve(&s->product, device,
-                                    (size_t)(call->B * call->Hkv * T * N) * size));
-        made = clattn__dense(sums, s->product.memory, call->B, call->Hkv, T, N);
-    }
-    const clattn_tensor *out = whole ? to : &made;
+    TRY(clattn__sum_target(&made, &s->product, device, call, to));
     const clattn__call of_keys = {.B = call->B, .Hq = call->Hkv, .Hkv = call->Hkv, .S = T};
     const clattn__product product = {.a = s->turned.memory,
                                      .lda = M,
                                      .b = s->panels.memory,
                                      .b_heads = call->B * call->Hkv,
-                                     .c = out->buffer,
-                                     .c_view = clattn__view(out),
+                                     .c = made.buffer,
+                                     .c_view = clattn__view(&made),
                                      .N = N,
                                      .K = M,
                                      .alpha = alpha};
     TRY(s->scores.multiplier->run(s->scores.product, device, timeline, sums, &of_keys, &product));
-    if (!whole)
+    if (made.buffer != to->buffer)
         TRY(add_up(s, device, timeline, call, &made, to, CLATTN__SUM_OVER_ROWS, partial));
 done:
     return status;

@@ -67,6 +67,21 @@ static bool is_shared(const clattn__sum *sum, int axis)
     return false;
 }
 
+clattn_status clattn__sum_target(clattn_tensor *out, clattn__scratch *part, clattn_device *device,
+                                 const clattn__call *call, const clattn_tensor *gradient)
+{
+    clattn_status status = CLATTN_OK;
+    const clattn_dtype sums = clattn__sum_dtype(call->value.dtype);
+    *out = *gradient;
+    if (!clattn__has(gradient) || call->S == call->all_rows)
+        goto done;
+    TRY(clattn__scratch_reserve(part, device,
+                                clattn_tensor_count(gradient) * clattn__sum_size(sums)));
+    *out = clattn__dense(sums, part->memory, call->B, call->Hkv, call->T, gradient->shape[3]);
+done:
+    return status;
+}
+
 clattn_status clattn__sum_up_run(clattn__kernel *kernel, clattn_device *device,
                                  clattn__timeline *timeline, const clattn__call *call,
                                  const clattn__sum *sum)

@@ -28,6 +28,11 @@ typedef struct clattn__sum {
 clattn_status clattn__sum_up_create(clattn__kernel *kernel, clattn_device *device,
                                     clattn_dtype dtype);
 
+/* Where a piece's gradient of keys or values is made: where it belongs, where the piece has all rows, else in `part`,
+ * for clattn__sum_up_run() to add up. */
+clattn_status clattn__sum_target(clattn_tensor *out, clattn__scratch *part, clattn_device *device,
+                                 const clattn__call *call, const clattn_tensor *gradient);
+
 /* Adds a piece's part; what is complete then, and only that, is written to `to`. */
 clattn_status clattn__sum_up_run(clattn__kernel *kernel, clattn_device *device,
                                  clattn__timeline *timeline, const clattn__call *call,

@@ -1,5 +1,6 @@
 /* ceiling.c: how much of the machine's multiply-adds a kernel with the products of lanes.cl can reach: those
  * products alone, with exponentials between them (ceiling.cl), and lanes itself, interleaved round by round. */
+#include "kernel.h"
 #include "measure.h"
 #include "on_device.h"
 #include "tuning/tuning.h"
@@ -28,7 +29,6 @@ typedef struct problem {
     float *output; /* what a kernel made */
     clattn_attention_args args;
     clattn_plan *plan;
-    cl_program programs[2];
     cl_kernel kernels[2];
     double seconds[RUNNERS][ROUNDS];
 } problem;
@@ -53,7 +53,6 @@ static bool make_plan(problem *p, clattn_device *device)
 static bool make_kernel(problem *p, clattn_device *device, int exponentials)
 {
     const clattn__tuning *tuning = clattn__tuning_for(clattn_device_get_info(device));
-    const char *source = "#include \"ceiling.cl\"\n";
     char options[1024];
     cl_int error = CL_SUCCESS;
     const int rows = tuning->vector * tuning->lanes_vectors;
@@ -66,13 +65,9 @@ static bool make_kernel(problem *p, clattn_device *device, int exponentials)
                    "-DMK=%d -DMD=%d -DBK=%d -DEXPONENTIALS=%d",
                    tuning->vector, CLATTN_F32, p->data.D, tuning->lanes_vectors, tuning->lanes_keys,
                    tuning->lanes_values, tuning->lanes_block, exponentials);
-    cl_program *program = &p->programs[exponentials];
-    *program =
-        clCreateProgramWithSource(clattn_device_cl_context(device), 1, &source, NULL, &error);
-    if (error != CL_SUCCESS || clBuildProgram(*program, 0, NULL, options, NULL, NULL) != CL_SUCCESS)
-        return false;
-    p->kernels[exponentials] = clCreateKernel(*program, "ceiling", &error);
-    if (error != CL_SUCCESS)
+    p->kernels[exponentials] =
+        bench_kernel_make(device, "#include \"ceiling.cl\"\n", "ceiling", options);
+    if (!p->kernels[exponentials])
         return false;
     /* Of inputs the first head: it lies where they begin. */
     const cl_mem buffers[4] = {p->args.query.buffer, p->args.key.buffer, p->args.value.buffer,
@@ -86,14 +81,10 @@ static bool make_kernel(problem *p, clattn_device *device, int exponentials)
 
 static bool go(problem *p, clattn_device *device, int runner)
 {
-    const cl_command_queue queue = clattn_device_cl_queue(device);
-    const size_t one = 1;
     if (runner == LANES)
         return clattn_plan_run(p->plan, &p->args) == CLATTN_OK &&
                clattn_device_finish(device) == CLATTN_OK;
-    return clEnqueueNDRangeKernel(queue, p->kernels[runner], 1, NULL, &p->items, &one, 0, NULL,
-                                  NULL) == CL_SUCCESS &&
-           clFinish(queue) == CL_SUCCESS;
+    return bench_kernel_run(device, p->kernels[runner], p->items);
 }
 
 /* The last row of the last group, in doubles: a kernel that does something else is no ceiling. */
@@ -163,12 +154,9 @@ static bool run_case(problem *p, clattn_device *device, const char *name)
 
 static void release(problem *p, clattn_device *device)
 {
-    for (int i = 0; i < 2; i++) {
+    for (int i = 0; i < 2; i++)
         if (p->kernels[i])
             (void)clReleaseKernel(p->kernels[i]);
-        if (p->programs[i])
-            (void)clReleaseProgram(p->programs[i]);
-    }
     clattn_plan_destroy(p->plan);
     bench_unload(&p->args, device);
     bench_case_free(&p->data);

@@ -1,5 +1,6 @@
 /* launch.c: what the smallest problem costs beside an empty kernel, launched and waited for: microseconds of
  * one head, one query, 64 keys of 64, best and median of interleaved rounds. */
+#include "kernel.h"
 #include "measure.h"
 #include "on_device.h"
 
@@ -10,24 +11,6 @@
 #include <stdlib.h>
 
 #define ROUNDS 4000
-
-static cl_kernel make_empty(cl_program *program, cl_context context)
-{
-    const char *source = "kernel void empty(global int *unused) {}";
-    cl_int error = CL_SUCCESS;
-    *program = clCreateProgramWithSource(context, 1, &source, NULL, &error);
-    if (error != CL_SUCCESS || clBuildProgram(*program, 0, NULL, "", NULL, NULL) != CL_SUCCESS)
-        return NULL;
-    return clCreateKernel(*program, "empty", &error);
-}
-
-static bool go_empty(cl_command_queue queue, cl_kernel kernel)
-{
-    const size_t one = 1;
-    return clEnqueueNDRangeKernel(queue, kernel, 1, NULL, &one, &one, 0, NULL, NULL) ==
-               CL_SUCCESS &&
-           clFinish(queue) == CL_SUCCESS;
-}
 
 static bool go_attention(clattn_device *device, clattn_plan *plan,
                          const clattn_attention_args *args)
@@ -43,20 +26,18 @@ int main(void)
     bench_case smallest;
     clattn_device *device = NULL;
     clattn_plan *plan = NULL;
-    cl_program program = NULL;
     cl_kernel empty = NULL;
     bool ok = bench_case_parse(&smallest, "1,1,1,1,64,64") && bench_case_make(&smallest) &&
               clattn_device_open(&device, NULL, 0) == CLATTN_OK &&
               clattn_plan_create(&plan, device, &desc) == CLATTN_OK &&
               bench_upload(&args, device, &smallest) == CLATTN_OK;
-    cl_command_queue queue = ok ? clattn_device_cl_queue(device) : NULL;
     if (ok)
-        empty = make_empty(&program, clattn_device_cl_context(device));
+        empty = bench_kernel_make(device, "kernel void empty(global int *unused) {}", "empty", "");
     ok = ok && empty && clSetKernelArg(empty, 0, sizeof(cl_mem), NULL) == CL_SUCCESS &&
-         go_empty(queue, empty) && go_attention(device, plan, &args);
+         bench_kernel_run(device, empty, 1) && go_attention(device, plan, &args);
     for (int round = 0; ok && round < ROUNDS; round++) {
         const double begin = now();
-        ok = go_empty(queue, empty);
+        ok = bench_kernel_run(device, empty, 1);
         const double middle = now();
         ok = ok && go_attention(device, plan, &args);
         seconds[0][round] = middle - begin;
@@ -77,8 +58,6 @@ int main(void)
     }
     if (empty)
         (void)clReleaseKernel(empty);
-    if (program)
-        (void)clReleaseProgram(program);
     clattn_plan_destroy(plan);
     bench_unload(&args, device);
     bench_case_free(&smallest);

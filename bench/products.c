@@ -1,6 +1,7 @@
 /* products.c: see products.h. */
 #include "products.h"
 
+#include "kernel.h"
 #include "tuning/tuning.h"
 
 #include <math.h>
@@ -10,21 +11,15 @@
 static bool build(bench_products *p, clattn_device *device, const bench_case *c,
                   const clattn__tuning *tuning)
 {
-    const char *source = "#include \"ceiling_backward.cl\"\n";
     char options[1024];
-    cl_int error = CL_SUCCESS;
     (void)snprintf(options, sizeof options,
                    "-I " KERNELS " -I " CEILING
                    " -DACC=float -DVW=%d -DMOST=%d -DNV=%d -DMR=%d -DBQ=%d -DBK=%d",
                    tuning->vector, c->D, tuning->tile_vectors, tuning->tile_rows,
                    tuning->backward_rows, tuning->backward_keys);
-    p->program =
-        clCreateProgramWithSource(clattn_device_cl_context(device), 1, &source, NULL, &error);
-    if (error != CL_SUCCESS ||
-        clBuildProgram(p->program, 0, NULL, options, NULL, NULL) != CL_SUCCESS)
-        return false;
-    p->kernel = clCreateKernel(p->program, "ceiling_backward", &error);
-    return error == CL_SUCCESS;
+    p->kernel = bench_kernel_make(device, "#include \"ceiling_backward.cl\"\n", "ceiling_backward",
+                                  options);
+    return p->kernel;
 }
 
 static bool set_arguments(bench_products *p, const bench_case *c, const clattn_attention_args *args)
@@ -63,10 +58,8 @@ static bool is_right(const bench_products *p, clattn_device *device, const bench
                      const clattn_attention_args *args, int block)
 {
     const int D = c->D, T = c->T, M = c->H / c->Hkv * c->S;
-    const float *const row = c->query + (ptrdiff_t)((M - 1) % block) * D, *const last =
-                                                                              c->key +
-                                                                              (ptrdiff_t)(T - 1) *
-                                                                                  D;
+    const float *const row = c->query + (ptrdiff_t)((M - 1) % block) * D;
+    const float *const last = c->key + (ptrdiff_t)(T - 1) * D;
     float *got[2] = {malloc(bench_case_queries(c) * sizeof(float)),
                      malloc(bench_case_keys(c) * sizeof(float))};
     double *sums = calloc(4 * (size_t)D, sizeof *sums);
@@ -110,18 +103,12 @@ bool bench_products_make(bench_products *p, clattn_device *device, const bench_c
 
 bool bench_products_run(const bench_products *p, clattn_device *device)
 {
-    const size_t one = 1;
-    const cl_command_queue queue = clattn_device_cl_queue(device);
-    return clEnqueueNDRangeKernel(queue, p->kernel, 1, NULL, &p->groups, &one, 0, NULL, NULL) ==
-               CL_SUCCESS &&
-           clFinish(queue) == CL_SUCCESS;
+    return bench_kernel_run(device, p->kernel, p->groups);
 }
 
 void bench_products_release(bench_products *p)
 {
     if (p->kernel)
         (void)clReleaseKernel(p->kernel);
-    if (p->program)
-        (void)clReleaseProgram(p->program);
     *p = (bench_products){0};
 }

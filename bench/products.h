@@ -7,7 +7,6 @@
 #include <clattn/clattn_cl.h>
 
 typedef struct bench_products {
-    cl_program program;
     cl_kernel kernel;
     size_t groups;
 } bench_products;

@@ -1,8 +1,6 @@
 /* Gradients on devices against the reference, by every variant. */
-#include "device.h"
 #include "support/backward_call.h"
 #include "support/device_runs.h"
-#include "tuning/tuning.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -50,18 +48,17 @@ static void of_tensors(void **state)
 
 int main(int argc, char **argv)
 {
-    /* A device that has memory of its own copies every host tensor. With scratch memory for one row of one head
-     * calls are cut along batch, heads and rows, and what those share is added up. */
     static const struct {
         const char *group;
         CMUnitTestFunction test;
-        bool copies, little_scratch, all_cases;
-    } groups[] = {{"staged, of the output", of_output, false, false, false},
-                  {"staged, of all results", of_all_results, false, false, true},
-                  {"staged, copied memory", of_all_results, true, false, false},
-                  {"staged, in pieces", of_all_results, false, true, false},
-                  {"by default", of_tensors, false, false, true},
-                  {"by default, copied memory", of_tensors, true, false, false}};
+        device_played as;
+        bool all_cases;
+    } groups[] = {{"staged, of the output", of_output, {false, false}, false},
+                  {"staged, of all results", of_all_results, {false, false}, true},
+                  {"staged, copied memory", of_all_results, {.copies = true}, false},
+                  {"staged, in pieces", of_all_results, {.little_scratch = true}, false},
+                  {"by default", of_tensors, {false, false}, true},
+                  {"by default, copied memory", of_tensors, {.copies = true}, false}};
     static const case_table tables[] = {cases_of_pairs, cases_of_scores, cases_of_dropout,
                                         cases_packed, cases_that_hurt};
     int failures = 0;
@@ -69,10 +66,6 @@ int main(int argc, char **argv)
         (void)fprintf(stderr, "%s\n", clattn_last_error());
         return 1;
     }
-    const clattn_device_info info = device->info;
-    const clattn__tuning *tuning = device->tuning;
-    clattn__tuning little = *tuning;
-    little.scratch = 1;
     for (size_t g = 0; g < sizeof groups / sizeof *groups; g++) {
         named_tests tests = {0};
         if (argc > 1 && strcmp(argv[1], groups[g].group) != 0)
@@ -80,11 +73,8 @@ int main(int argc, char **argv)
         /* The last table is for kernels. */
         for (size_t t = 0; t + !groups[g].all_cases < sizeof tables / sizeof *tables; t++)
             add_cases(&tests, groups[g].test, tables[t]);
-        device->info.unified_memory = groups[g].copies ? 0 : info.unified_memory;
-        device->tuning = groups[g].little_scratch ? &little : tuning;
-        failures += named_tests_run(&tests, groups[g].group, NULL, NULL);
+        failures += run_on_played(device, groups[g].as, &tests, groups[g].group);
     }
-    device->tuning = tuning;
     clattn_device_close(device);
     return failures;
 }

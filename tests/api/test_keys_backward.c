@@ -1,9 +1,7 @@
 /* Gradients of projected keys: on the device against the reference, and the reference against that of the keys
  * themselves, which a projection's own gradients make of them. */
-#include "device.h"
 #include "support/backward_call.h"
 #include "support/device_runs.h"
-#include "tuning/tuning.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -276,11 +274,12 @@ int main(void)
     static const struct {
         const char *group;
         CMUnitTestFunction test;
-        bool copies, little_scratch, doubles;
-    } groups[] = {{"staged, of all results", of_all_results, false, false, false},
-                  {"staged, in pieces", of_all_results, false, true, false},
-                  {"of the output, copied memory", of_the_output, true, false, false},
-                  {"reference", leads_to_that_of_keys, false, false, true}};
+        device_played as;
+        bool doubles;
+    } groups[] = {{"staged, of all results", of_all_results, {false, false}, false},
+                  {"staged, in pieces", of_all_results, {.little_scratch = true}, false},
+                  {"of the output, copied memory", of_the_output, {.copies = true}, false},
+                  {"reference", leads_to_that_of_keys, {false, false}, true}};
     int failures = 0;
     named_tests more = {0};
     if (clattn_device_open(&device, NULL, 0) != CLATTN_OK ||
@@ -288,21 +287,13 @@ int main(void)
         (void)fprintf(stderr, "%s\n", clattn_last_error());
         return 1;
     }
-    const clattn_device_info info = device->info;
-    const clattn__tuning *tuning = device->tuning;
-    clattn__tuning little = *tuning;
-    little.scratch = 1;
     for (size_t g = 0; g < sizeof groups / sizeof *groups; g++) {
         named_tests tests = {0};
         const size_t count = sizeof cases / sizeof *cases;
         for (size_t i = 0; i < count - (groups[g].doubles ? 0 : OF_REFERENCE); i++)
             named_tests_add(&tests, cases[i].name, groups[g].test, &cases[i]);
-        device->info.unified_memory = groups[g].copies ? 0 : info.unified_memory;
-        device->tuning = groups[g].little_scratch ? &little : tuning;
-        failures += named_tests_run(&tests, groups[g].group, NULL, NULL);
+        failures += run_on_played(device, groups[g].as, &tests, groups[g].group);
     }
-    device->info.unified_memory = info.unified_memory;
-    device->tuning = tuning;
     named_tests_add(&more, "what does not fit is refused", what_does_not_fit_is_refused, NULL);
     failures += named_tests_run(&more, "gradients of projected keys, more", NULL, NULL);
     clattn_device_close(device);

@@ -2,6 +2,7 @@
 #include "device_runs.h"
 
 #include "checks.h"
+#include "device.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -130,3 +131,19 @@ const clattn__tile tile_beside_the_table = {.item_rows = 8,
                                             .group_columns = 16,
                                             .depth = 8,
                                             .vector = 2};
+
+int run_on_played(clattn_device *device, device_played as, named_tests *tests, const char *group)
+{
+    const clattn_device_info info = device->info;
+    const clattn__tuning *tuning = device->tuning;
+    clattn__tuning little = *tuning;
+    little.scratch = 1;
+    if (as.copies)
+        device->info.unified_memory = 0;
+    if (as.little_scratch)
+        device->tuning = &little;
+    const int failures = named_tests_run(tests, group, NULL, NULL);
+    device->info = info;
+    device->tuning = tuning;
+    return failures;
+}

@@ -45,6 +45,14 @@ void add_all_cases(named_tests *tests, CMUnitTestFunction test);
 /* For every case of one table. */
 void add_cases(named_tests *tests, CMUnitTestFunction test, case_table table);
 
+/* What a device is played as while a group of tests runs. */
+typedef struct device_played {
+    bool copies;         /* it has memory of its own: every host tensor is copied */
+    bool little_scratch; /* for one row of one head: calls are cut along batch, heads and rows */
+} device_played;
+
+int run_on_played(clattn_device *device, device_played as, named_tests *tests, const char *group);
+
 /* device_takes() and device_loops() of a case. */
 bool device_takes_case(const clattn_device *device, const clattn_case *c);
 

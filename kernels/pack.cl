@@ -27,31 +27,57 @@ typedef struct packing {
     int W;
 } packing;
 
+/* Depths [begin, end) of one lane, which begins at `from`; 0 from depth `filled` on. */
+static inline void pack_lane(global ACC *target, const packing *p, clattn_int from,
+                             clattn_int begin, clattn_int filled, clattn_int end)
+{
+    clattn_int depth = begin;
+    if (p->W == 1 && p->depth_stride == 1)
+        for (; depth + VW <= filled; depth += VW)
+            STORE_GLOBAL(load_run(p->tensor, p->kind, from + depth), target + depth);
+    if (p->kind == KIND_OF_SUMS)
+        for (; depth < filled; depth++)
+            target[depth * p->W] = ((global const ACC *)p->tensor)[from + depth * p->depth_stride];
+    else
+        for (; depth < filled; depth++)
+            target[depth * p->W] = load_element(p->tensor, p->kind, from + depth * p->depth_stride);
+    for (; depth < end; depth++)
+        target[depth * p->W] = 0;
+}
+
+/* VW runs of VW elements of the tensor, turned round. */
+static inline void pack_tile(global ACC *target, clattn_int target_step, const packing *p,
+                             clattn_int from, clattn_int step)
+{
+    vec tile[VW];
+    for (int i = 0; i < VW; i++)
+        tile[i] = load_run(p->tensor, p->kind, from + i * step);
+    transpose(tile);
+    for (int i = 0; i < VW; i++)
+        STORE_GLOBAL(tile[i], target + i * target_step);
+}
+
 /* Depths [begin, end) of a panel: `lanes` of its W are the tensor's, the first one begins at `from`. */
 static inline void pack_lanes(global ACC *target, const packing *p, clattn_int from,
                               clattn_int lanes, clattn_int begin, clattn_int end)
 {
+    const clattn_int filled = max(min(end, p->depths), begin);
     /* One lane after the other: the block of the panel stays in the nearest cache meanwhile. */
-    for (int l = 0; l < p->W; l++, from += p->lane_stride) {
-        const clattn_int filled = l < lanes ? max(min(end, p->depths), begin) : begin;
-        clattn_int depth = begin;
-        if (p->W == 1 && p->depth_stride == 1)
+    int l = 0;
+    if (p->depth_stride == 1)
+        for (; l + VW <= min((clattn_int)p->W, lanes); l += VW) {
+            clattn_int depth = begin;
             for (; depth + VW <= filled; depth += VW)
-                STORE_GLOBAL(load_run(p->tensor, p->kind, from + depth), target + depth);
-        if (p->kind == KIND_OF_SUMS)
-            for (; depth < filled; depth++)
-                target[depth * p->W + l] =
-                    ((global const ACC *)p->tensor)[from + depth * p->depth_stride];
-        else
-            for (; depth < filled; depth++)
-                target[depth * p->W + l] =
-                    load_element(p->tensor, p->kind, from + depth * p->depth_stride);
-        for (depth = filled; depth < end; depth++)
-            target[depth * p->W + l] = 0;
-    }
+                pack_tile(target + depth * p->W + l, p->W, p, from + l * p->lane_stride + depth,
+                          p->lane_stride);
+            for (int i = l; i < l + VW; i++)
+                pack_lane(target + i, p, from + i * p->lane_stride, depth, filled, end);
+        }
+    for (; l < p->W; l++)
+        pack_lane(target + l, p, from + l * p->lane_stride, begin, l < lanes ? filled : begin, end);
 }
 
-/* The rows of a tensor turned round: VW lanes of VW depths at a time; `rows` are rows of the target. */
+/* The rows of a tensor whose lanes lie side by side, W being 1; `rows` are rows of the target. */
 static inline void pack_turned(global ACC *target, const packing *p, clattn_int from,
                                clattn_int lanes, clattn_int begin, clattn_int end,
                                clattn_int row_step, clattn_int rows)
@@ -60,19 +86,14 @@ static inline void pack_turned(global ACC *target, const packing *p, clattn_int 
     clattn_int row = 0;
     for (; row + VW <= min(rows, lanes); row += VW) {
         clattn_int depth = begin;
-        for (; depth + VW <= filled; depth += VW) {
-            vec tile[VW];
-            for (int i = 0; i < VW; i++)
-                tile[i] = load_run(p->tensor, p->kind, from + row + (depth + i) * p->depth_stride);
-            transpose(tile);
-            for (int i = 0; i < VW; i++)
-                STORE_GLOBAL(tile[i], target + (row + i) * row_step + depth);
-        }
-        for (int i = 0; i < VW; i++)
-            pack_lanes(target + (row + i) * row_step, p, from + row + i, 1, depth, end);
+        for (; depth + VW <= filled; depth += VW)
+            pack_tile(target + row * row_step + depth, row_step, p,
+                      from + row + depth * p->depth_stride, p->depth_stride);
+        for (clattn_int i = row; i < row + VW; i++)
+            pack_lane(target + i * row_step, p, from + i, depth, filled, end);
     }
     for (; row < rows; row++)
-        pack_lanes(target + row * row_step, p, from + row, lanes - row, begin, end);
+        pack_lane(target + row * row_step, p, from + row, begin, row < lanes ? filled : begin, end);
 }
 
 /* One depth of `panels` panels whose lanes lie one behind the other: the tensor's rows, in pieces, at `from`; lines

@@ -7,13 +7,13 @@
  *           rbf, as in rbf_scores.cl:
  *             d_query[i][a] = -2 scale gamma sum_j ds[i][j] (q[i][a] - k[j][a]);  d_hidden[j][a]: -sum_i
  *             d_units[a] = -scale sum_ij ds[i][j] (q[i][a] - k[j][a])^2, whose sum is that of gamma
- *           with X = e^2x, Y = e^2y, E = X Y, r = 1 / (1 + E): tanh z = (E - 1) r, sech^2 z = 4 E r^2. Small tanh
+ *           with X = e^2x, Y = e^2y, E = X Y, r = 1 / (1 + E): tanh z = (E - 1) r, sech^2 z = 4 E r r. Small tanh
  *           are known as well as X and Y, whose own errors are made good for in the sums
  * Shapes    ds: [B][Hq][S][stride]; query, key, v, bias, rows, features: as in additive_scores.cl, v of rbf: gamma
  *           for each unit; d_query: [B][Hq][S][A]; d_hidden: [B][Hq][T][A]; d_units: [B][Hq][A]
  * Units     strides in elements
- * Launch    global {ceil(A / UNITS), Hq, B}, local {1, 1, 1}; a work-item walks over all pairs of a head, tile by
- *           tile, one vector of units after the other
+ * Launch    global {ceil(A / share), Hq, B}, local {1, 1, 1}; a work-item walks over all pairs of a head, tile by
+ *           tile, for `share` units, a multiple of 4 VW and at most UNITS, one vector of them after the other
  * Memory    3 ROWS * UNITS + ROWS * ROWS + 5 ROWS * VW sums in private memory
  * Edges     a pair whose ds is 0 counts for nothing, whatever its query and its key are; tiles without any other
  *           are not looked at. Sums are made of those of tiles. Where e^2x or E would leave its range, or a number
@@ -21,7 +21,7 @@
  * See       src/ops/pair_gradients.c, tests/kernels/test_pair_gradients.c
  *
  * -D        meaning                                            values       set by
- * UNITS     units of a work-item, a multiple of 4 VW           16 to 64     src/ops/pair_gradients.c
+ * UNITS     most units of a work-item, a multiple of 4 VW      16 to 512    src/ops/pair_gradients.c
  * ROWS      queries of a tile, and keys, a multiple of 4, VW   16 to 64     src/ops/pair_gradients.c
  * RBF       distances in place of additive scores              0, 1         src/ops/pair_gradients.c
  */
@@ -43,6 +43,7 @@ enum { WANTS_QUERY = 1, WANTS_HIDDEN = 2, WANTS_UNITS = 4 }; /* as pair_gradient
 
 /* Which pairs of a tile have gradients. */
 typedef struct tile_pairs {
+    ACC largest;                                  /* magnitude of one */
     INT rows[ROWS], keys[TILE_KEYS];              /* not 0: some pair of it does */
     int begins[ROWS / BLOCK], ends[ROWS / BLOCK]; /* of a block none but the keys [begin, end) do */
 } tile_pairs;
@@ -56,12 +57,28 @@ static inline INT any_lane(ivec v)
     return any;
 }
 
+/* Magnitudes, as bits, which are in order where numbers have no sign; NaN is the largest. */
+static inline ivec larger_magnitude(ivec largest, vec x)
+{
+    const ivec size = AS_IVEC(fabs(x));
+    return select(largest, size, (ivec)(size > largest));
+}
+
+static inline ACC largest_lane(ivec magnitudes)
+{
+    INT lanes[VW], most = 0;
+    STORE_IVEC(magnitudes, lanes);
+    for (int l = 0; l < VW; l++)
+        most = max(most, lanes[l]);
+    return CAT(as_, ACC)(most);
+}
+
 /* A tile of ds, zeros past its last row and key; whether there is any gradient. */
 static inline bool take_tile(ACC *t, tile_pairs *pairs, global const ACC *ds, clattn_int stride,
                              int rows, int keys)
 {
     const clattn_view dense = {0, 0, 0, 0, 1, KIND_OF_SUMS};
-    ivec of_keys[TILE_KEYS / VW];
+    ivec of_keys[TILE_KEYS / VW], largest = 0;
     bool any = false;
     for (int j = 0; j < TILE_KEYS; j += VW)
         of_keys[j / VW] = 0;
@@ -78,6 +95,7 @@ static inline bool take_tile(ACC *t, tile_pairs *pairs, global const ACC *ds, cl
                                    : (vec)(0);
                 const ivec counts = (ivec)(at != (vec)(0));
                 STORE_VEC(at, t + (r + n) * TILE_KEYS + j);
+                largest = larger_magnitude(largest, at);
                 of_rows[n] |= counts;
                 of_block |= counts;
             }
@@ -95,38 +113,36 @@ static inline bool take_tile(ACC *t, tile_pairs *pairs, global const ACC *ds, cl
     }
     for (int j = 0; j < TILE_KEYS; j += VW)
         STORE_IVEC(of_keys[j / VW], pairs->keys + j);
+    pairs->largest = largest_lane(largest);
     return any;
 }
 
 /* One vector of units of rows or keys, zeros in place of those that nobody meets, and up to a whole block.
- * Gives the largest magnitude, which is NaN where one is: bits of numbers that have no sign are in order. */
+ * Gives the largest magnitude, which is NaN where one is. */
 static inline ACC take_units(vec *to, const vec *from, const INT *meets, int count)
 {
     ivec largest = 0;
-    INT lanes[VW], most = 0;
     for (int r = 0; r < count; r++) {
-        const vec x = meets[r] ? from[r * VECTORS_OF_UNITS] : (vec)(0);
-        const ivec size = AS_IVEC(fabs(x));
-        largest = select(largest, size, (ivec)(size > largest));
-        to[r] = x;
+        to[r] = meets[r] ? from[r * VECTORS_OF_UNITS] : (vec)(0);
+        largest = larger_magnitude(largest, to[r]);
     }
     for (int r = count; r % BLOCK != 0; r++)
         to[r] = 0;
-    STORE_IVEC(largest, lanes);
-    for (int l = 0; l < VW; l++)
-        most = max(most, lanes[l]);
-    return CAT(as_, ACC)(most);
+    return largest_lane(largest);
 }
 
-/* What a pair has for its query and its key, but for their factors, and for v or gamma; all count ds
- * times. */
+/* What a pair has for its query and its key, but for their factors, and for v or gamma; both count `times`
+ * times, which is ds, and what they have in common. */
 typedef struct pair_part {
-    vec of_both, of_units;
+    vec of_both, of_units, times;
 } pair_part;
 
 #if RBF
 /* So are squares of distances. */
-#define ARE_IN_RANGE(largest_sum) isfinite((largest_sum) * (largest_sum))
+static inline ACC largest_sum(ACC largest_ds)
+{
+    return CAT(ACC_IS_, ACC) ? (ACC)1e154 : (ACC)1e19;
+}
 
 static inline void make_forms(vec *x, vec *errors, int count)
 {
@@ -134,20 +150,26 @@ static inline void make_forms(vec *x, vec *errors, int count)
         errors[r] = 0;
 }
 
-static inline pair_part meet_as_is(vec x, vec y)
+static inline pair_part meet_as_is(vec x, vec y, vec ds)
 {
     const vec apart = x - y;
-    const pair_part part = {apart, apart * apart};
+    const pair_part part = {apart, apart * apart, ds};
     return part;
 }
 
-static inline pair_part meet_by_forms(vec x, vec y)
+static inline pair_part meet_by_forms(vec x, vec y, vec ds)
 {
-    return meet_as_is(x, y);
+    return meet_as_is(x, y, ds);
 }
 #else
-/* E and 1 / (1 + E) are normal numbers. */
-#define ARE_IN_RANGE(largest_sum) ((largest_sum) <= (CAT(ACC_IS_, ACC) ? (ACC)350 : (ACC)43))
+/* E and 1 / (1 + E) are normal numbers, and what ds / (1 + E) loses to being less than those is, E times, nothing
+ * beside the largest ds. */
+static inline ACC largest_sum(ACC largest_ds)
+{
+    const ACC most = CAT(ACC_IS_, ACC) ? (ACC)350 : (ACC)43,
+              room = CAT(ACC_IS_, ACC) ? (ACC)660 : (ACC)60;
+    return min(most, (log(largest_ds) + room) / 2);
+}
 
 /* x becomes X, e^2x; errors how much more it should be, as a part of it, where that can be known: from half on. */
 static inline void make_forms(vec *x, vec *errors, int count)
@@ -160,17 +182,17 @@ static inline void make_forms(vec *x, vec *errors, int count)
     }
 }
 
-static inline pair_part meet_as_is(vec x, vec y)
+static inline pair_part meet_as_is(vec x, vec y, vec ds)
 {
     const vec z = x + y, e = exponential((vec)(-2) * fabs(z)), r = (vec)(1) / (e + (vec)(1));
-    const pair_part part = {e * r * r, hyperbolic_tangent(z)};
+    const pair_part part = {e * r * r, hyperbolic_tangent(z), ds};
     return part;
 }
 
-static inline pair_part meet_by_forms(vec x, vec y)
+static inline pair_part meet_by_forms(vec x, vec y, vec ds)
 {
     const vec e = x * y, r = (vec)(1) / (e + (vec)(1));
-    const pair_part part = {e * r * r, fma(x, y, (vec)(-1)) * r};
+    const pair_part part = {e * r, fma(x, y, (vec)(-1)), ds * r};
     return part;
 }
 #endif
@@ -184,16 +206,15 @@ static inline vec meet_block(const vec *x, const vec *y, const ACC *t, int begin
     for (int n = 0; n < BLOCK; n++)
         rows[n] = 0;
     for (int j = begin; j < end; j++) {
-        vec key = of_keys[j];
+        vec key[2] = {of_keys[j], 0};
 #pragma unroll
         for (int n = 0; n < BLOCK; n++) {
-            const pair_part part = meet_by_forms(x[n], y[j]);
-            const vec ds = (vec)(t[n * TILE_KEYS + j]);
-            rows[n] = fma(ds, part.of_both, rows[n]);
-            key = fma(ds, part.of_both, key);
-            totals[n % 2] = fma(ds, part.of_units, totals[n % 2]);
+            const pair_part part = meet_by_forms(x[n], y[j], (vec)(t[n * TILE_KEYS + j]));
+            rows[n] = fma(part.times, part.of_both, rows[n]);
+            key[n % 2] = fma(part.times, part.of_both, key[n % 2]);
+            totals[n % 2] = fma(part.times, part.of_units, totals[n % 2]);
         }
-        of_keys[j] = key;
+        of_keys[j] = key[0] + key[1];
     }
 #pragma unroll
     for (int n = 0; n < BLOCK; n++)
@@ -211,11 +232,10 @@ static inline vec meet_with_care(const vec *x, const vec *y, const ACC *t, int b
         for (int j = begin; j < end; j++) {
             if (t[n * TILE_KEYS + j] == 0)
                 continue;
-            const pair_part part = meet_as_is(x[n], y[j]);
-            const vec ds = (vec)(t[n * TILE_KEYS + j]);
-            row = fma(ds, part.of_both, row);
-            of_keys[j] = fma(ds, part.of_both, of_keys[j]);
-            total = fma(ds, part.of_units, total);
+            const pair_part part = meet_as_is(x[n], y[j], (vec)(t[n * TILE_KEYS + j]));
+            row = fma(part.times, part.of_both, row);
+            of_keys[j] = fma(part.times, part.of_both, of_keys[j]);
+            total = fma(part.times, part.of_units, total);
         }
         of_rows[n] = row;
     }
@@ -239,7 +259,7 @@ static inline vec meet_tile(vec *queries, const vec *keys, const ACC *t, const t
     vec x[ROWS], x_errors[ROWS], y[TILE_KEYS], y_errors[TILE_KEYS], sums[TILE_KEYS], total = 0;
     const ACC largest_query = take_units(x, queries, pairs->rows, row_count),
               largest_key = take_units(y, keys, pairs->keys, key_count);
-    const bool by_forms = ARE_IN_RANGE(largest_query + largest_key);
+    const bool by_forms = largest_query + largest_key <= largest_sum(pairs->largest);
     if (by_forms) {
         make_forms(x, x_errors, (row_count + BLOCK - 1) / BLOCK * BLOCK);
         make_forms(y, y_errors, key_count);
@@ -282,7 +302,7 @@ kernel __attribute__((reqd_work_group_size(1, 1, 1))) void
 pair_gradients(global const void *query, clattn_view of_query, global const void *key,
                clattn_view of_key, int units, ACC scale, clattn_int S, clattn_int T,
                global const ACC *ds, clattn_int stride, global ACC *d_query, global ACC *d_hidden,
-               global ACC *d_units, int wanted, global const void *v, clattn_view of_v,
+               global ACC *d_units, int wanted, int share, global const void *v, clattn_view of_v,
                global const void *bias, clattn_view of_bias, global const void *rows_of_features,
                clattn_view of_rows, global const void *features, clattn_view of_features,
                global const void *forms, clattn_view of_forms, global const void *extents,
@@ -294,7 +314,8 @@ pair_gradients(global const void *query, clattn_view of_query, global const void
         take_head(query, of_query, key, of_key, units, v, of_v, bias, of_bias, rows_of_features,
                   of_rows, features, of_features, forms, of_forms, extents, of_extents,
                   feature_count, key_group, b, h);
-    const int first = (int)get_global_id(0) * UNITS, vectors = vectors_of_chunk(units, first);
+    const int first = (int)get_global_id(0) * share,
+              vectors = vectors_of_chunk(min(units, first + share), first);
     vec x[ROWS * VECTORS_OF_UNITS], y[TILE_KEYS * VECTORS_OF_UNITS],
         of_keys[TILE_KEYS * VECTORS_OF_UNITS], of_units[VECTORS_OF_UNITS],
         factors[VECTORS_OF_UNITS];

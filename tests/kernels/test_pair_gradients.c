@@ -50,6 +50,8 @@ static const pairs_case cases[] = {
     {"no queries", .B = 2, .Hq = 2, .S = 0, .T = 3, .N = 5},
     {"primes", .B = 2, .Hq = 3, .S = 7, .T = 19, .N = 13},
     {"one past a tile and a chunk", .B = 1, .Hq = 2, .S = 65, .T = 65, .N = 65},
+    {"many units", .B = 9, .Hq = 8, .S = 5, .T = 6, .N = 531},
+    {"many units of one head", .B = 1, .Hq = 1, .S = 5, .T = 70, .N = 531},
     {"many queries", .B = 1, .Hq = 1, .S = 401, .T = 3, .N = 5},
     {"many keys", .B = 1, .Hq = 1, .S = 3, .T = 401, .N = 5},
     {"tiles", .B = 1, .Hq = 1, .S = 150, .T = 200, .N = 7},
@@ -74,6 +76,8 @@ static const pairs_case cases[] = {
     {"huge", .B = 1, .Hq = 2, .S = 20, .T = 30, .N = 11, .spread = 1e4},
     {"huge, that cancel", .B = 1, .Hq = 2, .S = 20, .T = 30, .N = 11, .shift = 1e4},
     {"small gradients", .B = 1, .Hq = 2, .S = 20, .T = 30, .N = 11, .ds = 1e-25, .shift = 15},
+    {"small gradients of large sums", .B = 1, .Hq = 2, .S = 20, .T = 30, .N = 11, .ds = 1e-25,
+     .spread = 10},
     {"large gradients", .B = 1, .Hq = 2, .S = 20, .T = 30, .N = 11, .ds = 1e25, .shift = 15},
     {"NaN hidden", .B = 2, .Hq = 2, .S = 9, .T = 18, .N = 11, .spoiled = NOT_A_NUMBER,
      .hidden = HIDDEN_ENDS},
@@ -185,9 +189,11 @@ static void make(pairs_tensors *t, const pairs_case *c)
     const double spread = c->spread != 0 ? c->spread : 1, ds = c->ds != 0 ? c->ds : 1;
     uint64_t seed = 7;
     *t = (pairs_tensors){.stride = c->T + GAP};
-    t->problem = (clattn__problem){
-        .desc = {.dtype = c->dtype, .score = c->rbf ? CLATTN_SCORE_RBF : CLATTN_SCORE_ADDITIVE},
-        .scale = SCALE};
+    t->problem =
+        (clattn__problem){.desc = {.dtype = c->dtype,
+                                   .head_size = (size_t)c->N,
+                                   .score = c->rbf ? CLATTN_SCORE_RBF : CLATTN_SCORE_ADDITIVE},
+                          .scale = SCALE};
     clattn__call *call = &t->call;
     *call = (clattn__call){.B = c->B, .Hq = c->Hq, .Hkv = heads, .S = c->S, .T = c->T, .D = c->N};
     const int64_t of_query[4] = {c->B, c->Hq, c->S, c->N}, of_key[4] = {c->B, heads, c->T, c->N},

@@ -23,31 +23,36 @@ typedef struct rnn_case {
     clattn_direction direction;
     int B, S, T, N; /* N: size of query, key, value, and hidden units; 1 with given scores */
     bool projects;  /* additive scores by w_query and w_key; else queries and keys come projected */
+    bool saves;     /* backward takes the weights of forward, as PyTorch does */
 } rnn_case;
 
 /* clang-format off: one row, one case */
 static const rnn_case cases[] = {
     {"additive, queries and keys projected before", "additive", CLATTN_SCORE_ADDITIVE,
-     CLATTN_NORMALIZER_SOFTMAX, CLATTN_FORWARD, 64, 50, 50, 512, false},
+     CLATTN_NORMALIZER_SOFTMAX, CLATTN_FORWARD, 64, 50, 50, 512, false, false},
     {"a decoder step of it", "additive", CLATTN_SCORE_ADDITIVE, CLATTN_NORMALIZER_SOFTMAX,
-     CLATTN_FORWARD, 64, 1, 64, 512, false},
+     CLATTN_FORWARD, 64, 1, 64, 512, false, false},
     {"additive, backward, queries and keys projected before", "additive", CLATTN_SCORE_ADDITIVE,
-     CLATTN_NORMALIZER_SOFTMAX, CLATTN_BACKWARD, 64, 50, 50, 512, false},
+     CLATTN_NORMALIZER_SOFTMAX, CLATTN_BACKWARD, 64, 50, 50, 512, false, false},
+    {"additive, backward, queries and keys projected before, weights saved", "additive",
+     CLATTN_SCORE_ADDITIVE, CLATTN_NORMALIZER_SOFTMAX, CLATTN_BACKWARD, 64, 50, 50, 512, false,
+     true},
     {"additive, backward to query, key, value, w_query, w_key, v", "additive_layer",
-     CLATTN_SCORE_ADDITIVE, CLATTN_NORMALIZER_SOFTMAX, CLATTN_BACKWARD, 64, 50, 50, 512, true},
-    {"general", "general", CLATTN_SCORE_GENERAL, CLATTN_NORMALIZER_SOFTMAX, CLATTN_FORWARD, 64, 50,
-     50, 512, false},
-    {"dot", "dot", CLATTN_SCORE_DOT, CLATTN_NORMALIZER_SOFTMAX, CLATTN_FORWARD, 64, 50, 50, 512,
+     CLATTN_SCORE_ADDITIVE, CLATTN_NORMALIZER_SOFTMAX, CLATTN_BACKWARD, 64, 50, 50, 512, true,
      false},
+    {"general", "general", CLATTN_SCORE_GENERAL, CLATTN_NORMALIZER_SOFTMAX, CLATTN_FORWARD, 64, 50,
+     50, 512, false, false},
+    {"dot", "dot", CLATTN_SCORE_DOT, CLATTN_NORMALIZER_SOFTMAX, CLATTN_FORWARD, 64, 50, 50, 512,
+     false, false},
     {"sparsemax of 4096 rows", "sparsemax", CLATTN_SCORE_GIVEN, CLATTN_NORMALIZER_SPARSEMAX,
-     CLATTN_FORWARD, 1, 4096, 512, 1, false},
+     CLATTN_FORWARD, 1, 4096, 512, 1, false, false},
     {"entmax15 of 4096 rows", "entmax15", CLATTN_SCORE_GIVEN, CLATTN_NORMALIZER_ENTMAX15,
-     CLATTN_FORWARD, 1, 4096, 512, 1, false},
+     CLATTN_FORWARD, 1, 4096, 512, 1, false, false},
 };
 /* clang-format on */
 enum { QUERY, KEY, VALUE, PARAMETER, W_QUERY, W_KEY, INPUTS };
 /* Behind the inputs, and their gradients in the same order. */
-enum { RESULT = INPUTS, LSE, GRADIENTS, TENSORS = GRADIENTS + INPUTS };
+enum { RESULT = INPUTS, LSE, SAVED, GRADIENTS, TENSORS = GRADIENTS + INPUTS };
 
 /* A case on the device, and on file for the peers. */
 typedef struct problem {
@@ -117,12 +122,12 @@ static bool make_scored(problem *p, clattn_device *device, const rnn_case *c, FI
                general = c->score == CLATTN_SCORE_GENERAL,
                backward = c->direction == CLATTN_BACKWARD;
     const int64_t queries[] = {c->B, c->S, c->N}, keys[] = {c->B, c->T, c->N},
-                  matrix[] = {c->N, c->N}, vector[] = {c->N};
+                  weights[] = {c->B, c->S, c->T}, matrix[] = {c->N, c->N}, vector[] = {c->N};
     const double spread = sqrt(3.0 / c->N); /* of standard deviation 1 / sqrt(N) */
     p->desc.head_size = (size_t)c->N;
     p->desc.hidden_size = additive ? (size_t)c->N : 0;
     p->desc.flags = additive && !c->projects ? CLATTN_PROJECTED_KEYS | CLATTN_PROJECTED_QUERY : 0;
-    p->desc.outputs = CLATTN_OUTPUT | (backward ? CLATTN_LSE : 0);
+    p->desc.outputs = CLATTN_OUTPUT | (backward ? CLATTN_LSE : 0) | (c->saves ? CLATTN_WEIGHTS : 0);
     const bool ok =
         make_tensor(&p->tensors[QUERY], device, file, &state, 1.7, 3, queries) &&
         make_tensor(&p->tensors[KEY], device, file, &state, 1.7, 3, keys) &&
@@ -136,7 +141,9 @@ static bool make_scored(problem *p, clattn_device *device, const rnn_case *c, FI
           make_tensor(&p->tensors[W_KEY], device, file, &state, spread, 2, matrix))) &&
         clattn_tensor_alloc(&p->tensors[RESULT], device, CLATTN_F32, 3, queries) == CLATTN_OK &&
         (!backward ||
-         clattn_tensor_alloc(&p->tensors[LSE], device, CLATTN_F32, 2, queries) == CLATTN_OK);
+         clattn_tensor_alloc(&p->tensors[LSE], device, CLATTN_F32, 2, queries) == CLATTN_OK) &&
+        (!c->saves ||
+         clattn_tensor_alloc(&p->tensors[SAVED], device, CLATTN_F32, 3, weights) == CLATTN_OK);
     p->args.query = p->tensors[QUERY];
     if (!(p->desc.flags & CLATTN_PROJECTED_KEYS))
         p->args.key = p->tensors[KEY];
@@ -148,6 +155,7 @@ static bool make_scored(problem *p, clattn_device *device, const rnn_case *c, FI
     p->args.params.w_key = p->tensors[W_KEY];
     p->args.output = p->tensors[RESULT];
     p->args.lse = p->tensors[LSE];
+    p->args.weights = p->tensors[SAVED];
     return ok;
 }
 
@@ -166,6 +174,7 @@ static bool turn_backward(problem *p, clattn_device *device, const rnn_case *c)
                                  p->tensors[i].shape) == CLATTN_OK;
     p->desc.direction = CLATTN_BACKWARD;
     p->desc.outputs = CLATTN_OUTPUT;
+    p->desc.flags |= c->saves ? CLATTN_SAVED_WEIGHTS : 0;
     p->desc.gradients =
         CLATTN_GRAD_QUERY | CLATTN_GRAD_KEY | CLATTN_GRAD_VALUE | CLATTN_GRAD_PARAMS;
     p->args.grad.output = p->args.query;

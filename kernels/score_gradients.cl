@@ -8,6 +8,7 @@
  *           softmax: a = w, mean = sum w dw; none: a = 1, mean = 0; sigmoid: a = w (1 - w), mean = 0;
  *           sparsemax: a = 1 where w > 0, entmax15: a = sqrt(w); mean = sum a dw / sum a
  *           slopes[r] = -sum_j |p - j| dx[j];  sinks[r] = exp(sink - lse) (dlse - mean)
+ *           Where weights were saved, they and the saved lse are taken as they are, and s is not read
  * Source    sparsemax, entmax15: Martins and Astudillo, arXiv:1602.02068, Peters et al., arXiv:1905.05702;
  *           their Jacobians as a (diag - mean) are equation 16 of Peters et al.
  * Shapes    s, dw, dx: [G][M][stride] as in softmax_rows.cl: weights take the place of s, ds that of dw;
@@ -54,18 +55,23 @@ kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void score_gradients(
     clattn_modifications m, ACC softcap, clattn_int heads, clattn_int M, clattn_int group_rows,
     int normalizer, global const void *mask, global const void *bias, global const void *kv_lengths,
     global const void *alibi_slopes, global const void *sinks, global const void *weights,
-    clattn_view of_weights, global const void *lse, clattn_view of_lse, global ACC *slopes,
-    global ACC *sink_gradients, clattn_dropout dropout)
+    clattn_view of_weights, global const void *lse, clattn_view of_lse, global const void *saved,
+    clattn_view of_saved, global const void *saved_lse, clattn_view of_saved_lse,
+    global ACC *slopes, global ACC *sink_gradients, clattn_dropout dropout)
 {
     local ACC scratch[WG];
     const clattn_int g = get_global_id(2), b = g / heads;
     const clattn_int first = (clattn_int)get_global_id(1) * group_rows;
     const clattn_int start = (clattn_int)get_local_id(0) * VW;
+    const bool is_saved = of_saved.kind != KIND_ABSENT;
+    const int made_by =
+        is_saved ? NONE : normalizer; /* weights of what stands in place of scores */
     for (clattn_int r = first; r < min(first + group_rows, M); r++) {
         const clattn_int h = g % heads * (M / m.S) + r / m.S, i = r % m.S;
         const query_place q = place_query(m, kv_lengths, alibi_slopes, b, h, i);
         const clattn_int mask_row = row_of(m.mask, b, h, i), bias_row = row_of(m.bias, b, h, i),
-                         weights_row = row_of(of_weights, b, h, i);
+                         weights_row = row_of(of_weights, b, h, i),
+                         saved_row = row_of(of_saved, b, h, i);
         const bool has_sink = m.sinks.kind != KIND_ABSENT, has_lse = of_lse.kind != KIND_ABSENT;
         const ACC sink = has_sink ? load_element(sinks, m.sinks.kind, row_of(m.sinks, 0, h, 0))
                                   : (ACC)-INFINITY,
@@ -78,10 +84,14 @@ kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void score_gradients(
         for (clattn_int j = start; j < m.T; j += WG * VW) {
             /* Past the last key there may be what nobody has written. */
             const int count = (int)min(m.T - j, (clattn_int)VW);
-            const vec raw = load_keys(s, (clattn_view){.column = 1, .kind = KIND_OF_SUMS},
-                                      (g * M + r) * stride, j, count),
+            const vec raw = is_saved
+                                ? load_keys(saved, of_saved, saved_row, j, count)
+                                : load_keys(s, (clattn_view){.column = 1, .kind = KIND_OF_SUMS},
+                                            (g * M + r) * stride, j, count),
                       capped = cap_score(raw, softcap),
-                      x = modify_keys(capped, m, q, j, count, mask, mask_row, bias, bias_row);
+                      x = is_saved
+                              ? select(raw, (vec)(-INFINITY), (ivec)(raw == (vec)(0)))
+                              : modify_keys(capped, m, q, j, count, mask, mask_row, bias, bias_row);
             vec d = has_dw ? LOAD_VEC(dw_row + j) : (vec)(0);
             if (of_weights.kind != KIND_ABSENT)
                 d += load_keys(weights, of_weights, weights_row, j, count);
@@ -96,10 +106,13 @@ kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void score_gradients(
         }
 
         /* Where all is hidden, -infinity less itself would be NaN. */
-        const ACC most = fmax(group_reduce(max_lanes(top), scratch, 0), sink),
+        const ACC seen = fmax(group_reduce(max_lanes(top), scratch, 0), sink),
+                  most = is_saved && has_sink ? load_element(saved_lse, of_saved_lse.kind,
+                                                             row_of(of_saved_lse, b, h, i))
+                                              : seen,
                   shift = most == -INFINITY ? (ACC)0 : most;
-        const ACC threshold = normalizer == SPARSEMAX || normalizer == ENTMAX15
-                                  ? find_threshold(x_row, start, m.T, shift, normalizer, scratch)
+        const ACC threshold = made_by == SPARSEMAX || made_by == ENTMAX15
+                                  ? find_threshold(x_row, start, m.T, shift, made_by, scratch)
                                   : (ACC)0;
         const bool summed = normalizer == SOFTMAX || has_lse;
         vec exponentials = 0, shares = 0, products = 0;
@@ -107,7 +120,7 @@ kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void score_gradients(
             vec some = 0, some_shares = 0, some_products = 0;
             for (int n = 0; n < SUM_BLOCK && j < m.T; n++, j += WG * VW) {
                 const vec x = LOAD_VEC(x_row + j),
-                          a = share(x, weigh(x, shift, threshold, normalizer), normalizer);
+                          a = share(x, weigh(x, shift, threshold, made_by), normalizer);
                 if (summed)
                     some += normalizer == SOFTMAX ? a : exponential(x - (vec)(shift));
                 some_shares += a;
@@ -119,7 +132,7 @@ kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void score_gradients(
                   share_sum = group_reduce(sum_lanes(shares), scratch, 1),
                   product = group_reduce(sum_lanes(products), scratch, 1),
                   sink_part = has_sink ? exp(sink - shift) : (ACC)0, sum = keys_sum + sink_part,
-                  factor = sum == 0 ? (ACC)1 : 1 / sum,
+                  factor = sum == 0 || is_saved ? (ACC)1 : 1 / sum,
                   divisor = normalizer == SOFTMAX ? sum : share_sum,
                   mean = normalizer == NONE || normalizer == SIGMOID || divisor == 0
                              ? (ACC)0
@@ -129,7 +142,7 @@ kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void score_gradients(
         for (clattn_int j = start; j < m.T;) {
             vec slope_part = 0;
             for (int n = 0; n < SUM_BLOCK && j < m.T; n++, j += WG * VW) {
-                const vec x = LOAD_VEC(x_row + j), e = weigh(x, shift, threshold, normalizer),
+                const vec x = LOAD_VEC(x_row + j), e = weigh(x, shift, threshold, made_by),
                           w = select(normalizer == SOFTMAX ? e * (vec)(factor) : e, (vec)(0),
                                      (ivec)(x == (vec)(-INFINITY)));
                 vec d = share(x, w, normalizer) * (LOAD_VEC(dw_row + j) - (vec)(mean));

@@ -19,8 +19,7 @@ static clattn_status view_results(clattn__call *call, const clattn_attention_des
                            .shape = {call->B, call->Hq, call->S, call->Dv},
                            .letters = {"B", "Hq", axes.S, "Dv"},
                            .dtypes = {t, t, t}},
-                 weights = {.name = "grad.weights",
-                            .axes = axes.square,
+                 weights = {.axes = axes.square,
                             .rank = axes.rank,
                             .shape = {call->B, call->Hq, call->S, call->T},
                             .letters = {"B", "Hq", "S", "T"},
@@ -34,7 +33,12 @@ static clattn_status view_results(clattn__call *call, const clattn_attention_des
     TRY(clattn__view_wanted(&call->output, &args->output, softmax && of_output,
                             "backward of softmax", output));
     TRY(clattn__view_wanted(&call->lse, &args->lse, softmax, "backward of softmax", lse));
-    output.name = "grad.output", lse.name = "grad.lse";
+    if (desc->flags & CLATTN_SAVED_WEIGHTS) {
+        weights.name = "weights";
+        TRY(clattn__view_wanted(&call->weights, &args->weights, true, "CLATTN_SAVED_WEIGHTS",
+                                weights));
+    }
+    output.name = "grad.output", weights.name = "grad.weights", lse.name = "grad.lse";
     TRY(clattn__view_wanted(&call->grad.output, &args->grad.output, of_output, "CLATTN_OUTPUT",
                             output));
     TRY(clattn__view_wanted(&call->grad.weights, &args->grad.weights,

@@ -11,7 +11,7 @@
 #define ALL_FLAGS                                                                                  \
     (CLATTN_CAUSAL | CLATTN_WINDOW | CLATTN_SCALE | CLATTN_MASK | CLATTN_BIAS |                    \
      CLATTN_KV_LENGTHS | CLATTN_ALIBI | CLATTN_SINKS | CLATTN_PACKED | CLATTN_PROJECTED_KEYS |     \
-     CLATTN_PROJECTED_QUERY | CLATTN_WEIGHTS_HEADS | CLATTN_WEIGHTS_ROWS)
+     CLATTN_PROJECTED_QUERY | CLATTN_WEIGHTS_HEADS | CLATTN_WEIGHTS_ROWS | CLATTN_SAVED_WEIGHTS)
 #define ALL_GRADIENTS                                                                              \
     (CLATTN_GRAD_QUERY | CLATTN_GRAD_KEY | CLATTN_GRAD_VALUE | CLATTN_GRAD_GIVEN_SCORES |          \
      CLATTN_GRAD_BIAS | CLATTN_GRAD_ALIBI_SLOPES | CLATTN_GRAD_SINKS | CLATTN_GRAD_PARAMS)
@@ -189,7 +189,7 @@ static clattn_status check_packed(const clattn_attention_desc *desc)
         {desc->flags & CLATTN_MASK, "mask"},
         {desc->flags & CLATTN_BIAS, "bias"},
         {desc->flags & CLATTN_KV_LENGTHS, "kv_lengths"},
-        {desc->outputs & CLATTN_WEIGHTS, "weights"},
+        {desc->outputs & CLATTN_WEIGHTS || desc->flags & CLATTN_SAVED_WEIGHTS, "weights"},
         {desc->outputs & CLATTN_SCORES, "scores"},
         {desc->outputs & CLATTN_COLUMN_SUMS, "column_sums"},
         {desc->outputs & CLATTN_ARGMAX, "argmax"},
@@ -243,6 +243,9 @@ static clattn_status check_direction(const clattn_attention_desc *desc)
         FAIL_IF(desc->gradients, CLATTN_E_ARGUMENT,
                 "desc.gradients: 0x%x with direction forward, expected 0, or CLATTN_BACKWARD",
                 (unsigned)desc->gradients);
+        FAIL_IF(
+            desc->flags & CLATTN_SAVED_WEIGHTS, CLATTN_E_ARGUMENT,
+            "desc.flags: CLATTN_SAVED_WEIGHTS with direction forward, expected CLATTN_BACKWARD");
         goto done;
     }
     for (size_t i = 0; i < sizeof each / sizeof *each; i++)

@@ -134,7 +134,11 @@ enum {
     /* args.weights_heads, args.weights_rows: of these query heads, of these queries, weights are given out
      * and no others; with CLATTN_WEIGHTS. */
     CLATTN_WEIGHTS_HEADS = 1 << 11,
-    CLATTN_WEIGHTS_ROWS = 1 << 12
+    CLATTN_WEIGHTS_ROWS = 1 << 12,
+    /* With BACKWARD: args.weights are forward's, all of them. `staged` takes them instead of making scores
+     * again where they tell all: f32 and f64, without softcap and dropout, not of NONE, and lse without a gradient
+     * where the normalizer is not softmax. Other variants make scores again, and so does the reference. */
+    CLATTN_SAVED_WEIGHTS = 1 << 13
 };
 
 /** clattn_attention_desc.outputs: what is wanted. The last three tell of the weights w what one mostly
@@ -269,7 +273,7 @@ typedef struct clattn_attention_args {
      * device are not looked at. */
     clattn_tensor weights_heads, weights_rows;
     /* With BACKWARD, which reads output and lse, as forward made them, where the normalizer is softmax; other
-     * normalizers ask for neither. */
+     * normalizers ask for neither. Weights it reads with CLATTN_SAVED_WEIGHTS. */
     clattn_gradients grad;
     /* Which weights desc.dropout drops is a function of these and of a weight's place (batch, head, query, key),
      * Philox4x32-10, on every device: backward is told those of forward. A training step takes another offset. */

@@ -25,6 +25,7 @@ class BackwardOptions(CallOptions, total=False):
 
     output: Array | None
     lse: Array | None
+    weights: Array | None
     grad_weights: Array | None
     grad_lse: Array | None
     gradients: Iterable[str] | None
@@ -95,6 +96,7 @@ def _describe(
     *,
     output: Any = None,
     lse: Any = None,
+    weights: Any = None,
     grad_weights: Any = None,
     grad_lse: Any = None,
     gradients: Any = None,
@@ -118,8 +120,12 @@ def _describe(
         forward = _job.Job(arrays, options._replace(outputs=asked, variant=None), keys, draw)
         _run.run(forward, said.get("device"))
         results = dict(zip(forward.names, forward.outputs))
+    flags = options.flags
+    if weights is not None:
+        results["weights"] = weights
+        flags |= _native.SAVED_WEIGHTS
     arrays = {**arrays, **{name: tensor(a, name) for name, a in results.items()}, **coming_in}
-    backward = options._replace(direction=_native.BACKWARD, outputs=outputs, gradients=wanted)
+    backward = options._replace(direction=_native.BACKWARD, outputs=outputs, gradients=wanted, flags=flags)
     return _job.Job(arrays, backward, keys, draw)
 
 
@@ -131,6 +137,7 @@ def attention_backward(
     *,
     output: Array | None = None,
     lse: Array | None = None,
+    weights: Array | None = None,
     grad_weights: Array | None = None,
     grad_lse: Array | None = None,
     gradients: Iterable[str] | None = None,
@@ -146,6 +153,8 @@ def attention_backward(
             docs/training.md says how those of the matrix and of key are made of it.
         output, lse: what attention() gave, with return_lse=True. Where the normalizer is "softmax" and one that is
             needed is missing, forward runs first; other normalizers need neither.
+        weights: those that attention() gave, all of them, with return_weights=True. `staged`, which additive scores go
+            by, takes them instead of making scores again, where they tell all that it needs: see docs/training.md.
         grad_weights, grad_lse: of the shapes and types of the weights and the lse, where the loss depends on these.
         gradients: names of what gradients are wanted of: "query", "key", "value", "bias", "alibi_slopes", "sinks",
             "params" or names of parameters, "params.bias" for that of a score; None: all that was given. A key that
@@ -169,6 +178,7 @@ def attention_backward(
         value,
         output=output,
         lse=lse,
+        weights=weights,
         grad_weights=grad_weights,
         grad_lse=grad_lse,
         gradients=gradients,

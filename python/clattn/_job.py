@@ -47,6 +47,7 @@ _GRADIENT_BITS = {
 _RESULTS = {
     "output": "output",
     "lse": "lse",
+    "weights": "weights",
     "grad.output": "grad_output",
     "grad.weights": "grad_weights",
     "grad.lse": "grad_lse",

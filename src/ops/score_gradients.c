@@ -8,6 +8,18 @@ bool clattn__wants_modified_gradients(const clattn__problem *problem)
     return problem->desc.softcap > 0 || problem->desc.gradients & CLATTN_GRAD_BIAS;
 }
 
+bool clattn__takes_saved_weights(const clattn__problem *problem)
+{
+    const clattn_attention_desc *desc = &problem->desc;
+    const bool needs_scores = desc->softcap > 0 || (desc->normalizer != CLATTN_NORMALIZER_SOFTMAX &&
+                                                    desc->outputs & CLATTN_LSE);
+    /* Weights of NONE do not tell what is hidden, dropped ones what they were, and rounded ones err by more than
+     * gradients may. */
+    const bool tell_all = desc->normalizer != CLATTN_NORMALIZER_NONE && desc->dropout == 0 &&
+                          desc->dtype == clattn__sum_dtype(desc->dtype);
+    return desc->flags & CLATTN_SAVED_WEIGHTS && tell_all && !needs_scores;
+}
+
 clattn_status clattn__score_gradients_create(clattn__kernel *kernel, clattn_device *device,
                                              clattn_dtype dtype)
 {
@@ -29,13 +41,19 @@ clattn_status clattn__score_gradients_run(clattn__kernel *kernel, clattn_device 
                  slopes = clattn__memory_of(&call->alibi_slopes, s),
                  sinks = clattn__memory_of(&call->sinks, s),
                  weights = clattn__memory_of(&call->grad.weights, s),
-                 lse = clattn__memory_of(&call->grad.lse, s);
+                 lse = clattn__memory_of(&call->grad.lse, s),
+                 saved = clattn__memory_of(&call->weights, s),
+                 saved_lse = clattn__memory_of(&call->lse, s);
     const cl_int normalizer = (cl_int)desc->normalizer, has_dw = clattn__has(&call->grad.output),
                  has_dx = of->modified != NULL;
     const clattn_int M = call->Hq / call->Hkv * call->S, heads = call->B * call->Hkv,
                      group_rows = clattn__rows_of_group(device, M * heads);
     const clattn_view of_weights = clattn__view(&call->grad.weights),
-                      of_lse = clattn__view(&call->grad.lse);
+                      of_lse = clattn__view(&call->grad.lse),
+                      of_saved = clattn__takes_saved_weights(problem)
+                                     ? clattn__view(&call->weights)
+                                     : (clattn_view){.kind = KIND_ABSENT},
+                      of_saved_lse = clattn__view(&call->lse);
     clattn__number softcap;
     const clattn__arg args[] = {
         CLATTN__ARG(s),
@@ -59,6 +77,10 @@ clattn_status clattn__score_gradients_run(clattn__kernel *kernel, clattn_device 
         CLATTN__ARG(of_weights),
         CLATTN__ARG(lse),
         CLATTN__ARG(of_lse),
+        CLATTN__ARG(saved),
+        CLATTN__ARG(of_saved),
+        CLATTN__ARG(saved_lse),
+        CLATTN__ARG(of_saved_lse),
         CLATTN__ARG(of->slopes),
         CLATTN__ARG(of->sinks),
         CLATTN__ARG(call->dropout),

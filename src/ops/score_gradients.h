@@ -4,9 +4,12 @@
 
 #include "op.h"
 
+/* Whether it takes the weights that forward made in the place of scores. */
+bool clattn__takes_saved_weights(const clattn__problem *problem);
+
 /* Scratch memory in the type of the sums, [B*Hkv][group*S][stride] and [B*Hkv][group*S]. */
 typedef struct clattn__score_gradients {
-    cl_mem scores;        /* raw ones; become weights */
+    cl_mem scores;        /* raw ones, or room where weights are taken; become weights */
     cl_mem products;      /* gradients of output times values; become gradients of the scores */
     cl_mem modified;      /* gradients of modified scores, or NULL: nobody wants them */
     cl_mem slopes, sinks; /* a row's part of these */

@@ -97,16 +97,21 @@ done:
     return status;
 }
 
+clattn_status clattn__scores_reserve(clattn__scores *s, clattn_device *device,
+                                     const clattn__call *call, int64_t stride)
+{
+    const size_t count = (size_t)(call->B * call->Hq * call->S * stride);
+    return clattn__scratch_reserve(&s->scores, device, count * clattn__sum_size(call->value.dtype));
+}
+
 clattn_status clattn__scores_run(clattn__scores *s, clattn_device *device,
                                  clattn__timeline *timeline, const clattn__problem *problem,
                                  const clattn__call *call, int64_t stride)
 {
     clattn_status status = CLATTN_OK;
     const clattn_dtype sums = clattn__sum_dtype(problem->desc.dtype);
-    const size_t size = clattn__sum_size(sums);
     clattn_tensor query;
-    TRY(clattn__scratch_reserve(&s->scores, device,
-                                (size_t)(call->B * call->Hq * call->S * stride) * size));
+    TRY(clattn__scores_reserve(s, device, call, stride));
     if (problem->desc.score == CLATTN_SCORE_GIVEN) {
         const clattn__packing rows = {CLATTN__LANES_ARE_ROWS, 1, stride, call->S};
         return clattn__pack_run(&s->pack, device, timeline, &call->given_scores, &rows,

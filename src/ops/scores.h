@@ -46,7 +46,11 @@ clattn_status clattn__scores_multiply(clattn__scores *scores, clattn_device *dev
                                       clattn__product rows, const clattn_tensor *keys,
                                       clattn__scratch *panels, int64_t stride);
 
-/* Makes `scores->scores`, [B*Hkv][group*S][stride]; those past T in a row are of no meaning. */
+/* Room for `scores->scores`, [B*Hkv][group*S][stride]. */
+clattn_status clattn__scores_reserve(clattn__scores *scores, clattn_device *device,
+                                     const clattn__call *call, int64_t stride);
+
+/* Makes them; those past T in a row are of no meaning. */
 clattn_status clattn__scores_run(clattn__scores *scores, clattn_device *device,
                                  clattn__timeline *timeline, const clattn__problem *problem,
                                  const clattn__call *call, int64_t stride);

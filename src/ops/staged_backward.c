@@ -4,6 +4,8 @@
  *   scores ---------------------------+--> score_gradients --+--> weights --> gradients of value
  *   gradient of output x value^T -----+                      +--> ds -------> gradients of query and key
  *
+ * Weights that forward saved stand in place of scores.
+ *
  * Products that sum over queries take ds and the weights turned round; scores that no product makes have a kernel
  * of their own for that. Rows may come in pieces: what is summed over them is kept between.
  */
@@ -282,7 +284,10 @@ static clattn_status make_score_gradients(staged *s, clattn_device *device,
     const size_t size = clattn__sum_size(problem->desc.dtype),
                  rows = (size_t)(call->B * call->Hq * call->S);
     const bool modified = clattn__wants_modified_gradients(problem);
-    TRY(clattn__scores_run(&s->scores, device, timeline, problem, call, stride));
+    if (clattn__takes_saved_weights(problem))
+        TRY(clattn__scores_reserve(&s->scores, device, call, stride));
+    else
+        TRY(clattn__scores_run(&s->scores, device, timeline, problem, call, stride));
     TRY(clattn__scratch_reserve(&s->products, device, rows * (size_t)stride * size));
     TRY(clattn__scratch_reserve(&s->slopes, device, rows * size));
     TRY(clattn__scratch_reserve(&s->sinks, device, rows * size));

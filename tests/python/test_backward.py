@@ -236,6 +236,22 @@ def test_results_of_forward_count() -> None:
     assert not np.allclose(got.query, want.query, atol=1e-2)
 
 
+@pytest.mark.parametrize("normalizer", ["softmax", "sigmoid", "sparsemax", "entmax15"])
+def test_saved_weights(normalizer: str) -> None:
+    """On a device they are read rather than scores made again; the reference makes them again."""
+    of_loss = {name: OF_LOSS[name] for name in ("output", "weights")}
+    call = {**call_of("additive", CALLS["additive, bias"][1]), "normalizer": normalizer, "causal": True}
+    weights = clattn.attention(**call, return_weights=True)[1]
+    want = by_name(backward(call, of_loss))
+    for name, a in by_name(backward(call, of_loss, weights=weights)).items():
+        np.testing.assert_allclose(a, want[name], rtol=1e-4, atol=1e-5)
+    assert not backward(call, {"output": OF_LOSS["output"]}, weights=np.zeros_like(weights)).value.any()
+    again = backward(call, of_loss, weights=np.zeros_like(weights), device="reference")
+    np.testing.assert_allclose(again.query, want["query"], rtol=1e-4, atol=1e-5)
+    others = {f"grad_{name}": a for name, a in of_loss.items() if name != "output"}
+    assert clattn.verify_backward(of_loss["output"], **call, **others, weights=weights).ok
+
+
 GENERAL = {**call_of("additive", CALLS["additive, bias"][1]), "bias": normal(T), "sinks": normal(HQ)}
 PARAMS = {"params.w_query", "params.w_key", "params.v", "params.bias"}
 
@@ -342,6 +358,8 @@ ERRORS: dict[str, tuple[type[Exception], str, dict[str, Any]]] = {
     "output of another type": (TypeError, "output", {"output": np.ones((B, HQ, S, DV)), "lse": normal(B, HQ, S)}),
     "lse of another shape": (ValueError, "lse", {"output": normal(B, HQ, S, DV), "lse": normal(B, S)}),
     "lse of another type": (TypeError, "lse", {"output": normal(B, HQ, S, DV), "lse": np.ones((B, HQ, S))}),
+    "weights of another shape": (ValueError, "weights", {"weights": normal(B, HQ, S, T + 1)}),
+    "weights of another type": (TypeError, "weights", {"weights": np.ones((B, HQ, S, T))}),
     "an unknown gradient": (ValueError, "gradients", {"gradients": ["keys"]}),
     "a gradient of what is not given": (ValueError, "gradients", {"gradients": ["query", "bias"]}),
     "a gradient of no parameters": (ValueError, "gradients", {"gradients": ["params"]}),

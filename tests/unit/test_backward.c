@@ -450,6 +450,34 @@ static void is_refused(void **state)
     host_call_free(&call);
 }
 
+static void saved_weights_are_checked(void **state)
+{
+    host_call call;
+    (void)state;
+    make_forward(&call, &right);
+    assert_status(CLATTN_OK, clattn_reference_run(&call.desc, &call.args));
+    const clattn_tensor weights = call.args.weights;
+    backward_call_turn(&call, 0, STRIDES_DENSE);
+    call.desc.flags |= CLATTN_SAVED_WEIGHTS;
+    assert_argument_refused(
+        clattn_reference_run(&call.desc, &call.args),
+        "weights: missing, but the description asks for it (CLATTN_SAVED_WEIGHTS)");
+    call.args.weights = call.args.value;
+    assert_argument_refused(clattn_reference_run(&call.desc, &call.args),
+                            "weights: shape (2, 2, 5, 6), expected (B=2, Hq=4, S=3, T=5)");
+    call.args.weights = weights;
+    call.args.weights.dtype = CLATTN_F16;
+    assert_argument_refused(clattn_reference_run(&call.desc, &call.args),
+                            "weights: dtype f16, expected f32");
+    call.args.weights = call.args.grad.query;
+    call.args.weights.shape[3] = 5;
+    assert_argument_refused(clattn_reference_run(&call.desc, &call.args),
+                            "grad.query: shares memory with weights");
+    call.args.weights = weights;
+    assert_status(CLATTN_OK, clattn_reference_run(&call.desc, &call.args));
+    host_call_free(&call);
+}
+
 int main(void)
 {
     named_tests tests = {0};
@@ -463,5 +491,6 @@ int main(void)
         named_tests_add(&tests, empty[i].name, gives_zeros, &empty[i]);
     for (size_t i = 0; i < sizeof refusals / sizeof *refusals; i++)
         named_tests_add(&tests, refusals[i].words, is_refused, &refusals[i]);
+    named_tests_add(&tests, "saved weights are checked", saved_weights_are_checked, NULL);
     return named_tests_run(&tests, "backward", NULL, NULL);
 }

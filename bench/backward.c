@@ -1,6 +1,6 @@
 /* backward.c: gradients of query, key and value beside PyTorch's, round by round: the pass backward alone, behind
- * a pass forward that is not timed. The gradient of the output is the query, which has its shape. Where all keys are
- * seen the products of `lanes` run, too, and nothing else: its ceiling. */
+ * a pass forward that is not timed. The gradient of the output is the query, which has its shape. The products of
+ * `lanes` run, too, and nothing else, and then with an exponential for each score: its ceilings. */
 #include "measure.h"
 #include "on_device.h"
 #include "peers.h"
@@ -20,9 +20,9 @@ static const char *const cases[] = {
     "1,8,1024,64", "1,8,1024,64,causal", "1,8,1024,128", "1,8,1024,128,causal",
     "1,4,4096,64", "1,4,4096,64,causal", "8,8,128,64",   "1,32,8,512,512,128"};
 
-enum { CLATTN, STAGED, PYTORCH, PRODUCTS, RUNNERS };
+enum { CLATTN, STAGED, PYTORCH, PRODUCTS, EXPONENTIALS, RUNNERS };
 static const char *const names[RUNNERS] = {"clattn", "clattn staged", "PyTorch SDPA",
-                                           "products of lanes alone"};
+                                           "products of lanes alone", "  and exponentials"};
 
 /* A case forward and backward, and its gradients. */
 typedef struct problem {
@@ -30,7 +30,7 @@ typedef struct problem {
     clattn_attention_args args;
     clattn_plan *plans[2];
     clattn_tensor lse;
-    bench_products products;
+    bench_products products[2];
     double seconds[RUNNERS][ROUNDS];
 } problem;
 
@@ -83,7 +83,8 @@ static void unmake(problem *p, clattn_device *device)
 {
     for (int i = 0; i < 2; i++)
         clattn_plan_destroy(p->plans[i]);
-    bench_products_release(&p->products);
+    for (int i = 0; i < 2; i++)
+        bench_products_release(&p->products[i]);
     clattn_tensor_free(&p->lse, device);
     clattn_tensor_free(&p->args.grad.query, device);
     clattn_tensor_free(&p->args.grad.key, device);
@@ -98,8 +99,8 @@ static double run_once(problem *p, clattn_device *device, bench_peer *peer, int 
     const double begin = now();
     if (runner == PYTORCH)
         return bench_peer_go(peer);
-    if (runner == PRODUCTS)
-        return bench_products_run(&p->products, device) ? now() - begin : -1;
+    if (runner >= PRODUCTS)
+        return bench_products_run(&p->products[runner - PRODUCTS], device) ? now() - begin : -1;
     if (clattn_plan_run(p->plans[runner], &p->args) != CLATTN_OK ||
         clattn_device_finish(device) != CLATTN_OK)
         return -1;
@@ -143,9 +144,10 @@ static bool run_case(const char *text, clattn_device *device, bench_peer *peer, 
 {
     problem p = {.data = {.B = 0}};
     bool ok = make(&p, device, text);
-    const bool takes[RUNNERS] = {true, true, ok && bench_peer_case(peer, &p.data),
-                                 ok && !p.data.causal &&
-                                     bench_products_make(&p.products, device, &p.data, &p.args)};
+    const bool takes[RUNNERS] = {
+        true, true, ok && bench_peer_case(peer, &p.data),
+        ok && bench_products_make(&p.products[0], device, &p.data, &p.args, false),
+        ok && bench_products_make(&p.products[1], device, &p.data, &p.args, true)};
     for (int round = 0; ok && round < ROUNDS; round++)
         for (int n = 0; ok && n < RUNNERS; n++)
             if (takes[n]) {

@@ -1,4 +1,5 @@
-/* products.h: the five products of lanes_backward.cl and nothing else (ceiling_backward.cl), over a case as large. */
+/* products.h: the five products of lanes_backward.cl (ceiling_backward.cl), over a case as large, and nothing else; or
+ * exponentials of its scores, too. */
 #ifndef BENCH_PRODUCTS_H
 #define BENCH_PRODUCTS_H
 
@@ -15,7 +16,7 @@ typedef struct bench_products {
  * attention. False where the case does not fit the kernel, whose work-items have a key head each, or it computes
  * something else. */
 bool bench_products_make(bench_products *products, clattn_device *device, const bench_case *c,
-                         const clattn_attention_args *args);
+                         const clattn_attention_args *args, bool exponentials);
 bool bench_products_run(const bench_products *products, clattn_device *device);
 void bench_products_release(bench_products *products);
 

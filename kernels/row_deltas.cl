@@ -7,7 +7,8 @@
  *           sink_parts [G][M], rows as in lanes_backward.cl
  * Launch    global {ceil(M / ROWS), G}; a work-item makes ROWS rows
  * Memory    reads both outputs once
- * Edges     without grad_lse, or without sinks, that part is left out
+ * Edges     without grad_lse, or without sinks, that part is left out. An output of 0, as of a row that sees no
+ *           key, adds nothing, whatever comes in there
  * See       src/ops/dot_gradients.c, tests/kernels/test_lanes_backward.c
  *
  * -D        meaning                     values   set by
@@ -35,8 +36,9 @@ kernel void row_deltas(global const void *output, clattn_view output_view,
         vec sum = 0;
         for (int d = 0; d < DV; d += VW) {
             const int count = min(DV - d, VW);
-            sum = fma(load_keys(grad_output, grad_output_view, gradient_row, d, count),
-                      load_keys(output, output_view, output_row, d, count), sum);
+            const vec o = load_keys(output, output_view, output_row, d, count),
+                      gradient = load_keys(grad_output, grad_output_view, gradient_row, d, count);
+            sum = fma(select(gradient, (vec)(0), (ivec)(o == (vec)(0))), o, sum);
         }
         ACC delta = sum_lanes(sum);
         if (grad_lse_view.kind != KIND_ABSENT)

@@ -19,7 +19,7 @@
  * Memory    WG values of ACC in local memory; reads s and dw three times, from the nearest cache but for the
  *           first reading
  * Edges     what is hidden, and a row in which all is, gives zeros, whatever dw is there; so does a visible
- *           score of -infinity
+ *           score of -infinity. Such weights are -0, by which hidden_values.cl knows them
  * See       src/ops/score_gradients.c, src/reference/backward.inc
  *
  * -D and that of row_weights.clh
@@ -143,7 +143,7 @@ kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void score_gradients(
             vec slope_part = 0;
             for (int n = 0; n < SUM_BLOCK && j < m.T; n++, j += WG * VW) {
                 const vec x = LOAD_VEC(x_row + j), e = weigh(x, shift, threshold, made_by),
-                          w = select(normalizer == SOFTMAX ? e * (vec)(factor) : e, (vec)(0),
+                          w = select(normalizer == SOFTMAX ? e * (vec)(factor) : e, -(vec)(0),
                                      (ivec)(x == (vec)(-INFINITY)));
                 vec d = share(x, w, normalizer) * (LOAD_VEC(dw_row + j) - (vec)(mean));
                 if (has_lse)

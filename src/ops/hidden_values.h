@@ -15,4 +15,12 @@ clattn_status clattn__hidden_values_run(clattn__kernel *kernel, clattn_device *d
                                         const clattn__call *call, cl_mem weights, int64_t stride,
                                         cl_mem flags, int64_t width, bool skips_zero);
 
+/* The same turned: adds to `to`, (B, Hkv, T, N), what keys have of `rows`, (B, Hkv, group * S, N), that are not finite
+ * and see them. */
+clattn_status clattn__hidden_rows_run(clattn__kernel *kernel, clattn_device *device,
+                                      clattn__timeline *timeline, const clattn__problem *problem,
+                                      const clattn__call *call, cl_mem weights, int64_t stride,
+                                      cl_mem flags, int64_t width, const clattn_tensor *rows,
+                                      const clattn_tensor *to);
+
 #endif

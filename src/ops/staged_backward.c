@@ -83,8 +83,7 @@ static clattn_status prepare(void **state, clattn_device *device, const clattn__
     TRY(clattn__sum_up_create(&s->sum_up, device, dtype));
     if (clattn__is_of_pairs(problem->desc.score))
         TRY(clattn__pair_gradients_create(&s->pair_gradients, device, problem));
-    else
-        TRY(clattn__hidden_values_create(&s->hidden_values, device, dtype));
+    TRY(clattn__hidden_values_create(&s->hidden_values, device, dtype));
 done:
     return status;
 }
@@ -130,11 +129,14 @@ done:
     return status;
 }
 
-/* The gradient of keys or values: sum over rows r of pairs[r][j] * rows[r], for all keys j, and over all pieces. */
+/* The gradient of keys or values: sum over rows r of pairs[r][j] * rows[r], for all keys j, and over all pieces. What
+ * is hidden has a pair of 0, which would make NaN of a row that is not finite: `clean` rows are multiplied without such
+ * numbers, and where the pairs themselves do not say so (`shown`) what may be seen is added. */
 static clattn_status sum_over_queries(staged *s, clattn_device *device, clattn__timeline *timeline,
-                                      const clattn__call *call, cl_mem pairs, int64_t stride,
-                                      const clattn_tensor *rows, bool clean, double alpha,
-                                      const clattn_tensor *to, clattn__scratch *partial)
+                                      const clattn__problem *problem, const clattn__call *call,
+                                      cl_mem pairs, int64_t stride, const clattn_tensor *rows,
+                                      bool clean, bool shown, double alpha, const clattn_tensor *to,
+                                      clattn__scratch *partial)
 {
     clattn_status status = CLATTN_OK;
     const clattn_dtype sums = rows->dtype;
@@ -154,7 +156,6 @@ static clattn_status sum_over_queries(staged *s, clattn_device *device, clattn__
     TRY(clattn__scratch_reserve(&s->panels, device, clattn__packed_count(rows, &panels) * size));
     if (clean)
         TRY(clattn__scratch_reserve(&s->flags, device, clattn__packed_flags(rows, &panels)));
-    /* A row that is not finite meets pairs that are NaN where it may be seen, and 0 where not. */
     TRY(clattn__pack_run(&s->scores.pack, device, timeline, rows, &panels, s->panels.memory,
                          clean ? s->flags.memory : NULL));
     TRY(clattn__sum_target(&made, &s->product, device, call, to));
@@ -169,6 +170,9 @@ static clattn_status sum_over_queries(staged *s, clattn_device *device, clattn__
                                      .K = M,
                                      .alpha = alpha};
     TRY(s->scores.multiplier->run(s->scores.product, device, timeline, sums, &of_keys, &product));
+    if (clean && shown)
+        TRY(clattn__hidden_rows_run(&s->hidden_values, device, timeline, problem, call, pairs,
+                                    stride, s->flags.memory, s->scores.panel, rows, &made));
     if (made.buffer != to->buffer)
         TRY(add_up(s, device, timeline, call, &made, to, CLATTN__SUM_OVER_ROWS, partial));
 done:
@@ -346,14 +350,17 @@ static clattn_status run(void *state, clattn_device *device, const clattn__probl
     clattn_status status = CLATTN_OK;
     const clattn__gradients *grad = &call->grad;
     const int64_t stride = clattn__scores_stride(&s->scores, device, call);
+    /* A score of -infinity hides a key, too. */
+    const bool hides =
+        clattn__problem_hides_keys(problem) || problem->desc.score == CLATTN_SCORE_GIVEN;
     clattn_tensor of_output = {0}, query = {0};
     if (clattn__has(&grad->output))
         TRY(take_rows(s, device, timeline, call, &grad->output, &s->rows, &of_output));
     TRY(make_score_gradients(s, device, timeline, problem, call, &of_output, stride));
     TRY(give_modifications(s, device, timeline, problem, call, stride));
     if (clattn__has(&grad->value) && clattn__has(&of_output)) {
-        TRY(sum_over_queries(s, device, timeline, call, s->scores.scores.memory, stride, &of_output,
-                             false, 1, &grad->value, &s->of_value));
+        TRY(sum_over_queries(s, device, timeline, problem, call, s->scores.scores.memory, stride,
+                             &of_output, hides, true, 1, &grad->value, &s->of_value));
     } else if (clattn__has(&grad->value)) { /* nothing comes in through the values */
         const clattn__sum nothing = {
             .from = &grad->value, .to = &grad->value, .over = CLATTN__SUM_OVER_NOTHING};
@@ -367,8 +374,9 @@ static clattn_status run(void *state, clattn_device *device, const clattn__probl
         TRY(sum_over_keys(s, device, timeline, problem, call, stride));
     if (clattn__has(&grad->key)) {
         TRY(take_rows(s, device, timeline, call, &call->query, &s->dense, &query));
-        TRY(sum_over_queries(s, device, timeline, call, s->products.memory, stride, &query, true,
-                             problem->scale, &grad->key, &s->of_key));
+        /* Of a query that is not finite pairs are NaN where it may be seen. */
+        TRY(sum_over_queries(s, device, timeline, problem, call, s->products.memory, stride, &query,
+                             true, false, problem->scale, &grad->key, &s->of_key));
     }
 done:
     return status;

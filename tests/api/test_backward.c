@@ -2,6 +2,7 @@
 #include "support/backward_call.h"
 #include "support/device_runs.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -51,6 +52,24 @@ static void of_output(void **state)
 static void of_all_results(void **state)
 {
     run_backward(*state, 0, UINT32_MAX, "staged");
+}
+
+/* A NaN that comes in reaches what its query sees, and nothing else. Where weights underflow, `lanes` and `tiles` see
+ * less: what a score's gradient of 0 has met adds nothing. */
+static void of_a_nan(void **state)
+{
+    const clattn_case *c = *state;
+    host_call call;
+    if (!can_run(c) || c->fill == FILL_HUGE || c->mask == MASK_FLOAT_LOWEST)
+        skip();
+    make_backward(&call, c, CLATTN_OUTPUT, UINT32_MAX, false);
+    const size_t count = clattn_tensor_count(&call.args.grad.output);
+    for (size_t i = 0; i < count; i += count / 2 + 1)
+        host_tensor_set(&call.args.grad.output, i, (double)NAN);
+    run_and_verify(device, &call, NULL, c->name);
+    if (!c->packed)
+        run_and_verify(device, &call, "staged", c->name);
+    host_call_free(&call);
 }
 
 /* Weights of packed sequences nobody has. */
@@ -112,6 +131,7 @@ int main(int argc, char **argv)
         {"staged, of all results", of_all_results, {false, false}, true},
         {"staged, copied memory", of_all_results, {.copies = true}, false},
         {"staged, in pieces", of_all_results, {.little_scratch = true}, false},
+        {"of a NaN", of_a_nan, {false, false}, true},
         {"of saved weights", of_saved_weights, {false, false}, true},
         {"of saved weights, copied memory", of_saved_weights, {.copies = true}, false},
         {"of saved weights, in pieces", of_saved_weights, {.little_scratch = true}, false},

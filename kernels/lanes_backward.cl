@@ -172,6 +172,36 @@ static inline void drop_weights(score_block *s, const row_block *rows, const mod
 }
 #endif
 
+#if GENERAL
+/* Where the rows of a block stand, from row i of query head h on, and which of `count` keys they see: those of a tile,
+ * and in all [begin, end). Rows behind the last one stand where that does. */
+static inline void place_rows(row_block *rows, const clattn_modifications *m, const modifying *by,
+                              global const void *kv_lengths, global const void *alibi_slopes,
+                              clattn_int h, clattn_int i, int row_count, int count, int *begin,
+                              int *end)
+{
+    int first = count, last = 0, tile_first = count, tile_last = 0;
+    for (int r = 0; r < (row_count + MR - 1) / MR * MR; r++) {
+        const query_place q = place_query(*m, kv_lengths, alibi_slopes, by->b, h, i);
+        const int q_begin = (int)clamp(q.begin - by->k, (clattn_int)0, (clattn_int)count),
+                  q_end = (int)clamp(q.end - by->k, (clattn_int)q_begin, (clattn_int)count);
+        rows->places[r] = q;
+        rows->heads[r] = h;
+        rows->indices[r] = i;
+        tile_first = r % MR ? min(tile_first, q_begin) : q_begin;
+        tile_last = r % MR ? max(tile_last, q_end) : q_end;
+        rows->begins[r / MR] = tile_first;
+        rows->ends[r / MR] = tile_last;
+        first = min(first, q_begin);
+        last = max(last, q_end);
+        if (r + 1 < row_count && ++i == m->S)
+            i = 0, h++;
+    }
+    *begin = first;
+    *end = last;
+}
+#endif
+
 /* Weights of a block, and the gradients of its scores where they are wanted. */
 static inline void make_scores(score_block *s, const row_block *rows, const key_block *keys,
                                const clattn_modifications *m, const modifying *by, int begin,
@@ -291,7 +321,8 @@ static inline void add_with_care(global ACC *query_sums, key_block *keys, const 
             part[d] = 0;
         for (int r = 0; r < count; r++) {
 #if GENERAL
-            if (!is_visible(*m, rows->places[r], by->mask, by->bias, by->b, rows->heads[r],
+            if ((by->touched || by->bounded) &&
+                !is_visible(*m, rows->places[r], by->mask, by->bias, by->b, rows->heads[r],
                             rows->indices[r], by->k + l))
                 continue;
 #endif
@@ -370,31 +401,30 @@ __attribute__((reqd_work_group_size(1, 1, 1))) kernel void lanes_backward(
                       tiles = (row_count + MR - 1) / MR;
             clattn_int h = kv_head * group + first / m.S, i = first % m.S;
             int begin = 0, end = count;
+            for (int t = 0; t < tiles; t++) {
+                rows.begins[t] = 0;
+                rows.ends[t] = count;
+            }
 #if GENERAL
+            bool all_seen = false;
             if (i + row_count <= m.S) { /* bounds of one head's rows rise from one to the next */
                 const query_place top = place_query(m, kv_lengths, alibi_slopes, b, h, i),
                                   bottom = place_query(m, kv_lengths, alibi_slopes, b, h,
                                                        i + row_count - 1);
                 if (top.begin >= k + count || bottom.end <= k)
                     continue;
+                all_seen = bottom.begin <= k && top.end >= k + count;
             }
-            begin = count, end = 0;
-            by.bounded = false;
+            by.bounded = !all_seen;
+            if (by.touched || by.bounded)
+                place_rows(&rows, &m, &by, kv_lengths, alibi_slopes, h, i, row_count, count, &begin,
+                           &end);
 #endif
-            for (int t = 0; t < tiles; t++) {
-                rows.begins[t] = begin;
-                rows.ends[t] = end;
-            }
             for (int r = 0; r < tiles * MR; r++) {
                 if (r >= row_count) { /* rows of zeros, which add nothing */
                     rows.shifts[r] = rows.deltas[r] = 0;
 #if DROPOUT
                     rows.dropout_rows[r] = 0;
-#endif
-#if GENERAL
-                    rows.places[r] = rows.places[r - 1];
-                    rows.heads[r] = rows.heads[r - 1];
-                    rows.indices[r] = rows.indices[r - 1];
 #endif
                     continue;
                 }
@@ -409,19 +439,6 @@ __attribute__((reqd_work_group_size(1, 1, 1))) kernel void lanes_backward(
                     rows.shifts[r] = sum == -INFINITY ? (ACC)0 : sum;
                     rows.deltas[r] = deltas[g * M + first + r];
                 }
-#if GENERAL
-                const query_place q = place_query(m, kv_lengths, alibi_slopes, b, h, i);
-                const int q_begin = (int)clamp(q.begin - k, (clattn_int)0, (clattn_int)count),
-                          q_end = (int)clamp(q.end - k, (clattn_int)q_begin, (clattn_int)count);
-                rows.places[r] = q;
-                rows.heads[r] = h;
-                rows.indices[r] = i;
-                rows.begins[r / MR] = min(rows.begins[r / MR], q_begin);
-                rows.ends[r / MR] = max(rows.ends[r / MR], q_end);
-                by.bounded = by.bounded || q_begin > 0 || q_end < count;
-                begin = min(begin, q_begin);
-                end = max(end, q_end);
-#endif
                 if (++i == m.S)
                     i = 0, h++;
             }

@@ -14,7 +14,7 @@
 /* Units of a work-item at least. */
 static int64_t least_units(const clattn_device *device, clattn_dtype dtype)
 {
-    const int64_t least = 4 * clattn__vector_width(device, dtype),
+    const int64_t least = (int64_t)4 * clattn__vector_width(device, dtype),
                   lines = LEAST_BYTES / (int64_t)clattn__sum_size(dtype);
     return clattn__is_cpu_like(device) && lines > least ? lines : least;
 }

@@ -52,7 +52,7 @@ typedef struct row_block {
     clattn_int dropout_rows[BQ];
 #endif
     int begins[TILES], ends[TILES]; /* of each tile of rows: keys that any of them sees */
-#if GENERAL
+#if GENERAL                         /* where scores are touched, or bounded */
     query_place places[BQ];
     clattn_int heads[BQ], indices[BQ];
 #endif
@@ -70,7 +70,7 @@ typedef struct score_block {
 typedef struct modifying {
     ACC scale, softcap;
     int normalizer;
-    bool touched, bounded; /* more than that some keys are hidden; some rows do not see all */
+    bool touched, bounded; /* more than that some keys are hidden; some rows may not see all */
     clattn_int b, k;
     global const void *mask, *bias;
     clattn_dropout dropout;

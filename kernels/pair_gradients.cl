@@ -21,7 +21,7 @@
  * See       src/ops/pair_gradients.c, tests/kernels/test_pair_gradients.c
  *
  * -D        meaning                                            values       set by
- * UNITS     most units of a work-item, a multiple of 4 VW      16 to 512    src/ops/pair_gradients.c
+ * UNITS     most units of a work-item, a multiple of 4 VW      8 to 512     src/ops/pair_gradients.c
  * ROWS      queries of a tile, and keys, a multiple of 4, VW   16 to 64     src/ops/pair_gradients.c
  * RBF       distances in place of additive scores              0, 1         src/ops/pair_gradients.c
  */
@@ -168,7 +168,7 @@ static inline ACC largest_sum(ACC largest_ds)
 {
     const ACC most = CAT(ACC_IS_, ACC) ? (ACC)350 : (ACC)43,
               room = CAT(ACC_IS_, ACC) ? (ACC)660 : (ACC)60;
-    return min(most, (log(largest_ds) + room) / 2);
+    return fmin(most, (log(largest_ds) + room) / 2);
 }
 
 /* x becomes X, e^2x; errors how much more it should be, as a part of it, where that can be known: from half on. */

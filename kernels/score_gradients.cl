@@ -88,10 +88,11 @@ kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void score_gradients(
                                 ? load_keys(saved, of_saved, saved_row, j, count)
                                 : load_keys(s, (clattn_view){.column = 1, .kind = KIND_OF_SUMS},
                                             (g * M + r) * stride, j, count),
-                      capped = cap_score(raw, softcap),
-                      x = is_saved
-                              ? select(raw, (vec)(-INFINITY), (ivec)(raw == (vec)(0)))
-                              : modify_keys(capped, m, q, j, count, mask, mask_row, bias, bias_row);
+                      capped = is_saved ? (vec)(0) : cap_score(raw, softcap),
+                      modified =
+                          modify_keys(capped, m, q, j, count, mask, mask_row, bias, bias_row),
+                      x = is_saved ? select(raw, modified, (ivec)(modified == (vec)(-INFINITY)))
+                                   : modified;
             vec d = has_dw ? LOAD_VEC(dw_row + j) : (vec)(0);
             if (of_weights.kind != KIND_ABSENT)
                 d += load_keys(weights, of_weights, weights_row, j, count);
@@ -143,7 +144,7 @@ kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void score_gradients(
             vec slope_part = 0;
             for (int n = 0; n < SUM_BLOCK && j < m.T; n++, j += WG * VW) {
                 const vec x = LOAD_VEC(x_row + j), e = weigh(x, shift, threshold, made_by),
-                          w = select(normalizer == SOFTMAX ? e * (vec)(factor) : e, -(vec)(0),
+                          w = select(normalizer == SOFTMAX ? e * (vec)(factor) : e, (vec)(0),
                                      (ivec)(x == (vec)(-INFINITY)));
                 vec d = share(x, w, normalizer) * (LOAD_VEC(dw_row + j) - (vec)(mean));
                 if (has_lse)
@@ -157,7 +158,9 @@ kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void score_gradients(
                         distances[l] = (ACC)(q.position - j - l);
                     slope_part = fma(-fabs(LOAD_VEC(distances)), d, slope_part);
                 }
-                STORE_VEC(drop(w, dropout, dropout_row, j), x_row + j);
+                STORE_VEC(select(drop(w, dropout, dropout_row, j) + (vec)(0), -(vec)(0),
+                                 (ivec)(x == (vec)(-INFINITY))),
+                          x_row + j);
                 STORE_VEC(softcap > 0 ? d * LOAD_VEC(dx_row + j) : d, dw_row + j);
                 if (has_dx)
                     STORE_VEC(d, dx_row + j);

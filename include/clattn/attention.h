@@ -136,8 +136,8 @@ enum {
     CLATTN_WEIGHTS_HEADS = 1 << 11,
     CLATTN_WEIGHTS_ROWS = 1 << 12,
     /* With BACKWARD: args.weights are forward's, all of them. `staged` takes them instead of making scores
-     * again where they tell all: f32 and f64, without softcap and dropout, not of NONE, and lse without a gradient
-     * where the normalizer is not softmax. Other variants make scores again, and so does the reference. */
+     * again where they tell all: f32 and f64, without softcap and dropout, not of NONE or given scores, and lse
+     * without a gradient where the normalizer is not softmax. Other variants make scores again, and so does the reference. */
     CLATTN_SAVED_WEIGHTS = 1 << 13
 };
 

@@ -13,9 +13,10 @@ bool clattn__takes_saved_weights(const clattn__problem *problem)
     const clattn_attention_desc *desc = &problem->desc;
     const bool needs_scores = desc->softcap > 0 || (desc->normalizer != CLATTN_NORMALIZER_SOFTMAX &&
                                                     desc->outputs & CLATTN_LSE);
-    /* Weights of NONE do not tell what is hidden, dropped ones what they were, and rounded ones err by more than
-     * gradients may. */
-    const bool tell_all = desc->normalizer != CLATTN_NORMALIZER_NONE && desc->dropout == 0 &&
+    /* Weights of NONE say nothing of their shares, dropped ones not what they were, those of given scores not which
+     * of these are -infinity, and rounded ones err by more than gradients may. */
+    const bool tell_all = desc->normalizer != CLATTN_NORMALIZER_NONE &&
+                          desc->score != CLATTN_SCORE_GIVEN && desc->dropout == 0 &&
                           desc->dtype == clattn__sum_dtype(desc->dtype);
     return desc->flags & CLATTN_SAVED_WEIGHTS && tell_all && !needs_scores;
 }

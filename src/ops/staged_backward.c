@@ -83,7 +83,8 @@ static clattn_status prepare(void **state, clattn_device *device, const clattn__
     TRY(clattn__sum_up_create(&s->sum_up, device, dtype));
     if (clattn__is_of_pairs(problem->desc.score))
         TRY(clattn__pair_gradients_create(&s->pair_gradients, device, problem));
-    TRY(clattn__hidden_values_create(&s->hidden_values, device, dtype));
+    if (!clattn__is_of_pairs(problem->desc.score) || clattn__problem_hides_keys(problem))
+        TRY(clattn__hidden_values_create(&s->hidden_values, device, dtype));
 done:
     return status;
 }

@@ -252,6 +252,16 @@ def test_saved_weights(normalizer: str) -> None:
     assert clattn.verify_backward(of_loss["output"], **call, **others, weights=weights).ok
 
 
+def test_saved_weights_of_0_are_seen() -> None:
+    """Only what is masked is hidden: a NaN beside a weight of 0 shows."""
+    call = {"query": np.ones((1, 1), np.float32), "key": np.array([[5], [0]], np.float32)}
+    call |= {"value": np.array([[1], [np.nan]], np.float32), "score": "dot", "normalizer": "sparsemax"}
+    weights = np.array([[1, 0]], np.float32)
+    for mask, shows in ((np.array([[True, True]]), True), (np.array([[True, False]]), False)):
+        found = clattn.attention_backward(call["query"], **call, mask=mask, weights=weights, variant="staged")
+        assert np.isnan(found.query).all() == shows
+
+
 GENERAL = {**call_of("additive", CALLS["additive, bias"][1]), "bias": normal(T), "sinks": normal(HQ)}
 PARAMS = {"params.w_query", "params.w_key", "params.v", "params.bias"}
 

@@ -33,33 +33,35 @@ kernel void hidden_values(global const ACC *w, clattn_int stride, global const u
 {
     const clattn_int first = (clattn_int)get_global_id(0) * ROWS, g = get_global_id(1);
     const clattn_int b = g / heads, kv_head = g % heads, group = M / m.S;
-    const clattn_int outputs = turned ? m.T : M, values = turned ? M : m.T;
+    const clattn_int last = min(first + ROWS, turned ? m.T : M);
     flags += g * panels * blocks;
     for (clattn_int panel = 0; panel < panels; panel++)
         for (clattn_int block = 0; block < blocks; block++) {
             if (!flags[panel * blocks + block])
                 continue;
-            for (clattn_int o = first; o < min(first + ROWS, outputs); o++)
-                for (clattn_int n = block * DEPTHS; n < min((block + 1) * DEPTHS, values); n++) {
-                    const clattn_int r = turned ? n : o, j = turned ? o : n,
-                                     h = kv_head * group + r / m.S, i = r % m.S,
-                                     to = turned ? row_of(output_view, b, kv_head, j)
-                                                 : row_of(output_view, b, h, i);
-                    const query_place q = place_query(m, kv_lengths, alibi_slopes, b, h, i);
+            const clattn_int flagged = block * DEPTHS,
+                             end = min(flagged + DEPTHS, turned ? M : m.T);
+            for (clattn_int r = turned ? flagged : first; r < (turned ? end : last); r++) {
+                const clattn_int h = kv_head * group + r / m.S, i = r % m.S;
+                const query_place q = place_query(m, kv_lengths, alibi_slopes, b, h, i);
+                for (clattn_int j = turned ? first : flagged; j < (turned ? last : end); j++) {
                     if (!is_visible(m, q, mask, bias, b, h, i, j))
                         continue;
                     const ACC weight = w[(g * M + r) * stride + j];
                     if (weight == 0 && (skips_zero || (turned && signbit(weight))))
                         continue;
                     for (clattn_int d = panel * W; d < min((panel + 1) * W, Dv); d++) {
-                        const ACC v =
-                            load_element(value, value_view.kind,
-                                         row_of(value_view, b, kv_head, n) + d * value_view.column);
-                        const clattn_int at = to + d * output_view.column;
+                        const ACC v = load_element(value, value_view.kind,
+                                                   row_of(value_view, b, kv_head, turned ? r : j) +
+                                                       d * value_view.column);
+                        const clattn_int at = (turned ? row_of(output_view, b, kv_head, j)
+                                                      : row_of(output_view, b, h, i)) +
+                                              d * output_view.column;
                         if (!isfinite(v))
                             store_element(output, output_view.kind, at,
                                           load_element(output, output_view.kind, at) + weight * v);
                     }
                 }
+            }
         }
 }

@@ -71,6 +71,12 @@ static void release(void *state)
     free(s);
 }
 
+/* A score of -infinity hides a key, too. */
+static bool can_hide(const clattn__problem *problem)
+{
+    return clattn__problem_hides_keys(problem) || problem->desc.score == CLATTN_SCORE_GIVEN;
+}
+
 static clattn_status prepare(void **state, clattn_device *device, const clattn__problem *problem)
 {
     clattn_status status = CLATTN_OK;
@@ -83,7 +89,7 @@ static clattn_status prepare(void **state, clattn_device *device, const clattn__
     TRY(clattn__sum_up_create(&s->sum_up, device, dtype));
     if (clattn__is_of_pairs(problem->desc.score))
         TRY(clattn__pair_gradients_create(&s->pair_gradients, device, problem));
-    if (!clattn__is_of_pairs(problem->desc.score) || clattn__problem_hides_keys(problem))
+    if (!clattn__is_of_pairs(problem->desc.score) || can_hide(problem))
         TRY(clattn__hidden_values_create(&s->hidden_values, device, dtype));
 done:
     return status;
@@ -351,9 +357,6 @@ static clattn_status run(void *state, clattn_device *device, const clattn__probl
     clattn_status status = CLATTN_OK;
     const clattn__gradients *grad = &call->grad;
     const int64_t stride = clattn__scores_stride(&s->scores, device, call);
-    /* A score of -infinity hides a key, too. */
-    const bool hides =
-        clattn__problem_hides_keys(problem) || problem->desc.score == CLATTN_SCORE_GIVEN;
     clattn_tensor of_output = {0}, query = {0};
     if (clattn__has(&grad->output))
         TRY(take_rows(s, device, timeline, call, &grad->output, &s->rows, &of_output));
@@ -361,7 +364,7 @@ static clattn_status run(void *state, clattn_device *device, const clattn__probl
     TRY(give_modifications(s, device, timeline, problem, call, stride));
     if (clattn__has(&grad->value) && clattn__has(&of_output)) {
         TRY(sum_over_queries(s, device, timeline, problem, call, s->scores.scores.memory, stride,
-                             &of_output, hides, true, 1, &grad->value, &s->of_value));
+                             &of_output, can_hide(problem), true, 1, &grad->value, &s->of_value));
     } else if (clattn__has(&grad->value)) { /* nothing comes in through the values */
         const clattn__sum nothing = {
             .from = &grad->value, .to = &grad->value, .over = CLATTN__SUM_OVER_NOTHING};

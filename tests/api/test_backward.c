@@ -60,13 +60,14 @@ static void of_a_nan(void **state)
 {
     const clattn_case *c = *state;
     host_call call;
-    if (!can_run(c) || c->fill == FILL_HUGE || c->mask == MASK_FLOAT_LOWEST)
+    if (!can_run(c))
         skip();
     make_backward(&call, c, CLATTN_OUTPUT, UINT32_MAX, false);
     const size_t count = clattn_tensor_count(&call.args.grad.output);
     for (size_t i = 0; i < count; i += count / 2 + 1)
         host_tensor_set(&call.args.grad.output, i, (double)NAN);
-    run_and_verify(device, &call, NULL, c->name);
+    if (c->fill != FILL_HUGE && c->mask != MASK_FLOAT_LOWEST)
+        run_and_verify(device, &call, NULL, c->name);
     if (!c->packed)
         run_and_verify(device, &call, "staged", c->name);
     host_call_free(&call);

@@ -81,10 +81,10 @@ static bool make(problem *p, clattn_device *device, const char *text)
 
 static void unmake(problem *p, clattn_device *device)
 {
-    for (int i = 0; i < 2; i++)
+    for (int i = 0; i < 2; i++) {
         clattn_plan_destroy(p->plans[i]);
-    for (int i = 0; i < 2; i++)
         bench_products_release(&p->products[i]);
+    }
     clattn_tensor_free(&p->lse, device);
     clattn_tensor_free(&p->args.grad.query, device);
     clattn_tensor_free(&p->args.grad.key, device);

@@ -8,13 +8,13 @@
  *           grad_value (G, T, D). D and T are multiples of NV * VW; causal: M = T
  * Launch    global {G}, local {1}
  *
- * -D        meaning
+ * -D             meaning
  * BQ             rows of a block
  * EXPONENTIALS   1: scores become weights
+ * SHIFT          more than any score
  * and those of block_products.clh
  */
 #include "block_products.clh"
-#define SHIFT 40 /* more than any score of the bench */
 
 /* Keys of a block of `keys` that a tile of rows sees, whose first row is `ahead` of the first key. */
 static inline int keys_seen(int ahead, int keys, int causal)
